@@ -1,0 +1,2 @@
+export * from "./src/cancel/mod.ts";
+export * from "./src/sync/mod.ts";

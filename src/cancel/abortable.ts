@@ -1,0 +1,61 @@
+import { checkSignal } from "../kernel/checks.ts";
+import { type AbortTarget, subscribe, type Subscription } from "../kernel/signals.ts";
+
+class Abandoner<T> implements AbortTarget {
+  resolve: ((value: T) => void) | undefined;
+  reject: ((reason: unknown) => void) | undefined;
+  subscription: Subscription | undefined;
+
+  aborted(reason: unknown): void {
+    this.settle()?.reject(reason);
+  }
+
+  /** The two ends, once; work that ends later finds none, and keeps nothing of the caller alive until then. */
+  settle(): { resolve: (value: T) => void; reject: (reason: unknown) => void } | undefined {
+    const { resolve, reject } = this;
+    if (resolve === undefined || reject === undefined) return undefined;
+    this.resolve = this.reject = undefined;
+    this.subscription?.cancel();
+    return { resolve, reject };
+  }
+}
+
+/**
+ * Waits for work that does not know about signals, until a signal gives up the wait.
+ *
+ * **Abort** — rejects at once; the work itself goes on, unseen, and its later failure is not an unhandled rejection.
+ * Prefer work that takes the signal; where something must be given back, a result that comes too late is lost here.
+ *
+ * @param work A promise (or thenable).
+ * @param signal Gives up the wait.
+ * @returns What the work gives.
+ * @throws What the work throws.
+ * @throws The reason of `signal`, unchanged.
+ *
+ * @example
+ * ```ts
+ * import { abortable } from "@uno/async/cancel";
+ * import assert from "node:assert/strict";
+ *
+ * const controller = new AbortController();
+ * assert.deepEqual(await abortable(Promise.resolve(7), controller.signal), 7);
+ * ```
+ */
+export function abortable<T>(work: PromiseLike<T>, signal: AbortSignal): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    if (signal === undefined) {
+      throw new TypeError("Cannot make abortable as signal must be an AbortSignal: received undefined");
+    }
+    checkSignal("make abortable", signal);
+    const waiter = new Abandoner<T>();
+    // Not Promise.race: its reaction on a long-lived promise would keep this call's promise for as long.
+    Promise.resolve(work).then(
+      (value) => waiter.settle()?.resolve(value),
+      (error) => waiter.settle()?.reject(error),
+    );
+    if (signal.aborted) return reject(signal.reason);
+    waiter.resolve = resolve;
+    waiter.reject = reject;
+    waiter.subscription = subscribe(signal, waiter);
+  });
+}

@@ -1,0 +1,59 @@
+import { checkSignal } from "../kernel/checks.ts";
+import { deadlineOf, noteDeadline } from "../kernel/deadlines.ts";
+import { type AbortTarget, subscribe, type Subscription } from "../kernel/signals.ts";
+
+/** What {@linkcode linkSignals} gives. */
+export interface LinkedSignal extends Disposable {
+  /** Aborted with the reason of the first source that is. */
+  readonly signal: AbortSignal;
+}
+
+class Link implements LinkedSignal, AbortTarget {
+  readonly #controller = new AbortController();
+  readonly #subscriptions: Subscription[] = [];
+
+  constructor(sources: readonly AbortSignal[]) {
+    noteDeadline(this.signal, () => Math.min(Infinity, ...sources.map(deadlineOf)));
+    const first = sources.find((source) => source.aborted);
+    if (first !== undefined) this.#controller.abort(first.reason);
+    else for (const source of new Set(sources)) this.#subscriptions.push(subscribe(source, this));
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  aborted(reason: unknown): void {
+    this[Symbol.dispose]();
+    this.#controller.abort(reason);
+  }
+
+  [Symbol.dispose](): void {
+    for (const subscription of this.#subscriptions.splice(0)) subscription.cancel();
+  }
+}
+
+/**
+ * One signal out of several: aborted with the first, with its reason.
+ *
+ * Unlike `AbortSignal.any`, it lets go of its sources when disposed, so that a long-lived source does not collect
+ * what was once derived from it. **Dispose** — unlinks; the signal then stays as it is. **Deadline** — the earliest of
+ * the sources' is known to `Deadline.of`.
+ *
+ * @param sources Signals; `undefined` ones are left out.
+ *
+ * @example
+ * ```ts
+ * import { linkSignals } from "@uno/async/cancel";
+ * import assert from "node:assert/strict";
+ *
+ * const [request, server] = [new AbortController(), new AbortController()];
+ * using linked = linkSignals(request.signal, server.signal, undefined);
+ * server.abort("shutting down");
+ * assert.deepEqual(linked.signal.reason, "shutting down");
+ * ```
+ */
+export function linkSignals(...sources: (AbortSignal | undefined)[]): LinkedSignal {
+  for (const source of sources) checkSignal("link signals", source);
+  return new Link(sources.filter((source) => source !== undefined));
+}

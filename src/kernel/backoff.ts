@@ -1,0 +1,52 @@
+/** How long to wait before trying again. */
+import { checkChoice, checkDurationMs, checkOptions } from "./checks.ts";
+import { clock } from "./clock.ts";
+
+/** How the pause before the next attempt grows and scatters. */
+export type BackoffOptions = {
+  /** How it grows: always `baseMs`, by `baseMs` each time, or doubling. Default `"exponential"`. */
+  kind?: "constant" | "linear" | "exponential";
+  /** The first pause, in milliseconds. Default 100. */
+  baseMs?: number;
+  /** The longest pause, in milliseconds. Default 10,000. */
+  maxMs?: number;
+  /**
+   * How it scatters, so that callers who failed together do not come back together: not at all; anywhere between 0
+   * and the pause (`"full"`, the default); in the upper half of it (`"equal"`); between `baseMs` and three times the
+   * pause before (`"decorrelated"`, which grows by itself and ignores `kind`).
+   */
+  jitter?: "none" | "full" | "equal" | "decorrelated";
+};
+
+/**
+ * Makes the function that gives the pause after attempt 1, 2, 3 …, in milliseconds, never above `maxMs`.
+ *
+ * The cap is applied before the jitter, so pauses at the cap still scatter (AWS Architecture Blog, "Exponential
+ * Backoff And Jitter"). Keeps no state: decorrelated jitter takes the pause before as second argument, so that one
+ * function serves concurrent callers.
+ */
+export function backoff(options: BackoffOptions = {}): (attempt: number, previousMs?: number) => number {
+  const doing = "create backoff";
+  checkOptions(doing, options);
+  const { kind = "exponential", baseMs = 100, maxMs = Math.max(10_000, baseMs), jitter = "full" } = options;
+  checkChoice(doing, "kind", kind, ["constant", "linear", "exponential"]);
+  checkChoice(doing, "jitter", jitter, ["none", "full", "equal", "decorrelated"]);
+  checkDurationMs(doing, "baseMs", baseMs);
+  checkDurationMs(doing, "maxMs", maxMs);
+  if (maxMs < baseMs) {
+    throw new RangeError(`Cannot ${doing} as maxMs must be >= baseMs (${baseMs}): received ${maxMs}`);
+  }
+  const grown = (attempt: number): number => {
+    const factor = kind === "constant" ? 1 : kind === "linear" ? attempt : 2 ** Math.min(attempt - 1, 30);
+    return Math.min(maxMs, baseMs * factor);
+  };
+  return (attempt, previousMs = baseMs) => {
+    const random = clock().random();
+    if (jitter === "decorrelated") {
+      return Math.min(maxMs, baseMs + random * (Math.max(baseMs, previousMs * 3) - baseMs));
+    }
+    const pause = grown(attempt);
+    if (jitter === "full") return random * pause;
+    return jitter === "equal" ? pause / 2 + random * pause / 2 : pause;
+  };
+}

@@ -1,0 +1,104 @@
+/**
+ * Argument checks with one message shape: `Cannot <do what> as <what> must be <rule>: received <value>`.
+ *
+ * The wrong kind of value is a `TypeError`, the right kind with a wrong value a `RangeError`.
+ */
+import type { WaitOptions } from "./types.ts";
+
+/** The text of a value for a message: short, quoted when it is text, never throwing. */
+export function show(value: unknown): string {
+  if (typeof value === "string") {
+    return JSON.stringify(value.length > 60 ? value.slice(0, 57) + "..." : value);
+  }
+  if (typeof value === "bigint") return `${value}n`;
+  if (typeof value === "function") return "a function";
+  if (Array.isArray(value)) return `an array of ${value.length}`;
+  if (typeof value === "object" && value !== null) return "an object";
+  return String(value);
+}
+
+/** `lock "orders"`, or just `lock` when it has no name. */
+export function subject(kind: string, name: string | undefined): string {
+  return name === undefined ? kind : `${kind} ${JSON.stringify(name)}`;
+}
+
+function complain(
+  Class: new (message: string) => Error,
+  doing: string,
+  what: string,
+  rule: string,
+  value: unknown,
+): never {
+  throw new Class(`Cannot ${doing} as ${what} must be ${rule}: received ${show(value)}`);
+}
+
+/** Throws unless `value` is a function. */
+export function checkFunction(doing: string, what: string, value: unknown): void {
+  if (typeof value !== "function") complain(TypeError, doing, what, "a function", value);
+}
+
+/** Throws unless `value` is absent or an options object. */
+export function checkOptions(doing: string, value: unknown): void {
+  if (value !== undefined && (typeof value !== "object" || value === null)) {
+    complain(TypeError, doing, "options", "an object", value);
+  }
+}
+
+/** Throws unless `value` is absent or a string. */
+export function checkName(doing: string, value: unknown, what = "name"): void {
+  if (value !== undefined && typeof value !== "string") complain(TypeError, doing, what, "a string", value);
+}
+
+/** Throws unless `value` is absent or a boolean. */
+export function checkBoolean(doing: string, what: string, value: unknown): void {
+  if (value !== undefined && typeof value !== "boolean") complain(TypeError, doing, what, "a boolean", value);
+}
+
+/** Throws unless `value` is a whole number from `min` to `max`. */
+export function checkInteger(
+  doing: string,
+  what: string,
+  value: unknown,
+  min: number,
+  max: number = Number.MAX_SAFE_INTEGER,
+): void {
+  const rule = max === Number.MAX_SAFE_INTEGER ? `an integer >= ${min}` : `an integer from ${min} to ${max}`;
+  if (typeof value !== "number") complain(TypeError, doing, what, rule, value);
+  if (!Number.isInteger(value) || value < min || value > max) complain(RangeError, doing, what, rule, value);
+}
+
+/** Like {@linkcode checkInteger}, with `Infinity` allowed. */
+export function checkCount(doing: string, what: string, value: unknown, min: number): void {
+  if (value !== Infinity) checkInteger(doing, what, value, min);
+}
+
+/** Throws unless `value` is a number of milliseconds: zero or more, `Infinity` allowed, never NaN. */
+export function checkDurationMs(doing: string, what: string, value: unknown): void {
+  if (typeof value !== "number") complain(TypeError, doing, what, "a number of milliseconds", value);
+  if (!(value >= 0)) complain(RangeError, doing, what, "a number of milliseconds >= 0", value);
+}
+
+/** Throws unless `value` is one of a closed set of words. */
+export function checkChoice(doing: string, what: string, value: unknown, choices: readonly string[]): void {
+  const rule = `one of ${choices.map((choice) => JSON.stringify(choice)).join(", ")}`;
+  if (typeof value !== "string") complain(TypeError, doing, what, rule, value);
+  if (!choices.includes(value)) complain(RangeError, doing, what, rule, value);
+}
+
+/** Throws unless `value` is absent or an `AbortSignal` (of any realm). */
+export function checkSignal(doing: string, value: unknown): void {
+  if (value === undefined) return;
+  const signal = value as Partial<AbortSignal> | null;
+  if (
+    typeof signal !== "object" || signal === null || typeof signal.aborted !== "boolean" ||
+    typeof signal.addEventListener !== "function"
+  ) complain(TypeError, doing, "signal", "an AbortSignal", value);
+}
+
+/** Throws unless `value` is absent or proper {@linkcode WaitOptions}. */
+export function checkWaitOptions(doing: string, value: WaitOptions | undefined): void {
+  if (value === undefined) return;
+  checkOptions(doing, value);
+  checkSignal(doing, value.signal);
+  if (value.timeoutMs !== undefined) checkDurationMs(doing, "timeoutMs", value.timeoutMs);
+}

@@ -1,0 +1,152 @@
+/** The only source of time and chance in the library, replaced as a whole by the test world. */
+import { Heap, type HeapItem } from "./heap.ts";
+
+/** Monotonic time, timers and chance. */
+export interface Clock {
+  /** Milliseconds on a clock that never goes back. */
+  now(): number;
+  /**
+   * Calls `run` once when `now()` has reached `atMs`.
+   *
+   * `ref` says whether somebody awaits it: such a timer keeps the process alive, another does not. Timers of the same
+   * kind that are due together run in the order in which they were made.
+   */
+  schedule(atMs: number, run: () => void, options: { ref: boolean }): Disposable;
+  /** A number from 0 up to 1. */
+  random(): number;
+}
+
+/** Longer delays fire at once on every runtime, so they are made of hops. */
+const LONGEST_DELAY = 2 ** 31 - 1;
+
+/**
+ * How many microtask turns an idle lane keeps its timer armed: a loop that sets and drops one deadline after another
+ * then arms one platform timer in all (Deno: 4 µs each), and none is left when the loop is over, as all this happens
+ * before the next macrotask.
+ */
+const LINGER_TURNS = 12;
+
+class Entry implements Disposable, HeapItem {
+  heapIndex = -1;
+  readonly at: number;
+  readonly order: number;
+  readonly run: () => void;
+  readonly #lane: Lane;
+
+  constructor(at: number, order: number, run: () => void, lane: Lane) {
+    this.at = at;
+    this.order = order;
+    this.run = run;
+    this.#lane = lane;
+  }
+
+  [Symbol.dispose](): void {
+    this.#lane.cancel(this);
+  }
+}
+
+/** All timers of one kind (awaited or not) behind a single platform timer, set to the earliest of them. */
+class Lane {
+  readonly #ref: boolean;
+  readonly #entries = new Heap<Entry>((a, b) => a.at < b.at || (a.at === b.at && a.order < b.order));
+  #made = 0;
+  #handle: ReturnType<typeof setTimeout> | undefined;
+  #armedFor = 0;
+  // The functions it was armed with: fake timers that come or go in between must not leave it armed on a dead clock.
+  #setter: typeof setTimeout | undefined;
+  #clearer: typeof clearTimeout | undefined;
+  #lingering = 0;
+  #firing = false;
+
+  constructor(ref: boolean) {
+    this.#ref = ref;
+  }
+
+  add(at: number, run: () => void): Entry {
+    const entry = new Entry(at, this.#made++, run, this);
+    this.#entries.push(entry);
+    const armed = this.#handle !== undefined && this.#armedFor <= at &&
+      this.#setter === globalThis.setTimeout;
+    if (!armed && !this.#firing) this.#arm(performance.now());
+    return entry;
+  }
+
+  cancel(entry: Entry): void {
+    if (this.#entries.remove(entry) && this.#entries.size === 0 && this.#lingering === 0) {
+      this.#lingering = LINGER_TURNS;
+      settled.then(this.#linger);
+    }
+  }
+
+  readonly #linger = (): void => {
+    if (this.#entries.size > 0) this.#lingering = 0;
+    else if (--this.#lingering > 0) settled.then(this.#linger);
+    else this.#disarm();
+  };
+
+  #disarm(): void {
+    if (this.#handle !== undefined) this.#clearer!(this.#handle);
+    this.#handle = undefined;
+  }
+
+  #arm(now: number): void {
+    this.#disarm();
+    const first = this.#entries.peek();
+    if (first === undefined) return;
+    const delay = Math.min(Math.max(0, Math.ceil(first.at - now)), LONGEST_DELAY);
+    this.#armedFor = Math.min(first.at, now + LONGEST_DELAY);
+    this.#setter = globalThis.setTimeout;
+    this.#clearer = globalThis.clearTimeout;
+    this.#handle = this.#setter(this.#fire, delay);
+    if (!this.#ref) (this.#handle as { unref?: () => void }).unref?.();
+  }
+
+  readonly #fire = (): void => {
+    this.#handle = undefined;
+    // What the timer was set for counts as reached: platforms fire up to a millisecond early, and foreign fake timers
+    // fire without moving `performance.now`.
+    const now = Math.max(performance.now(), this.#armedFor);
+    this.#firing = true;
+    try {
+      for (
+        let first = this.#entries.peek();
+        first !== undefined && first.at <= now;
+        first = this.#entries.peek()
+      ) {
+        this.#entries.pop();
+        first.run();
+      }
+    } finally {
+      this.#firing = false;
+      this.#arm(now);
+    }
+  };
+}
+
+const settled = Promise.resolve();
+const awaited = new Lane(true);
+const background = new Lane(false);
+
+const systemClock: Clock = {
+  now: () => performance.now(),
+  schedule: (atMs, run, { ref }) => (ref ? awaited : background).add(atMs, run),
+  random: () => Math.random(),
+};
+
+let current: Clock = systemClock;
+
+/** The clock in force. Ask anew each time; never keep it. */
+export function clock(): Clock {
+  return current;
+}
+
+/** Puts another clock in force until disposed: for the test world. */
+export function replaceClock(replacement: Clock): Disposable {
+  const previous = current;
+  current = replacement;
+  return {
+    [Symbol.dispose](): void {
+      current = previous;
+    },
+  };
+}

@@ -1,0 +1,15 @@
+/** Telling the echo of a cancellation from a failure of its own. */
+
+/**
+ * Whether `error` is only the work's answer to its own signal having been aborted with `end.reason`: the reason itself,
+ * an error with the reason as `cause`, or any AbortError (runtimes wrap differently).
+ *
+ * Ask only about work whose signal *was* aborted: an AbortError otherwise is somebody else's cancellation, and real.
+ * A TimeoutError is an echo only when it is the reason.
+ */
+export function isEcho(error: unknown, end: { readonly reason?: unknown }): boolean {
+  if (error === end.reason || (error !== error && end.reason !== end.reason)) return true;
+  if (typeof error !== "object" || error === null) return false;
+  if ("cause" in error && error.cause === end.reason) return true;
+  return (error as { name?: unknown }).name === "AbortError";
+}

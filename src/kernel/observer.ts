@@ -1,0 +1,67 @@
+/** The port through which everything the library does can be watched: off by default, and unable to do harm. */
+
+/** One thing that happened. */
+export interface ObserverRecord {
+  /** What happened, such as `wait`, `retry`, `task.stuck`. */
+  readonly kind: string;
+  /** The kind of structure it happened in, such as `lock`. */
+  readonly structure: string;
+  /** The structure's name, if it has one. */
+  readonly name?: string;
+  /** The facts. */
+  readonly data?: object;
+}
+
+/** Something that wants to know; called synchronously. */
+export interface Observer {
+  record(event: ObserverRecord): void;
+}
+
+let observers: readonly Observer[] = [];
+const broken = new WeakSet<Observer>();
+
+/** Whether anybody watches: asked before the facts of a record are put together. */
+export function observed(): boolean {
+  return observers.length > 0;
+}
+
+/**
+ * Sends every record to `observer` until disposed.
+ *
+ * An observer that throws disturbs nothing: its first error is printed once, further ones are dropped.
+ *
+ * @throws {TypeError} When `observer` has no `record` method.
+ */
+export function observe(observer: Observer): Disposable {
+  if (typeof observer?.record !== "function") {
+    throw new TypeError("Cannot observe as observer must have a record method: received none");
+  }
+  // A box of its own, so that one observer may be added twice and taken away once.
+  const mine: Observer = { record: (event) => observer.record(event) };
+  observers = [...observers, mine];
+  return {
+    [Symbol.dispose](): void {
+      observers = observers.filter((other) => other !== mine);
+    },
+  };
+}
+
+/** Tells all observers; costs next to nothing when there is none. */
+export function emit(kind: string, structure: string, name: string | undefined, data?: object): void {
+  if (observers.length === 0) return;
+  const event: ObserverRecord = {
+    kind,
+    structure,
+    ...(name === undefined ? {} : { name }),
+    ...(data && { data }),
+  };
+  for (const observer of observers) {
+    try {
+      observer.record(event);
+    } catch (error) {
+      if (broken.has(observer)) continue;
+      broken.add(observer);
+      console.error("An observer of @uno/async threw; its further errors are not shown:", error);
+    }
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * The one place where the library listens to abort signals.
+ *
+ * However many waiters, sleepers, scopes and groups hang on a signal, the signal itself sees one listener of ours, and
+ * none when nobody is left: `addEventListener` scans its list for duplicates, so a listener each would make N waiters
+ * on one signal cost N². Subscriptions are linked into a list instead, O(1) to make and to drop.
+ */
+import { census } from "./census.ts";
+
+/** Something that wants to be told, once, that a signal was aborted. */
+export interface AbortTarget {
+  aborted(reason: unknown): void;
+}
+
+/** One target's place in the list of a signal. */
+export class Subscription {
+  /** @internal */ hub: Hub | undefined;
+  /** @internal */ prev: Subscription | undefined;
+  /** @internal */ next: Subscription | undefined;
+  /** @internal */ readonly target: AbortTarget;
+
+  /** @internal */
+  constructor(hub: Hub, target: AbortTarget) {
+    this.hub = hub;
+    this.target = target;
+  }
+
+  /** Ends it; again, or after the abort, it does nothing. */
+  cancel(): void {
+    this.hub?.remove(this);
+  }
+}
+
+class Hub implements EventListenerObject {
+  readonly #signal: AbortSignal;
+  #first: Subscription | undefined;
+  #last: Subscription | undefined;
+  #listening = false;
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal;
+  }
+
+  add(subscription: Subscription): void {
+    census.subscriptions++;
+    subscription.prev = this.#last;
+    if (this.#last === undefined) this.#first = subscription;
+    else this.#last.next = subscription;
+    this.#last = subscription;
+    if (!this.#listening) this.#listen(true);
+  }
+
+  remove(subscription: Subscription): void {
+    this.#unlink(subscription);
+    if (this.#first === undefined && this.#listening) this.#listen(false);
+  }
+
+  handleEvent(): void {
+    const { reason } = this.#signal;
+    this.#listen(false);
+    // From the head each time: a target may drop others of the list while it is told.
+    for (let first = this.#first; first !== undefined; first = this.#first) {
+      this.#unlink(first);
+      first.target.aborted(reason);
+    }
+  }
+
+  #listen(on: boolean): void {
+    this.#listening = on;
+    if (on) this.#signal.addEventListener("abort", this);
+    else this.#signal.removeEventListener("abort", this);
+    census.listeners += on ? 1 : -1;
+  }
+
+  #unlink(subscription: Subscription): void {
+    const { prev, next } = subscription;
+    if (prev === undefined) this.#first = next;
+    else prev.next = next;
+    if (next === undefined) this.#last = prev;
+    else next.prev = prev;
+    subscription.hub = subscription.prev = subscription.next = undefined;
+    census.subscriptions--;
+  }
+}
+
+const hubs = new WeakMap<AbortSignal, Hub>();
+
+/**
+ * Has `target` told when `signal` is aborted, in the order of subscription, unless cancelled first.
+ *
+ * The signal must not be aborted yet: whoever waits has refused an aborted one before.
+ */
+export function subscribe(signal: AbortSignal, target: AbortTarget): Subscription {
+  let hub = hubs.get(signal);
+  if (hub === undefined) hubs.set(signal, hub = new Hub(signal));
+  const subscription = new Subscription(hub, target);
+  hub.add(subscription);
+  return subscription;
+}

@@ -1,0 +1,220 @@
+/**
+ * First come, first served, with abort and time limit: the only place in the library where waiters live.
+ *
+ * Intrusive doubly linked nodes make joining, being granted and giving up O(1) at any length; a grant hands over
+ * directly, so nobody can barge in between (as in tokio's batch semaphore and Go's `x/sync/semaphore`).
+ */
+import { census } from "./census.ts";
+import { checkWaitOptions } from "./checks.ts";
+import { clock } from "./clock.ts";
+import { TimeoutError } from "./errors.ts";
+import { emit, observed } from "./observer.ts";
+import { type AbortTarget, subscribe, type Subscription } from "./signals.ts";
+import type { WaitOptions } from "./types.ts";
+
+/** How a {@linkcode WaitQueue} speaks of itself, and what it does when a waiter gives up. */
+export interface WaitQueueOptions {
+  /** What is waited for, as it stands in messages after "Cannot": `acquire lock`. */
+  what: string;
+  /** The kind of structure, for the observer: `lock`. */
+  structure: string;
+  /** The structure's name. */
+  name?: string;
+  /** What a waiter is waiting behind, for the message of its time limit: `held by "import", 4 waiting`. */
+  behind?: () => string;
+  /**
+   * Called after a waiter has given up (abort or limit), when the next head may now be granted in the same turn.
+   * Not called for waiters that {@linkcode WaitQueue.head} drops: whoever calls that is looking at the head already.
+   */
+  onLeave?: () => void;
+}
+
+/** Totals of a {@linkcode WaitQueue} since it was made. */
+export interface WaitTotals {
+  /** Waiters that got what they waited for; the structure adds those who did not have to wait. */
+  granted: number;
+  /** Waits given up by a signal, those refused because it was aborted beforehand included. */
+  aborted: number;
+  /** Waits that reached their time limit. */
+  timedOut: number;
+}
+
+class Waiter<T, D> implements AbortTarget {
+  prev: Waiter<T, D> | undefined;
+  next: Waiter<T, D> | undefined;
+  /** The one state word: whether it still waits. Grant, abort and limit each claim it; the first wins. */
+  waiting = true;
+  resolve!: (value: T) => void;
+  reject!: (reason: unknown) => void;
+  readonly data: D;
+  readonly signal: AbortSignal | undefined;
+  readonly giveUp: (waiter: Waiter<T, D>, reason: unknown, why: "aborted" | "timedOut") => void;
+  subscription: Subscription | undefined;
+  timer: Disposable | undefined;
+
+  constructor(
+    data: D,
+    signal: AbortSignal | undefined,
+    giveUp: (waiter: Waiter<T, D>, reason: unknown, why: "aborted" | "timedOut") => void,
+  ) {
+    this.data = data;
+    this.signal = signal;
+    this.giveUp = giveUp;
+  }
+
+  aborted(reason: unknown): void {
+    this.giveUp(this, reason, "aborted");
+  }
+}
+
+/** A FIFO queue of waiters, each with data `D`, who are granted a `T`. */
+export class WaitQueue<T, D = undefined> {
+  readonly #options: WaitQueueOptions;
+  readonly totals: WaitTotals = { granted: 0, aborted: 0, timedOut: 0 };
+  #first: Waiter<T, D> | undefined;
+  #last: Waiter<T, D> | undefined;
+  #size = 0;
+
+  constructor(options: WaitQueueOptions) {
+    this.#options = options;
+  }
+
+  /** How many wait. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /**
+   * The refusal of a call with bad options or a signal that is aborted already, or `undefined` when it may go on.
+   * Comes first in every waiting method, before anything is granted or queued.
+   */
+  refusal(options: WaitOptions | undefined): Promise<never> | undefined {
+    if (options === undefined) return undefined;
+    try {
+      checkWaitOptions(this.#doing, options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const { signal } = options;
+    if (signal === undefined || !signal.aborted) return undefined;
+    this.totals.aborted++;
+    return Promise.reject(signal.reason);
+  }
+
+  /**
+   * Waits for a grant, behind everybody who waits already.
+   *
+   * **Abort** rejects with the signal's reason; after the grant it is ignored. **Limit**: a `TimeoutError` that says
+   * what was waited behind; 0 still lets grants of this turn through.
+   */
+  wait(data: D, options?: WaitOptions): Promise<T> {
+    const refused = this.refusal(options);
+    if (refused !== undefined) return refused;
+    const signal = options?.signal;
+    const waiter = new Waiter<T, D>(data, signal, this.#giveUp);
+    const promise = new Promise<T>((resolve, reject) => {
+      waiter.resolve = resolve;
+      waiter.reject = reject;
+    });
+    if (this.#last === undefined) this.#first = waiter;
+    else {
+      waiter.prev = this.#last;
+      this.#last.next = waiter;
+    }
+    this.#last = waiter;
+    this.#size++;
+    census.waiters++;
+    if (signal !== undefined) waiter.subscription = subscribe(signal, waiter);
+    const limitMs = options?.timeoutMs;
+    if (limitMs !== undefined && limitMs !== Infinity) {
+      const expire = (): void => this.#giveUp(waiter, this.#timeoutError(limitMs), "timedOut");
+      waiter.timer = clock().schedule(clock().now() + limitMs, expire, { ref: true });
+    }
+    if (observed()) this.#tell("wait");
+    return promise;
+  }
+
+  /** What the waiter at the head waits with, or `undefined` when nobody waits. */
+  head(): D | undefined {
+    // One whose signal is aborted, but has not told us yet, has given up: the abort came before the grant.
+    while (this.#first?.signal?.aborted) {
+      const { signal } = this.#first;
+      this.#drop(this.#first, signal!.reason, "aborted");
+    }
+    return this.#first?.data;
+  }
+
+  /** Hands `value` to the head. @returns Whether somebody was there to take it. */
+  grant(value: T): boolean {
+    this.head();
+    const waiter = this.#first;
+    if (waiter === undefined) return false;
+    this.#unlink(waiter);
+    this.totals.granted++;
+    if (observed()) this.#tell("grant");
+    waiter.resolve(value);
+    return true;
+  }
+
+  /** Sends everybody away. @returns How many there were. */
+  settleAll(reason: unknown): number {
+    return this.rejectWhere(() => true, reason);
+  }
+
+  /** Sends those away whose data match, in order. @returns How many there were. */
+  rejectWhere(match: (data: D) => boolean, reason: unknown): number {
+    let rejected = 0;
+    for (let waiter = this.#first; waiter !== undefined;) {
+      const { next } = waiter;
+      if (match(waiter.data)) {
+        this.#unlink(waiter);
+        waiter.reject(reason);
+        rejected++;
+      }
+      waiter = next;
+    }
+    return rejected;
+  }
+
+  get #doing(): string {
+    const { what, name } = this.#options;
+    return name === undefined ? what : `${what} ${JSON.stringify(name)}`;
+  }
+
+  #timeoutError(limitMs: number): TimeoutError {
+    const operation = this.#doing;
+    const behind = this.#options.behind?.() ?? `${this.#size} waiting`;
+    return new TimeoutError(`Cannot ${operation} within ${limitMs} ms: ${behind}`, { operation, limitMs });
+  }
+
+  readonly #giveUp = (waiter: Waiter<T, D>, reason: unknown, why: "aborted" | "timedOut"): void => {
+    if (!waiter.waiting) return;
+    this.#drop(waiter, reason, why);
+    this.#options.onLeave?.();
+  };
+
+  #drop(waiter: Waiter<T, D>, reason: unknown, why: "aborted" | "timedOut"): void {
+    this.#unlink(waiter);
+    this.totals[why]++;
+    if (observed()) this.#tell(why === "aborted" ? "abort" : "timeout");
+    waiter.reject(reason);
+  }
+
+  #tell(kind: string): void {
+    emit(kind, this.#options.structure, this.#options.name, { waiting: this.#size });
+  }
+
+  #unlink(waiter: Waiter<T, D>): void {
+    const { prev, next } = waiter;
+    if (prev === undefined) this.#first = next;
+    else prev.next = next;
+    if (next === undefined) this.#last = prev;
+    else next.prev = prev;
+    waiter.prev = waiter.next = undefined;
+    waiter.waiting = false;
+    this.#size--;
+    census.waiters--;
+    waiter.subscription?.cancel();
+    waiter.timer?.[Symbol.dispose]();
+  }
+}

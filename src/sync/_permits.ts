@@ -1,0 +1,136 @@
+/** The engine of locks and semaphores: weighted permits in strict FIFO order, handed over directly. */
+import { checkName, checkOptions, subject } from "../kernel/checks.ts";
+import { clock } from "../kernel/clock.ts";
+import { type LeaseOwner, OwnedLease } from "../kernel/disposer.ts";
+import { ClosedError } from "../kernel/errors.ts";
+import { emit, observed } from "../kernel/observer.ts";
+import type { HoldOptions } from "../kernel/types.ts";
+import { WaitQueue } from "../kernel/wait_queue.ts";
+
+/** Permits held by somebody. */
+export class Permit extends OwnedLease {
+  readonly weight: number;
+  /** Who holds it, as far as the caller said. */
+  readonly hold: HoldOptions | undefined;
+  /** When it was acquired; read from the clock only for callers that say who they are, as it costs more than a lock. */
+  readonly since: number | undefined;
+
+  constructor(owner: LeaseOwner<OwnedLease>, weight: number, hold: HoldOptions | undefined) {
+    super(owner);
+    this.weight = weight;
+    this.hold = hold;
+    this.since = hold !== undefined && (hold.owner ?? hold.label) !== undefined ? clock().now() : undefined;
+  }
+}
+
+interface Request {
+  readonly weight: number;
+  readonly hold: HoldOptions | undefined;
+}
+
+/** One permit, nothing known about the caller: what most requests are. */
+const PLAIN: Request = { weight: 1, hold: undefined };
+
+/** Checks the `owner` and `label` of {@linkcode HoldOptions}. */
+export function checkHold(doing: string, hold: HoldOptions): void {
+  checkName(doing, hold.label, "label");
+  if (hold.owner !== undefined) checkOptions(`${doing} as owner`, hold.owner);
+}
+
+/** How a {@linkcode Permits} speaks of itself. */
+export interface PermitsOptions {
+  kind: "lock" | "semaphore";
+  name: string | undefined;
+  behind: () => string;
+}
+
+/** Weighted permits. The structure over it has checked the arguments. */
+export class Permits implements LeaseOwner<OwnedLease> {
+  readonly kind: string;
+  readonly name: string | undefined;
+  readonly queue: WaitQueue<Permit, Request>;
+  capacity: number;
+  inUse = 0;
+  /** The reason new requests are refused with, once closed. */
+  closedWith: { reason: unknown } | undefined;
+  /** The latest permit that is still held: for a lock, which has one, its holder. */
+  holder: Permit | undefined;
+
+  constructor(capacity: number, options: PermitsOptions) {
+    this.capacity = capacity;
+    this.kind = options.kind;
+    this.name = options.name;
+    this.queue = new WaitQueue({
+      what: `acquire ${options.kind}`,
+      structure: options.kind,
+      name: options.name,
+      behind: options.behind,
+      onLeave: () => this.grantFitting(),
+    });
+  }
+
+  describe(): string {
+    return subject(this.kind, this.name);
+  }
+
+  tryAcquire(weight: number, hold: HoldOptions | undefined): Permit | undefined {
+    if (
+      this.closedWith !== undefined || this.inUse + weight > this.capacity || this.queue.head() !== undefined
+    ) {
+      return undefined;
+    }
+    this.queue.totals.granted++;
+    return this.#take(weight, hold);
+  }
+
+  acquire(weight: number, hold: HoldOptions | undefined): Promise<Permit> {
+    if (hold !== undefined) {
+      const refused = this.queue.refusal(hold);
+      if (refused !== undefined) return refused;
+    }
+    const permit = this.tryAcquire(weight, hold);
+    if (permit !== undefined) return Promise.resolve(permit);
+    if (this.closedWith !== undefined) return Promise.reject(this.closedWith.reason);
+    return this.queue.wait(weight === 1 && hold === undefined ? PLAIN : { weight, hold }, hold);
+  }
+
+  giveBack(permit: OwnedLease): void {
+    this.inUse -= (permit as Permit).weight;
+    this.holder = undefined;
+    if (observed()) emit("release", this.kind, this.name, { inUse: this.inUse });
+    this.grantFitting();
+  }
+
+  /** Serves the head as long as it fits: strict FIFO, so a light request never overtakes a heavy one. */
+  grantFitting(): void {
+    for (let request = this.queue.head(); request !== undefined; request = this.queue.head()) {
+      if (this.inUse + request.weight > this.capacity) return;
+      this.queue.grant(this.#take(request.weight, request.hold));
+    }
+  }
+
+  resize(capacity: number): void {
+    this.capacity = capacity;
+    this.queue.rejectWhere(
+      ({ weight }) => weight > capacity,
+      new RangeError(
+        `Cannot acquire ${this.describe()} as weight must fit its permits: it was resized to ${capacity}`,
+      ),
+    );
+    this.grantFitting();
+  }
+
+  close(reason: unknown): void {
+    if (this.closedWith !== undefined) return;
+    this.closedWith = {
+      reason: reason ?? new ClosedError(`Cannot acquire ${this.describe()}: it is closed`),
+    };
+    this.queue.settleAll(this.closedWith.reason);
+  }
+
+  #take(weight: number, hold: HoldOptions | undefined): Permit {
+    this.inUse += weight;
+    if (observed()) emit("acquire", this.kind, this.name, { inUse: this.inUse });
+    return this.holder = new Permit(this, weight, hold);
+  }
+}
