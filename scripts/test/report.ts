@@ -1,0 +1,99 @@
+/** What a test run prints when it is over. @module */
+import { compareRuns, type RunResult, type TestResult } from "./results.ts";
+
+/** Why a test was skipped, from whatever source knows. */
+export type ReasonFinder = (test: TestResult) => string | undefined;
+
+/** The failures of a run, each with what its runtime said. */
+export function failureLines(run: RunResult): string[] {
+  const lines: string[] = [];
+  for (const test of run.tests) {
+    if (test.status !== "failed") continue;
+    lines.push("", `FAILED on ${run.runtime}: ${test.name}${test.file ? `  (${test.file})` : ""}`);
+    for (const line of (test.failure ?? "").trimEnd().split("\n")) lines.push(`    ${line}`);
+  }
+  if (run.crash !== undefined) {
+    lines.push("", `${run.runtime} ${run.crash}`);
+  }
+  return lines;
+}
+
+/** The skipped tests and files left out of all runs, with reasons, equal ones told once. */
+export function skipLines(runs: readonly RunResult[], reasonOf: ReasonFinder): string[] {
+  const groups = new Map<string, { runtimes: Set<string>; what: string; reason: string }>();
+  const add = (runtime: string, what: string, reason: string): void => {
+    const key = `${what}\n${reason}`;
+    const group = groups.get(key) ?? { runtimes: new Set<string>(), what, reason };
+    group.runtimes.add(runtime);
+    groups.set(key, group);
+  };
+  for (const run of runs) {
+    for (const test of run.tests) {
+      if (test.status === "skipped") add(run.runtime, test.name, reasonOf(test) ?? "no reason given");
+    }
+    for (const [file, reason] of run.leftOut) add(run.runtime, file, reason);
+  }
+  return [...groups.values()].map(({ runtimes, what, reason }) =>
+    `  ${[...runtimes].join(", ")}: ${what} (${reason})`
+  );
+}
+
+/** A warning for each test that some runtime never saw. */
+export function differenceLines(runs: readonly RunResult[]): string[] {
+  // A run that crashed lacks tests for a reason already told.
+  const whole = runs.filter((run) => run.crash === undefined);
+  return compareRuns(whole).map(({ name, ran, missing }) =>
+    `warning: ran on ${ran.join(", ")} but not on ${missing.join(", ")}: ${name}`
+  );
+}
+
+/** One row a runtime: what ran, how it ended. */
+export function tableLines(runs: readonly RunResult[]): string[] {
+  const rows = [["runtime", "version", "passed", "failed", "skipped", "seconds", ""]];
+  for (const run of runs) {
+    const { passed, failed, skipped } = count(run);
+    const left = run.leftOut.size > 0
+      ? `${run.leftOut.size} ${run.leftOut.size === 1 ? "file" : "files"} left out`
+      : "";
+    const note = run.crash === undefined ? left : run.crash.split("\n")[0]!;
+    rows.push([
+      run.runtime,
+      run.version,
+      `${passed}`,
+      `${failed}`,
+      `${skipped}`,
+      run.seconds.toFixed(1),
+      note,
+    ]);
+  }
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  const number = (column: number): boolean => column >= 2 && column <= 5;
+  return rows.map((row) =>
+    row.map((cell, column) => number(column) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!))
+      .join("  ").trimEnd()
+  );
+}
+
+/** `N passed, N failed`, over all runs; a run that crashed without a failing test counts as one failure. */
+export function totalLine(runs: readonly RunResult[]): string {
+  const total = { passed: 0, failed: 0, skipped: 0 };
+  for (const run of runs) {
+    const { passed, failed, skipped } = count(run);
+    total.passed += passed;
+    total.failed += failed + (run.crash !== undefined && failed === 0 ? 1 : 0);
+    total.skipped += skipped;
+  }
+  const skipped = total.skipped > 0 ? `, ${total.skipped} skipped` : "";
+  return `${total.passed} passed, ${total.failed} failed${skipped}`;
+}
+
+/** Whether all is well with a run. */
+export function succeeded(run: RunResult): boolean {
+  return run.crash === undefined && run.tests.every((test) => test.status !== "failed");
+}
+
+function count(run: RunResult): { passed: number; failed: number; skipped: number } {
+  const of = (status: TestResult["status"]): number =>
+    run.tests.filter((test) => test.status === status).length;
+  return { passed: of("passed"), failed: of("failed"), skipped: of("skipped") };
+}

@@ -1,0 +1,192 @@
+/** How each runtime is told to run a list of test files, and how what it says is read. @module */
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { type Ending, runChild } from "../lib/process_tree.ts";
+import { NodeEvents, readJUnit, type RunResult, type TestResult } from "./results.ts";
+
+/** One run of one runtime. */
+export interface RunOptions {
+  readonly runtime: string;
+  readonly version: string;
+  /** Path of the executable. */
+  readonly command: string;
+  /** Paths from the root of the repository. */
+  readonly files: readonly string[];
+  readonly leftOut: ReadonlyMap<string, string>;
+  readonly limitMs: number;
+  /** Called when a file begins and with every line for `--verbose`. */
+  readonly onFile: (file: string) => void;
+  readonly onLine: (line: string) => void;
+}
+
+/** What is particular to a runtime: its arguments, and a reader of its output. */
+interface Runner {
+  arguments(files: readonly string[], report: string): string[];
+  reader(options: RunOptions): Reader;
+}
+
+interface Reader {
+  line(line: string, stream: "stdout" | "stderr"): void;
+  /** All tests, once the runtime has ended; `report` is the text of its report file if it wrote one. */
+  tests(report: string | undefined): TestResult[] | undefined;
+}
+
+const root: string = fileURLToPath(new URL("../../", import.meta.url));
+const reporter: string = fileURLToPath(new URL("node_reporter.mjs", import.meta.url));
+const reports: string = fileURLToPath(new URL("../../.cache/test/", import.meta.url));
+
+const deno: Runner = {
+  // Types are checked by `deno task ok`, once; Node and Bun do not check them either.
+  arguments: (files, report) => ["test", "-A", "--no-check", `--junit-path=${report}`, ...files],
+  reader(options) {
+    const stray: TestResult[] = [];
+    let error: string[] | undefined;
+    return {
+      line(line) {
+        options.onLine(line);
+        const file = /^running \d+ tests? from \.\/(\S+)$/.exec(line)?.[1];
+        if (file !== undefined) options.onFile(file);
+        // What no test caught is in the output only, not in the report.
+        const source = /^\.\/(\S+) \(uncaught error\)$/.exec(line)?.[1];
+        if (source !== undefined) error = [source];
+        else if (error !== undefined && line !== "") error.push(line);
+        else if (error !== undefined) {
+          const [file, ...text] = error;
+          if (text.length > 0) {
+            stray.push({ name: "(uncaught error)", file, status: "failed", failure: text.join("\n") });
+          }
+          error = undefined;
+        }
+      },
+      tests: (report) => report === undefined ? undefined : [...readJUnit(report), ...stray],
+    };
+  },
+};
+
+const bun: Runner = {
+  // The leading "./" makes Bun take a path for a path, not for a filter. Its limit of 5 s a test is not ours.
+  arguments: (files, report) => [
+    "test",
+    "--timeout=86400000",
+    "--reporter=junit",
+    `--reporter-outfile=${report}`,
+    ...files.map((file) => `./${file}`),
+  ],
+  reader(options) {
+    const stray: TestResult[] = [];
+    let file: string | undefined;
+    let error: string[] | undefined;
+    return {
+      line(line) {
+        options.onLine(line);
+        const begun = /^(\S+_test\.ts):$/.exec(line)?.[1];
+        if (begun !== undefined) options.onFile(file = begun);
+        // What no test caught is in the output only, not in the report.
+        if (line === "# Unhandled error between tests") error = [];
+        else if (error !== undefined && /^-{20,}$/.test(line)) {
+          if (error.length > 0) {
+            stray.push({ name: "(unhandled error)", file, status: "failed", failure: error.join("\n") });
+            error = undefined;
+          }
+        } else error?.push(line);
+      },
+      tests: (report) => report === undefined ? undefined : [...readJUnit(report), ...stray],
+    };
+  },
+};
+
+const node: Runner = {
+  arguments: (files) => ["--test", `--test-reporter=${reporter}`, ...files],
+  reader(options) {
+    const events = new NodeEvents();
+    const seen = new Set<string>();
+    const noise = new Map<string, string>();
+    let complete = false;
+    return {
+      line(line, stream) {
+        if (stream === "stderr" || !line.startsWith('{"type":"test:')) return options.onLine(line);
+        const event = JSON.parse(line);
+        const file = event.file?.replace(root, "");
+        if (event.type === "test:diagnostic" && event.message?.startsWith("duration_ms")) complete = true;
+        if (event.message !== undefined) {
+          options.onLine(event.message.trimEnd());
+          if (file !== undefined) noise.set(file, (noise.get(file) ?? "") + event.message);
+          return;
+        }
+        if (event.type === "test:fail" || event.type === "test:pass") {
+          options.onLine(
+            `${event.type === "test:pass" ? "ok" : "FAILED"} ${"  ".repeat(event.nesting)}${event.name}`,
+          );
+        }
+        if (event.type === "test:start" && file !== undefined && !seen.has(file)) {
+          seen.add(file);
+          options.onFile(file);
+        }
+        // A file that could not be run says why on its own error output, which came before.
+        if (event.failure === "'test failed'") event.failure = noise.get(file) ?? event.failure;
+        events.add({ ...event, file });
+      },
+      tests: () => complete ? events.tests : undefined,
+    };
+  },
+};
+
+/** Runs the files and reads the result. Never rejects for what the tests or the runtime do. */
+export async function runTests(options: RunOptions): Promise<RunResult> {
+  const { runtime, version, files, leftOut } = options;
+  const started = performance.now();
+  const runner = runtime === "deno" ? deno : runtime === "bun" ? bun : node;
+  const report = `${reports}${runtime}.xml`;
+  await mkdir(reports, { recursive: true });
+  await rm(report, { force: true });
+  const output: string[] = [];
+  let lastFile: string | undefined;
+  const reader = runner.reader({ ...options, onFile: (file) => options.onFile(lastFile = file) });
+  const ending = await runChild(options.command, runner.arguments(files, report), {
+    cwd: root,
+    env: { NO_COLOR: "1", FORCE_COLOR: "0", DENO_NO_UPDATE_CHECK: "1" },
+    limitMs: options.limitMs,
+    onLine(line, stream) {
+      output.push(line);
+      reader.line(line, stream);
+    },
+  }).catch((error: Error): Ending & { error: Error } => ({
+    code: null,
+    signal: null,
+    tooLong: false,
+    error,
+  }));
+  await writeFile(`${reports}${runtime}.log`, output.join("\n") + "\n");
+  const text = await readFile(report, "utf8").catch(() => undefined);
+  const tests = reader.tests(text) ?? [];
+  const complete = reader.tests(text) !== undefined;
+  const seconds = (performance.now() - started) / 1000;
+  const crash = "error" in ending
+    ? `could not be started: ${ending.error.message}`
+    : explain(ending, complete, tests, options, lastFile, output);
+  return { runtime, version, tests, leftOut, seconds, ...(crash === undefined ? {} : { crash }) };
+}
+
+function explain(
+  ending: Ending,
+  complete: boolean,
+  tests: readonly TestResult[],
+  options: RunOptions,
+  lastFile: string | undefined,
+  output: readonly string[],
+): string | undefined {
+  const where = lastFile === undefined ? "before the first file" : `in ${lastFile}`;
+  if (ending.tooLong) {
+    return `killed after ${options.limitMs / 60_000} min, ${where} (the last file to begin)`;
+  }
+  const tail = `\n${output.slice(-40).join("\n")}`;
+  if (!complete) return `ended with ${ending.signal ?? ending.code} and no report, ${where}${tail}`;
+  if (ending.code !== 0 && !tests.some((test) => test.status === "failed")) {
+    return `ended with ${ending.signal ?? ending.code} though no test failed${tail}`;
+  }
+  if (ending.code !== 0) return undefined;
+  // A file that ends its process early, or whose tests are never registered, must not count as fine.
+  const ran = new Set(tests.map((test) => test.file));
+  const empty = options.files.filter((file) => ![...ran].some((other) => other?.endsWith(file)));
+  return empty.length > 0 ? `ran no test of ${empty.join(", ")}` : undefined;
+}
