@@ -15,7 +15,8 @@ export interface Ending {
 /** What to run, and who gets its output. */
 export interface ChildOptions {
   readonly cwd: string;
-  readonly env?: Record<string, string>;
+  /** Added to this process's environment; `undefined` takes one away. */
+  readonly env?: Record<string, string | undefined>;
   readonly limitMs: number;
   readonly onLine: (line: string, stream: "stdout" | "stderr") => void;
 }

@@ -3,6 +3,7 @@
 import { inspect } from "node:util";
 
 const wanted = new Set([
+  "test:dequeue",
   "test:start",
   "test:pass",
   "test:fail",

@@ -126,7 +126,7 @@ function readCases(xml: string): Case[] {
     if (name === "testcase") {
       // The outermost suite is the file.
       const path = [...suites.slice(1), String(attributes.name)].join(" > ");
-      current = { path, file: suites[0] ?? "", status: "passed" };
+      current = { path, file: (suites[0] ?? "").replace(/^\.\//, ""), status: "passed" };
       cases.push(current);
     }
     if (current === undefined) return;

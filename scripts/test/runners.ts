@@ -1,6 +1,7 @@
 /** How each runtime is told to run a list of test files, and how what it says is read. @module */
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { stripVTControlCharacters } from "node:util";
 import { type Ending, runChild } from "../lib/process_tree.ts";
 import { NodeEvents, readJUnit, type RunResult, type TestResult } from "./results.ts";
 
@@ -27,8 +28,8 @@ interface Runner {
 
 interface Reader {
   line(line: string, stream: "stdout" | "stderr"): void;
-  /** All tests, once the runtime has ended; `report` is the text of its report file if it wrote one. */
-  tests(report: string | undefined): TestResult[] | undefined;
+  /** What is known once the runtime has ended; `report` is the text of its report file if it wrote one. */
+  end(report: string | undefined): { tests: TestResult[]; complete: boolean };
 }
 
 const root: string = fileURLToPath(new URL("../../", import.meta.url));
@@ -58,7 +59,10 @@ const deno: Runner = {
           error = undefined;
         }
       },
-      tests: (report) => report === undefined ? undefined : [...readJUnit(report), ...stray],
+      end: (report) => ({
+        tests: [...readJUnit(report ?? "<testsuites/>"), ...stray],
+        complete: report !== undefined,
+      }),
     };
   },
 };
@@ -90,7 +94,10 @@ const bun: Runner = {
           }
         } else error?.push(line);
       },
-      tests: (report) => report === undefined ? undefined : [...readJUnit(report), ...stray],
+      end: (report) => ({
+        tests: [...readJUnit(report ?? "<testsuites/>"), ...stray],
+        complete: report !== undefined,
+      }),
     };
   },
 };
@@ -99,7 +106,6 @@ const node: Runner = {
   arguments: (files) => ["--test", `--test-reporter=${reporter}`, ...files],
   reader(options) {
     const events = new NodeEvents();
-    const seen = new Set<string>();
     const noise = new Map<string, string>();
     let complete = false;
     return {
@@ -118,15 +124,16 @@ const node: Runner = {
             `${event.type === "test:pass" ? "ok" : "FAILED"} ${"  ".repeat(event.nesting)}${event.name}`,
           );
         }
-        if (event.type === "test:start" && file !== undefined && !seen.has(file)) {
-          seen.add(file);
-          options.onFile(file);
+        // "test:start" waits until the files before have been reported; this comes when the file's process starts.
+        if (event.type === "test:dequeue") {
+          if (event.nesting === 0 && file === event.name) options.onFile(file);
+          return;
         }
         // A file that could not be run says why on its own error output, which came before.
         if (event.failure === "'test failed'") event.failure = noise.get(file) ?? event.failure;
         events.add({ ...event, file });
       },
-      tests: () => complete ? events.tests : undefined,
+      end: () => ({ tests: events.tests, complete }),
     };
   },
 };
@@ -144,9 +151,11 @@ export async function runTests(options: RunOptions): Promise<RunResult> {
   const reader = runner.reader({ ...options, onFile: (file) => options.onFile(lastFile = file) });
   const ending = await runChild(options.command, runner.arguments(files, report), {
     cwd: root,
-    env: { NO_COLOR: "1", FORCE_COLOR: "0", DENO_NO_UPDATE_CHECK: "1" },
+    // Not FORCE_COLOR=0: Deno takes it for a wish for colour.
+    env: { NO_COLOR: "1", FORCE_COLOR: undefined, DENO_NO_UPDATE_CHECK: "1" },
     limitMs: options.limitMs,
-    onLine(line, stream) {
+    onLine(raw, stream) {
+      const line = stripVTControlCharacters(raw);
       output.push(line);
       reader.line(line, stream);
     },
@@ -158,8 +167,7 @@ export async function runTests(options: RunOptions): Promise<RunResult> {
   }));
   await writeFile(`${reports}${runtime}.log`, output.join("\n") + "\n");
   const text = await readFile(report, "utf8").catch(() => undefined);
-  const tests = reader.tests(text) ?? [];
-  const complete = reader.tests(text) !== undefined;
+  const { tests, complete } = reader.end(text);
   const seconds = (performance.now() - started) / 1000;
   const crash = "error" in ending
     ? `could not be started: ${ending.error.message}`
