@@ -10,7 +10,10 @@ export function failureLines(run: RunResult): string[] {
   for (const test of run.tests) {
     if (test.status !== "failed") continue;
     lines.push("", `FAILED on ${run.runtime}: ${test.name}${test.file ? `  (${test.file})` : ""}`);
-    for (const line of (test.failure ?? "").trimEnd().split("\n")) lines.push(`    ${line}`);
+    // Bun says nothing in its report about a module it can't find, for one.
+    const text = test.failure?.trimEnd() ||
+      `(nothing reported; all it printed is in .cache/test/${run.runtime}.log)`;
+    for (const line of text.split("\n")) lines.push(`    ${line}`);
   }
   if (run.crash !== undefined) {
     lines.push("", `${run.runtime} ${run.crash}`);
