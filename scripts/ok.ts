@@ -1,6 +1,7 @@
 /** Runs every check but the tests. @module */
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { stripVTControlCharacters } from "node:util";
 import { root } from "./checks/sources.ts";
 import { runCommand, UsageError } from "./lib/command.ts";
 import { killChildrenOnSignal, runChild } from "./lib/process_tree.ts";
@@ -43,7 +44,7 @@ await runCommand(help, {}, async ({ operands }) => {
       cwd: fileURLToPath(root),
       env: { NO_COLOR: "1", FORCE_COLOR: undefined, DENO_NO_UPDATE_CHECK: "1" },
       limitMs: 300_000,
-      onLine: (line) => output.push(line),
+      onLine: (line) => output.push(stripVTControlCharacters(line)),
     });
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
     console.log(`${code === 0 ? "ok    " : "FAILED"}  ${name.padEnd(10)} ${seconds.padStart(5)} s`);

@@ -8,7 +8,7 @@
  */
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, rmSync } from "node:fs";
-import { chmod, mkdir, mkdtemp, realpath, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -118,6 +118,7 @@ async function fetchRuntime(name: RuntimeName, source: Source): Promise<string> 
   const started = performance.now();
   console.error(`fetching ${name}: ${source.package}@${source.version} from the npm registry …`);
   await mkdir(cache, { recursive: true });
+  await removeAbandoned();
   const temporary = await mkdtemp(fileURLToPath(new URL(".fetch-", cache)));
   const forget = (): never => {
     rmSync(temporary, { recursive: true, force: true });
@@ -148,6 +149,16 @@ async function fetchRuntime(name: RuntimeName, source: Source): Promise<string> 
   } finally {
     process.off("SIGINT", forget);
     await rm(temporary, { recursive: true, force: true });
+  }
+}
+
+/** Removes what fetches that were killed left behind, an hour later. */
+async function removeAbandoned(): Promise<void> {
+  for (const name of await readdir(cache)) {
+    if (!name.startsWith(".fetch-")) continue;
+    const folder = new URL(`${name}/`, cache);
+    const age = Date.now() - await stat(folder).then((found) => found.mtimeMs, () => Infinity);
+    if (age > 3_600_000) await rm(folder, { recursive: true, force: true });
   }
 }
 

@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { runCommand, UsageError } from "./lib/command.ts";
 import { killChildrenOnSignal } from "./lib/process_tree.ts";
 import { linkSelf } from "./link_self.ts";
-import { ensureRuntime, type RuntimeName, runtimePath } from "./runtimes.ts";
+import { ensureRuntime, type RuntimeName, runtimePath, runtimes } from "./runtimes.ts";
 import { differenceLines, failureLines, skipLines, succeeded, tableLines, totalLine } from "./test/report.ts";
 import type { RunResult, TestResult } from "./test/results.ts";
 import { runTests } from "./test/runners.ts";
@@ -44,8 +44,11 @@ await runCommand(help, {
   await linkSelf();
   // For the tests that start processes of their own, on whichever runtime they run.
   process.env.UNO_DENO = runtimePath("deno");
+  const wanted = String(flags.runtime).split(",");
+  // All of them before the first test runs: what can't be had is told at once.
+  for (const runtime of wanted) await fetchRuntime(runtime);
   const runs: RunResult[] = [];
-  for (const runtime of String(flags.runtime).split(",")) {
+  for (const runtime of wanted) {
     const run = await runOn(runtime, files, limitMs, flags.verbose === true);
     runs.push(run);
     for (const line of failureLines(run)) console.log(line);
@@ -76,17 +79,26 @@ async function testFiles(filters: readonly string[]): Promise<string[]> {
   return wanted.length === 0 ? files : files.filter((file) => wanted.some((filter) => file.includes(filter)));
 }
 
+async function fetchRuntime(runtime: string): Promise<void> {
+  if (runtime !== "deno" && !Object.hasOwn(runtimes, runtime)) {
+    throw new UsageError(
+      `Cannot run tests on "${runtime}": known are deno, ${Object.keys(runtimes).join(", ")}`,
+    );
+  }
+  await ensureRuntime(runtime as RuntimeName).catch((error: Error) => {
+    throw new UsageError(error.message);
+  });
+}
+
 async function runOn(
   runtime: string,
   files: string[],
   limitMs: number,
   verbose: boolean,
 ): Promise<RunResult> {
-  const command = await ensureRuntime(runtime as RuntimeName).catch((error: Error) => {
-    throw new UsageError(error.message);
-  });
-  const version =
-    spawnSync(command, ["--version"], { encoding: "utf8" }).stdout.match(/\d+\.\d+\.\d+\S*/)?.[0] ?? "?";
+  const command = runtimePath(runtime as RuntimeName);
+  const reply = spawnSync(command, ["--version"], { encoding: "utf8" }).stdout ?? "";
+  const version = /\d+\.\d+\.\d+\S*/.exec(reply)?.[0] ?? "?";
   const leftOut = new Map<string, string>();
   if (runtime.startsWith("node")) {
     for (const file of files) {

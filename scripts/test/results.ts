@@ -54,7 +54,7 @@ export class NodeEvents {
     }
     if (type !== "test:pass" && type !== "test:fail") return;
     // Node reports a file as a test of its own when it could not be run, or holds no test.
-    const wholeFile = nesting === 0 && file !== undefined && file.endsWith(name);
+    const wholeFile = nesting === 0 && (file === name || file?.endsWith(`/${name}`) === true);
     const parent = event.kind === "suite" || (this.#open[nesting]?.children ?? 0) > 0;
     const path = [...this.#open.slice(0, nesting).map((entry) => entry.name), name].join(" > ");
     if (type === "test:fail") {
