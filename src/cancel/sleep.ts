@@ -17,6 +17,10 @@ class Sleeper implements AbortTarget {
     this.timer?.[Symbol.dispose]();
     this.reject(reason);
   }
+
+  describe(): string {
+    return "sleep";
+  }
 }
 
 /**

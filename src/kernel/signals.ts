@@ -10,6 +10,8 @@ import { census } from "./census.ts";
 /** Something that wants to be told, once, that a signal was aborted. */
 export interface AbortTarget {
   aborted(reason: unknown): void;
+  /** What hangs on the signal, in words or as a tree, for whoever asks what a task is waiting for. */
+  describe?(): unknown;
 }
 
 /** One target's place in the list of a signal. */
@@ -65,6 +67,10 @@ class Hub implements EventListenerObject {
     }
   }
 
+  *targets(): Iterable<AbortTarget> {
+    for (let at = this.#first; at !== undefined; at = at.next) yield at.target;
+  }
+
   #listen(on: boolean): void {
     this.#listening = on;
     if (on) this.#signal.addEventListener("abort", this);
@@ -96,4 +102,14 @@ export function subscribe(signal: AbortSignal, target: AbortTarget): Subscriptio
   const subscription = new Subscription(hub, target);
   hub.add(subscription);
   return subscription;
+}
+
+/** What the subscribers of `signal` say of themselves: what work with that signal is waiting for right now. */
+export function hangingOn(signal: AbortSignal): unknown[] {
+  const found: unknown[] = [];
+  for (const target of hubs.get(signal)?.targets() ?? []) {
+    const description = target.describe?.();
+    if (description !== undefined) found.push(description);
+  }
+  return found;
 }

@@ -48,23 +48,29 @@ class Waiter<T, D> implements AbortTarget {
   reject!: (reason: unknown) => void;
   readonly data: D;
   readonly signal: AbortSignal | undefined;
-  readonly giveUp: (waiter: Waiter<T, D>, reason: unknown, why: "aborted" | "timedOut") => void;
+  readonly #queue: QueueEnd<T, D>;
   subscription: Subscription | undefined;
   timer: Disposable | undefined;
 
-  constructor(
-    data: D,
-    signal: AbortSignal | undefined,
-    giveUp: (waiter: Waiter<T, D>, reason: unknown, why: "aborted" | "timedOut") => void,
-  ) {
+  constructor(data: D, signal: AbortSignal | undefined, queue: QueueEnd<T, D>) {
     this.data = data;
     this.signal = signal;
-    this.giveUp = giveUp;
+    this.#queue = queue;
   }
 
   aborted(reason: unknown): void {
-    this.giveUp(this, reason, "aborted");
+    this.#queue.giveUp(this, reason, "aborted");
   }
+
+  describe(): string {
+    return this.#queue.doing();
+  }
+}
+
+/** What a waiter may ask of its queue. */
+interface QueueEnd<T, D> {
+  giveUp(waiter: Waiter<T, D>, reason: unknown, why: "aborted" | "timedOut"): void;
+  doing(): string;
 }
 
 /** A FIFO queue of waiters, each with data `D`, who are granted a `T`. */
@@ -111,7 +117,7 @@ export class WaitQueue<T, D = undefined> {
     const refused = this.refusal(options);
     if (refused !== undefined) return refused;
     const signal = options?.signal;
-    const waiter = new Waiter<T, D>(data, signal, this.#giveUp);
+    const waiter = new Waiter<T, D>(data, signal, this.#end);
     const promise = new Promise<T>((resolve, reject) => {
       waiter.resolve = resolve;
       waiter.reject = reject;
@@ -127,7 +133,7 @@ export class WaitQueue<T, D = undefined> {
     if (signal !== undefined) waiter.subscription = subscribe(signal, waiter);
     const limitMs = options?.timeoutMs;
     if (limitMs !== undefined && limitMs !== Infinity) {
-      const expire = (): void => this.#giveUp(waiter, this.#timeoutError(limitMs), "timedOut");
+      const expire = (): void => this.#end.giveUp(waiter, this.#timeoutError(limitMs), "timedOut");
       waiter.timer = clock().schedule(clock().now() + limitMs, expire, { ref: true });
     }
     if (observed()) this.#tell("wait");
@@ -187,10 +193,13 @@ export class WaitQueue<T, D = undefined> {
     return new TimeoutError(`Cannot ${operation} within ${limitMs} ms: ${behind}`, { operation, limitMs });
   }
 
-  readonly #giveUp = (waiter: Waiter<T, D>, reason: unknown, why: "aborted" | "timedOut"): void => {
-    if (!waiter.waiting) return;
-    this.#drop(waiter, reason, why);
-    this.#options.onLeave?.();
+  readonly #end: QueueEnd<T, D> = {
+    giveUp: (waiter, reason, why) => {
+      if (!waiter.waiting) return;
+      this.#drop(waiter, reason, why);
+      this.#options.onLeave?.();
+    },
+    doing: () => this.#doing,
   };
 
   #drop(waiter: Waiter<T, D>, reason: unknown, why: "aborted" | "timedOut"): void {
