@@ -32,6 +32,9 @@ export function backoff(options: BackoffOptions = {}): (attempt: number, previou
   checkChoice(doing, "kind", kind, ["constant", "linear", "exponential"]);
   checkChoice(doing, "jitter", jitter, ["none", "full", "equal", "decorrelated"]);
   checkDurationMs(doing, "baseMs", baseMs);
+  if (baseMs === Infinity) {
+    throw new RangeError(`Cannot ${doing} as baseMs must be finite: received Infinity`);
+  }
   checkDurationMs(doing, "maxMs", maxMs);
   if (maxMs < baseMs) {
     throw new RangeError(`Cannot ${doing} as maxMs must be >= baseMs (${baseMs}): received ${maxMs}`);

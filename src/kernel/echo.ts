@@ -10,6 +10,7 @@
 export function isEcho(error: unknown, end: { readonly reason?: unknown }): boolean {
   if (error === end.reason || (error !== error && end.reason !== end.reason)) return true;
   if (typeof error !== "object" || error === null) return false;
-  if ("cause" in error && error.cause === end.reason) return true;
-  return (error as { name?: unknown }).name === "AbortError";
+  const { name } = error as { name?: unknown };
+  if (name === "TimeoutError") return false;
+  return name === "AbortError" || ("cause" in error && error.cause === end.reason);
 }

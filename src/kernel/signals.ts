@@ -58,7 +58,8 @@ class Hub implements EventListenerObject {
   }
 
   handleEvent(): void {
-    const { reason } = this.#signal;
+    const { aborted, reason } = this.#signal;
+    if (!aborted) return; // Anybody who has the signal can dispatch an event at it; only its controller can abort it.
     this.#listen(false);
     // From the head each time: a target may drop others of the list while it is told.
     for (let first = this.#first; first !== undefined; first = this.#first) {

@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { backoff, type BackoffOptions } from "../../src/kernel/backoff.ts";
+import { clock, replaceClock } from "../../src/kernel/clock.ts";
+
+/** Pauses after the first attempts, with chance fixed. */
+function pauses(options: BackoffOptions, random: number, attempts = 5): number[] {
+  using _clock = replaceClock({ ...clock(), random: () => random });
+  const pause = backoff(options);
+  return Array.from({ length: attempts }, (_, i) => pause(i + 1));
+}
+
+describe("backoff", () => {
+  test("grows as its kind says, up to maxMs", () => {
+    const options = { baseMs: 100, maxMs: 500, jitter: "none" } as const;
+    assert.deepEqual(pauses({ ...options, kind: "constant" }, 0.5), [100, 100, 100, 100, 100]);
+    assert.deepEqual(pauses({ ...options, kind: "linear" }, 0.5), [100, 200, 300, 400, 500]);
+    assert.deepEqual(pauses({ ...options, kind: "exponential" }, 0.5), [100, 200, 400, 500, 500]);
+  });
+
+  test("scatters within the bounds of its jitter, at the cap too", () => {
+    const options = { baseMs: 100, maxMs: 200 } as const;
+    assert.deepEqual(pauses({ ...options, jitter: "full" }, 0), [0, 0, 0, 0, 0]);
+    assert.deepEqual(pauses({ ...options, jitter: "full" }, 0.5), [50, 100, 100, 100, 100]);
+    assert.deepEqual(pauses({ ...options, jitter: "equal" }, 0), [50, 100, 100, 100, 100]);
+    assert.deepEqual(pauses({ ...options, jitter: "equal" }, 0.5), [75, 150, 150, 150, 150]);
+  });
+
+  test("decorrelated jitter lies between baseMs and three times the pause before", () => {
+    using _clock = replaceClock({ ...clock(), random: () => 0.5 });
+    const pause = backoff({ baseMs: 100, maxMs: 1_000, jitter: "decorrelated" });
+    assert.equal(pause(1), 200);
+    assert.equal(pause(2, 200), 350);
+    assert.equal(pause(3, 10_000), 1_000);
+    assert.equal(pause(4, 0), 100);
+  });
+
+  test("stays finite for any number of attempts", () => {
+    for (const kind of ["constant", "linear", "exponential"] as const) {
+      const pause = backoff({ kind, maxMs: Infinity, baseMs: 1, jitter: "none" });
+      assert.ok(Number.isFinite(pause(1e9)));
+    }
+  });
+
+  test("refuses wrong options where it is made", () => {
+    assert.throws(() => backoff({ baseMs: NaN }), RangeError);
+    assert.throws(() => backoff({ baseMs: -1 }), RangeError);
+    // 0 times infinity is NaN: with full jitter such a pause could be one.
+    assert.throws(() => backoff({ baseMs: Infinity }), RangeError);
+    assert.throws(() => backoff({ baseMs: 10, maxMs: 5 }), {
+      name: "RangeError",
+      message: "Cannot create backoff as maxMs must be >= baseMs (10): received 5",
+    });
+    assert.throws(() => backoff({ kind: "cubic" as "linear" }), RangeError);
+    assert.throws(() => backoff({ jitter: 1 as unknown as "none" }), TypeError);
+    assert.throws(() => backoff(null as unknown as BackoffOptions), TypeError);
+  });
+});

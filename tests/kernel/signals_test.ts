@@ -1,0 +1,111 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { census } from "../../src/kernel/census.ts";
+import { type AbortTarget, subscribe } from "../../src/kernel/signals.ts";
+
+/** A signal that counts how often it is listened to. */
+function counted(): { controller: AbortController; counts: { added: number; removed: number } } {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const counts = { added: 0, removed: 0 };
+  const add = signal.addEventListener.bind(signal);
+  const remove = signal.removeEventListener.bind(signal);
+  signal.addEventListener = (...args: unknown[]) => {
+    counts.added++;
+    (add as (...args: unknown[]) => void)(...args);
+  };
+  signal.removeEventListener = (...args: unknown[]) => {
+    counts.removed++;
+    (remove as (...args: unknown[]) => void)(...args);
+  };
+  return { controller, counts };
+}
+
+function target(run: (reason: unknown) => void): AbortTarget {
+  return { aborted: run };
+}
+
+describe("subscribe", () => {
+  test("tells every target once, in the order of subscription, with the reason untouched", () => {
+    for (const reason of ["text", null, 0, new Error("stop")]) {
+      const controller = new AbortController();
+      const told: [number, unknown][] = [];
+      for (let i = 0; i < 3; i++) subscribe(controller.signal, target((reason) => told.push([i, reason])));
+      controller.abort(reason);
+      controller.abort("again");
+      assert.deepEqual(told, [[0, reason], [1, reason], [2, reason]]);
+    }
+  });
+
+  test("listens once to a signal for 100,000 targets, and lets go with the last of them", () => {
+    const before = { ...census };
+    const { controller, counts } = counted();
+    let told = 0;
+    const subscriptions = Array.from(
+      { length: 100_000 },
+      () => subscribe(controller.signal, target(() => told++)),
+    );
+    assert.deepEqual(counts, { added: 1, removed: 0 });
+    assert.equal(census.listeners, before.listeners + 1);
+    assert.equal(census.subscriptions, before.subscriptions + 100_000);
+    for (let i = subscriptions.length - 1; i > 0; i--) subscriptions[i]!.cancel();
+    assert.deepEqual(counts, { added: 1, removed: 0 });
+    subscriptions[0]!.cancel();
+    assert.deepEqual(counts, { added: 1, removed: 1 });
+    assert.deepEqual(census, before);
+    controller.abort();
+    assert.equal(told, 0);
+  });
+
+  test("listens anew after the list was empty", () => {
+    const { controller, counts } = counted();
+    subscribe(controller.signal, target(() => assert.fail())).cancel();
+    const told: unknown[] = [];
+    subscribe(controller.signal, target((reason) => told.push(reason)));
+    assert.deepEqual(counts, { added: 2, removed: 1 });
+    controller.abort("end");
+    assert.deepEqual(told, ["end"]);
+    assert.deepEqual(counts, { added: 2, removed: 2 });
+  });
+
+  test("does not tell a target that an earlier one cancelled meanwhile", () => {
+    const before = { ...census };
+    const controller = new AbortController();
+    const told: string[] = [];
+    subscribe(
+      controller.signal,
+      target(() => {
+        told.push("first");
+        second.cancel();
+      }),
+    );
+    const second = subscribe(controller.signal, target(() => told.push("second")));
+    const third = subscribe(controller.signal, target(() => told.push("third")));
+    controller.abort();
+    assert.deepEqual(told, ["first", "third"]);
+    for (const subscription of [second, third]) subscription.cancel();
+    assert.deepEqual(census, before);
+  });
+
+  test("cancelling twice takes away nobody else's place", () => {
+    const controller = new AbortController();
+    let told = 0;
+    const first = subscribe(controller.signal, target(() => assert.fail()));
+    subscribe(controller.signal, target(() => told++));
+    first.cancel();
+    first.cancel();
+    controller.abort();
+    assert.equal(told, 1);
+  });
+
+  test("is not fooled by an abort event on a signal that is not aborted", () => {
+    const { controller, counts } = counted();
+    const told: unknown[] = [];
+    subscribe(controller.signal, target((reason) => told.push(reason)));
+    controller.signal.dispatchEvent(new Event("abort"));
+    assert.deepEqual(told, []);
+    assert.deepEqual(counts, { added: 1, removed: 0 });
+    controller.abort("really");
+    assert.deepEqual(told, ["really"]);
+  });
+});
