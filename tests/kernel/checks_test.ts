@@ -1,0 +1,113 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import * as checks from "../../src/kernel/checks.ts";
+
+/** Asserts class and message of what a check throws. */
+function refuses(check: () => void, name: string, message: string): void {
+  assert.throws(check, { name, message });
+}
+
+test("show puts any value in a few words, and never throws", () => {
+  const hostile = {
+    toString() {
+      throw new Error("no");
+    },
+  };
+  const cases: [unknown, string][] = [
+    [undefined, "undefined"],
+    [null, "null"],
+    [NaN, "NaN"],
+    [-0, "0"],
+    ["a", '"a"'],
+    ["x".repeat(61), `"${"x".repeat(57)}..."`],
+    [5n, "5n"],
+    [Symbol("s"), "Symbol(s)"],
+    [() => {}, "a function"],
+    [[1, 2], "an array of 2"],
+    [hostile, "an object"],
+    [Object.create(null), "an object"],
+  ];
+  for (const [value, text] of cases) assert.equal(checks.show(value), text);
+});
+
+test("subject names a structure if it has a name", () => {
+  assert.equal(checks.subject("lock", undefined), "lock");
+  assert.equal(checks.subject("lock", ""), 'lock ""');
+  assert.equal(checks.subject("lock", 'a"b'), 'lock "a\\"b"');
+});
+
+describe("checks", () => {
+  test("integers: kind is a TypeError, value a RangeError, both with rule and value", () => {
+    const check = (value: unknown, max?: number): void =>
+      checks.checkInteger("make x", "size", value, 1, max);
+    for (const value of [1, 2, Number.MAX_SAFE_INTEGER]) check(value);
+    check(3, 3);
+    for (const value of ["1", 1n, null, undefined, {}]) assert.throws(() => check(value), TypeError);
+    for (const value of [0, -1, 1.5, NaN, Infinity, 2 ** 53]) assert.throws(() => check(value), RangeError);
+    refuses(() => check(0), "RangeError", "Cannot make x as size must be an integer >= 1: received 0");
+    refuses(
+      () => check(4, 3),
+      "RangeError",
+      "Cannot make x as size must be an integer from 1 to 3: received 4",
+    );
+    refuses(() => check("1"), "TypeError", 'Cannot make x as size must be an integer >= 1: received "1"');
+  });
+
+  test("counts may be infinite", () => {
+    checks.checkCount("make x", "size", Infinity, 0);
+    checks.checkCount("make x", "size", 0, 0);
+    assert.throws(() => checks.checkCount("make x", "size", -Infinity, 0), RangeError);
+    assert.throws(() => checks.checkCount("make x", "size", 0.5, 0), RangeError);
+  });
+
+  test("durations are numbers of milliseconds from 0 to infinity (TO-04)", () => {
+    for (const value of [0, -0, 0.5, 2 ** 40, Infinity]) checks.checkDurationMs("wait", "ms", value);
+    for (const value of [-1, -Infinity, NaN]) {
+      assert.throws(() => checks.checkDurationMs("wait", "ms", value), RangeError);
+    }
+    for (const value of ["5", 5n, null, undefined, new Date(0)]) {
+      assert.throws(() => checks.checkDurationMs("wait", "ms", value), TypeError);
+    }
+  });
+
+  test("choices are one of their words", () => {
+    checks.checkChoice("make x", "kind", "a", ["a", "b"]);
+    refuses(
+      () => checks.checkChoice("make x", "kind", "c", ["a", "b"]),
+      "RangeError",
+      'Cannot make x as kind must be one of "a", "b": received "c"',
+    );
+    assert.throws(() => checks.checkChoice("make x", "kind", undefined, ["a"]), TypeError);
+  });
+
+  test("functions, names, booleans and options", () => {
+    checks.checkFunction("run", "fn", () => {});
+    assert.throws(() => checks.checkFunction("run", "fn", {}), TypeError);
+    for (const value of [undefined, "", "x"]) checks.checkName("make x", value);
+    assert.throws(() => checks.checkName("make x", null), TypeError);
+    for (const value of [undefined, true, false]) checks.checkBoolean("make x", "flag", value);
+    assert.throws(() => checks.checkBoolean("make x", "flag", 0), TypeError);
+    for (const value of [undefined, {}]) checks.checkOptions("make x", value);
+    for (const value of [null, 5, "text", () => {}]) {
+      assert.throws(() => checks.checkOptions("make x", value), TypeError);
+    }
+  });
+
+  test("signals are told by their shape, as another realm's are signals too", () => {
+    checks.checkSignal("wait", undefined);
+    checks.checkSignal("wait", new AbortController().signal);
+    checks.checkSignal("wait", AbortSignal.abort());
+    for (const value of [null, {}, new AbortController(), "signal", new EventTarget()]) {
+      assert.throws(() => checks.checkSignal("wait", value), TypeError);
+    }
+  });
+
+  test("wait options are checked as a whole", () => {
+    checks.checkWaitOptions("wait", undefined);
+    checks.checkWaitOptions("wait", { signal: undefined, timeoutMs: undefined });
+    for (const value of [null, 5, { signal: 5 }, { timeoutMs: "5" }]) {
+      assert.throws(() => checks.checkWaitOptions("wait", value as object), TypeError);
+    }
+    assert.throws(() => checks.checkWaitOptions("wait", { timeoutMs: -1 }), RangeError);
+  });
+});

@@ -1,0 +1,60 @@
+import assert from "node:assert/strict";
+import { describe, mock, test } from "node:test";
+import { emit, observe, observed, type Observer, type ObserverRecord } from "../../src/kernel/observer.ts";
+
+describe("observe", () => {
+  test("tells every observer, in order, until it is disposed", () => {
+    const told: [string, ObserverRecord][] = [];
+    assert.equal(observed(), false);
+    const a = observe({ record: (event) => void told.push(["a", event]) });
+    {
+      using _b = observe({ record: (event) => void told.push(["b", event]) });
+      assert.equal(observed(), true);
+      emit("wait", "lock", "x", { waiting: 1 });
+    }
+    emit("wait", "lock", undefined);
+    a[Symbol.dispose]();
+    emit("wait", "lock", undefined);
+    assert.equal(observed(), false);
+    const first = { kind: "wait", structure: "lock", name: "x", data: { waiting: 1 } };
+    assert.deepEqual(told, [["a", first], ["b", first], ["a", { kind: "wait", structure: "lock" }]]);
+  });
+
+  test("an observer added twice is told twice, and taken away once at a time", () => {
+    let told = 0;
+    const observer = { record: () => void told++ };
+    const first = observe(observer);
+    using _second = observe(observer);
+    emit("a", "b", undefined);
+    first[Symbol.dispose]();
+    first[Symbol.dispose]();
+    emit("a", "b", undefined);
+    assert.equal(told, 3);
+  });
+
+  test("one that throws disturbs neither the caller nor the others, and complains once", () => {
+    const print = mock.method(console, "error", () => {});
+    let told = 0;
+    const error = new Error("broken");
+    using _broken = observe({
+      record() {
+        throw error;
+      },
+    });
+    using _whole = observe({ record: () => void told++ });
+    try {
+      for (let i = 0; i < 3; i++) emit("a", "b", undefined);
+      assert.equal(told, 3);
+      assert.equal(print.mock.callCount(), 1);
+      assert.equal(print.mock.calls[0]!.arguments.at(-1), error);
+    } finally {
+      print.mock.restore();
+    }
+  });
+
+  test("refuses what cannot record", () => {
+    for (const value of [undefined, null, {}, { record: 1 }]) {
+      assert.throws(() => observe(value as unknown as Observer), TypeError);
+    }
+  });
+});
