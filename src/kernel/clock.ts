@@ -26,6 +26,16 @@ const LONGEST_DELAY = 2 ** 31 - 1;
  */
 const LINGER_TURNS = 12;
 
+/** How early platforms fire: 1 ms at most. A timer that fires earlier is somebody's fake one. */
+const EARLY_MS = 1;
+
+/** How far foreign fake timers have moved time ahead of a `performance.now` that they left alone. */
+let aheadMs = 0;
+
+function now(): number {
+  return performance.now() + aheadMs;
+}
+
 class Entry implements Disposable, HeapItem {
   heapIndex = -1;
   readonly at: number;
@@ -67,7 +77,7 @@ class Lane {
     this.#entries.push(entry);
     const armed = this.#handle !== undefined && this.#armedFor <= at &&
       this.#setter === globalThis.setTimeout;
-    if (!armed && !this.#firing) this.#arm(performance.now());
+    if (!armed && !this.#firing) this.#arm();
     return entry;
   }
 
@@ -89,12 +99,14 @@ class Lane {
     this.#handle = undefined;
   }
 
-  #arm(now: number): void {
+  #arm(): void {
     this.#disarm();
     const first = this.#entries.peek();
     if (first === undefined) return;
-    const delay = Math.min(Math.max(0, Math.ceil(first.at - now)), LONGEST_DELAY);
-    this.#armedFor = Math.min(first.at, now + LONGEST_DELAY);
+    const from = now();
+    // Up to whole milliseconds, less the trace that a floating point sum leaves: 100 must not become 101.
+    const delay = Math.min(Math.max(0, Math.ceil(first.at - from - 0.001)), LONGEST_DELAY);
+    this.#armedFor = Math.min(first.at, from + LONGEST_DELAY);
     this.#setter = globalThis.setTimeout;
     this.#clearer = globalThis.clearTimeout;
     this.#handle = this.#setter(this.#fire, delay);
@@ -103,14 +115,16 @@ class Lane {
 
   readonly #fire = (): void => {
     this.#handle = undefined;
-    // What the timer was set for counts as reached: platforms fire up to a millisecond early, and foreign fake timers
-    // fire without moving `performance.now`.
-    const now = Math.max(performance.now(), this.#armedFor);
+    // What the timer was set for has come. Where that is news to `performance.now`, time is moved on for everybody:
+    // a timer set from here on must not count from the past.
+    const earlyMs = this.#armedFor - now();
+    if (earlyMs > EARLY_MS) aheadMs += earlyMs;
+    const reached = Math.max(now(), this.#armedFor);
     this.#firing = true;
     try {
       for (
         let first = this.#entries.peek();
-        first !== undefined && first.at <= now;
+        first !== undefined && first.at <= reached;
         first = this.#entries.peek()
       ) {
         this.#entries.pop();
@@ -118,7 +132,7 @@ class Lane {
       }
     } finally {
       this.#firing = false;
-      this.#arm(now);
+      this.#arm();
     }
   };
 }
@@ -128,7 +142,7 @@ const awaited = new Lane(true);
 const background = new Lane(false);
 
 const systemClock: Clock = {
-  now: () => performance.now(),
+  now,
   schedule: (atMs, run, { ref }) => (ref ? awaited : background).add(atMs, run),
   random: () => Math.random(),
 };
