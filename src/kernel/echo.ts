@@ -5,7 +5,7 @@
  * an error with the reason as `cause`, or any AbortError (runtimes wrap differently).
  *
  * Ask only about work whose signal *was* aborted: an AbortError otherwise is somebody else's cancellation, and real.
- * A TimeoutError is an echo only when it is the reason.
+ * A TimeoutError is an echo only when it is the reason, and so is an error that holds failures of its own.
  */
 export function isEcho(error: unknown, end: { readonly reason?: unknown }): boolean {
   if (error === end.reason || (error !== error && end.reason !== end.reason)) return true;

@@ -1,0 +1,72 @@
+/** The ready handshake of `group.start`. */
+import { deferred } from "../kernel/deferred.ts";
+import { MisuseError, TaskGroupError } from "../kernel/errors.ts";
+import { timeout } from "../cancel/timeout.ts";
+import type { WaitOptions } from "../kernel/types.ts";
+import type { TaskNode } from "./_task_node.ts";
+import type { Job, TaskContext } from "./task.ts";
+
+/** What the function of a started task gets. */
+export interface StartContext<T> extends TaskContext {
+  /**
+   * Tells the caller of `start` that the task is ready; from then on it is an ordinary member of the group.
+   *
+   * @throws {MisuseError} When called twice.
+   */
+  ready(value: T): void;
+}
+
+export async function handshake<T>(
+  doing: string,
+  spawn: (job: Job<unknown>) => TaskNode<unknown>,
+  fn: (context: StartContext<T>) => PromiseLike<unknown>,
+  options: WaitOptions | undefined,
+): Promise<T> {
+  const isReady = deferred<T>();
+  let ready = false;
+  let failure: { readonly error: unknown } | undefined;
+  // The failure of a task that is not ready yet belongs to the caller of start(), not to the group.
+  const task = spawn((context) =>
+    fn({
+      name: context.name,
+      task: context.task,
+      get signal() {
+        return context.signal;
+      },
+      ready(value) {
+        if (ready) {
+          throw new MisuseError(`Cannot get ready twice: task ${JSON.stringify(context.name)} is ready`);
+        }
+        ready = true;
+        task.intercept = undefined;
+        isReady.resolve(value);
+      },
+    })
+  );
+  task.intercept = (error) => failure = { error };
+  void task.settled.then(() => isReady.resolve(undefined as T));
+  try {
+    await timeout(options?.timeoutMs ?? Infinity, () => isReady.promise, {
+      signal: options?.signal,
+      operation: doing,
+    });
+  } catch (reason) {
+    if (ready) return await isReady.promise;
+    task.abort(reason);
+    await task.settled;
+    if (failure !== undefined) {
+      throw new TaskGroupError(
+        [failure.error],
+        `Cannot ${doing}: its clean-up failed after it was given up`,
+        {
+          cause: reason,
+        },
+      );
+    }
+    throw reason;
+  }
+  if (ready) return await isReady.promise;
+  if (failure !== undefined) throw failure.error;
+  if (task.state === "cancelled") throw task.error;
+  throw new MisuseError(`Cannot ${doing}: task ${JSON.stringify(task.name)} ended without calling ready()`);
+}

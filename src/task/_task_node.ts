@@ -1,0 +1,225 @@
+/** One task: its state, its handle, its place among its siblings. */
+import { clock } from "../kernel/clock.ts";
+import { noteDeadline } from "../kernel/deadlines.ts";
+import { type Deferred, deferred, isThenable } from "../kernel/deferred.ts";
+import { isEcho } from "../kernel/echo.ts";
+import { ownAbort } from "../kernel/errors.ts";
+import type { HeapItem } from "../kernel/heap.ts";
+import { hangingOn } from "../kernel/signals.ts";
+import type { Task, TaskContext, TaskState } from "./task.ts";
+
+/** What a task needs of its group. */
+export interface TaskOwner {
+  readonly name: string | undefined;
+  /** The deadline of the group, `Infinity` for none, in milliseconds on the clock. */
+  deadline(): number;
+  /** The task has ended, in whichever way. */
+  settled(task: TaskNode<unknown>): void;
+}
+
+/** Options of a spawned task. */
+export interface SpawnOptions {
+  /** Appears in messages, records and the tree. */
+  name?: string;
+  /** Not waited for on normal exit, but cancelled when everything else has ended. */
+  daemon?: boolean;
+  /** Which of the queued tasks of a group with `maxConcurrency` starts first: the higher. Default 0. */
+  priority?: number;
+}
+
+/** A task as its tree shows it. */
+export interface TaskTree {
+  readonly name: string;
+  readonly state: TaskState;
+  readonly daemon: boolean;
+  /** Time since it was spawned, in milliseconds. */
+  readonly ageMs: number;
+  /** What hangs on its signal: waits in words, nested groups as trees. */
+  readonly waitsFor: readonly unknown[];
+}
+
+/** A context's getters are on the class, so that a task that never reads its signal never pays for one. */
+class Context implements TaskContext {
+  readonly task: TaskNode<unknown>;
+
+  constructor(task: TaskNode<unknown>) {
+    this.task = task;
+  }
+
+  get signal(): AbortSignal {
+    return this.task.signal;
+  }
+
+  get name(): string {
+    return this.task.name;
+  }
+}
+
+const go = Promise.resolve();
+
+export class TaskNode<T> implements Task<T>, HeapItem {
+  heapIndex = -1;
+  prev: TaskNode<unknown> | undefined;
+  next: TaskNode<unknown> | undefined;
+  state: TaskState = "queued";
+  /** Whether it has a place among the running ones of a group with `maxConcurrency`. */
+  admitted = false;
+  /** Whether somebody attached a rejection handler. */
+  observed = false;
+  /** Takes a failure instead of the group: the caller of `group.start` before the task is ready. */
+  intercept: ((error: unknown) => void) | undefined;
+  /** Set when it was aborted: the reason, and what the handle then rejects with. */
+  abortedWith: { readonly reason: unknown } | undefined;
+  readonly order: number;
+  readonly daemon: boolean;
+  readonly priority: number;
+  readonly since: number;
+  /** An error made where the task was spawned, when the group asks for it. */
+  site: Error | undefined;
+  readonly #owner: TaskOwner;
+  readonly #name: string | undefined;
+  #fn: ((context: TaskContext) => T | PromiseLike<T>) | undefined;
+  #outcome: unknown;
+  #controller: AbortController | undefined;
+  #result: Deferred<T> | undefined;
+  #ended: Deferred<void> | undefined;
+  #gate: Deferred<void> | undefined;
+
+  constructor(
+    owner: TaskOwner,
+    fn: (context: TaskContext) => T | PromiseLike<T>,
+    order: number,
+    options: SpawnOptions | undefined,
+  ) {
+    this.#owner = owner;
+    this.#fn = fn;
+    this.order = order;
+    this.#name = options?.name;
+    this.daemon = options?.daemon ?? false;
+    this.priority = options?.priority ?? 0;
+    this.since = clock().now();
+  }
+
+  get name(): string {
+    return this.#name ?? `${this.#owner.name ?? "task"}/${this.order}`;
+  }
+
+  get settled(): Promise<void> {
+    if (this.#isSettled()) return Promise.resolve();
+    return (this.#ended ??= deferred<void>()).promise;
+  }
+
+  get signal(): AbortSignal {
+    let controller = this.#controller;
+    if (controller === undefined) {
+      this.#controller = controller = new AbortController();
+      if (this.#owner.deadline() !== Infinity) noteDeadline(controller.signal, () => this.#owner.deadline());
+      if (this.abortedWith !== undefined) controller.abort(this.abortedWith.reason);
+    }
+    return controller.signal;
+  }
+
+  /** Starts in a microtask, in the async context of whoever calls this. */
+  launch(): void {
+    go.then(this.#start);
+  }
+
+  /** Starts after {@linkcode admit}, in the async context of whoever calls this. */
+  enqueue(): void {
+    this.#gate = deferred<void>();
+    this.#gate.promise.then(this.#start);
+  }
+
+  admit(): void {
+    this.#gate?.resolve();
+    this.#gate = undefined;
+  }
+
+  /** Aborts it, once: a queued task ends here and is never called. */
+  abort(reason: unknown): void {
+    if (this.abortedWith !== undefined || this.#isSettled()) return;
+    this.abortedWith = { reason };
+    if (this.state === "queued") this.#settle("cancelled", reason);
+    else this.#controller?.abort(reason);
+  }
+
+  cancel(reason?: unknown): void {
+    if (this.abortedWith !== undefined || this.#isSettled()) return;
+    this.abort(reason ?? ownAbort(`Cannot go on with task ${JSON.stringify(this.name)}: it was cancelled`));
+  }
+
+  then<A = T, B = never>(
+    onFulfilled?: ((value: T) => A | PromiseLike<A>) | null,
+    onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    if (typeof onRejected === "function") this.observed = true;
+    return this.#promise().then(onFulfilled, onRejected);
+  }
+
+  catch<R = never>(onRejected?: ((reason: unknown) => R | PromiseLike<R>) | null): Promise<T | R> {
+    return this.then(undefined, onRejected);
+  }
+
+  finally(onFinally?: (() => void) | null): Promise<T> {
+    return this.#promise().finally(onFinally);
+  }
+
+  tree(): TaskTree {
+    return {
+      name: this.name,
+      state: this.state,
+      daemon: this.daemon,
+      ageMs: clock().now() - this.since,
+      waitsFor: this.#controller === undefined ? [] : hangingOn(this.#controller.signal),
+    };
+  }
+
+  #isSettled(): boolean {
+    return this.state !== "queued" && this.state !== "running";
+  }
+
+  /** Made when first asked for: most handles are never awaited. */
+  #promise(): Promise<T> {
+    if (this.state === "fulfilled") return Promise.resolve(this.#outcome as T);
+    if (this.#isSettled()) return Promise.reject(this.#outcome);
+    return (this.#result ??= deferred<T>()).promise;
+  }
+
+  readonly #start = (): void => {
+    if (this.state !== "queued") return;
+    this.state = "running";
+    const fn = this.#fn!;
+    this.#fn = undefined;
+    try {
+      const result = fn(new Context(this as TaskNode<unknown>));
+      if (result instanceof Promise) result.then(this.#fulfil, this.#fail);
+      else if (isThenable(result)) Promise.resolve(result).then(this.#fulfil, this.#fail);
+      else this.#fulfil(result);
+    } catch (error) {
+      this.#fail(error);
+    }
+  };
+
+  readonly #fulfil = (value: T): void => this.#settle("fulfilled", value);
+
+  readonly #fail = (error: unknown): void => {
+    const end = this.abortedWith;
+    if (end !== undefined && isEcho(error, end)) this.#settle("cancelled", end.reason);
+    else this.#settle("failed", error);
+  };
+
+  #settle(state: "fulfilled" | "failed" | "cancelled", outcome: unknown): void {
+    this.state = state;
+    this.#outcome = outcome;
+    this.#fn = undefined;
+    this.#owner.settled(this as TaskNode<unknown>);
+    if (state === "fulfilled") this.#result?.resolve(outcome as T);
+    else this.#result?.reject(outcome);
+    this.#ended?.resolve();
+  }
+
+  /** What it failed with; only for a failed task. */
+  get error(): unknown {
+    return this.#outcome;
+  }
+}

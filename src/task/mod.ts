@@ -1,0 +1,27 @@
+/**
+ * Structured concurrency: who owns running work, what becomes of its failures, and how it ends.
+ *
+ * @module
+ */
+export { type MapOptions, mapTasks } from "./map_tasks.ts";
+export { type Results, runTask, runTasks } from "./run_tasks.ts";
+export type { Job, Task, TaskContext, TaskState } from "./task.ts";
+export {
+  type CloseOptions,
+  type CloseReport,
+  type GroupOptions,
+  type GroupTree,
+  TaskGroup,
+} from "./task_group.ts";
+export type { SpawnOptions, TaskTree } from "./_task_node.ts";
+export type { StartContext } from "./_handshake.ts";
+export {
+  ClosedError,
+  findError,
+  leaves,
+  MisuseError,
+  TaskGroupError,
+  TimeoutError,
+  type TimeoutErrorOptions,
+} from "../kernel/errors.ts";
+export type { WaitOptions } from "../kernel/types.ts";

@@ -1,0 +1,592 @@
+import { shield } from "../cancel/timeout.ts";
+import {
+  checkBoolean,
+  checkChoice,
+  checkCount,
+  checkDurationMs,
+  checkFunction,
+  checkName,
+  checkOptions,
+  checkWaitOptions,
+  subject,
+} from "../kernel/checks.ts";
+import { clock } from "../kernel/clock.ts";
+import { deadlineOf, noteDeadline } from "../kernel/deadlines.ts";
+import { type Deferred, deferred } from "../kernel/deferred.ts";
+import { isEcho } from "../kernel/echo.ts";
+import { ClosedError, ownAbort, TimeoutError } from "../kernel/errors.ts";
+import { Heap } from "../kernel/heap.ts";
+import { emit } from "../kernel/observer.ts";
+import { subscribe, type Subscription } from "../kernel/signals.ts";
+import type { WaitOptions } from "../kernel/types.ts";
+import { WaitQueue } from "../kernel/wait_queue.ts";
+import { type ErrorMode, Failures } from "./_failures.ts";
+import { handshake, type StartContext } from "./_handshake.ts";
+import { type SpawnOptions, TaskNode, type TaskOwner, type TaskTree } from "./_task_node.ts";
+import type { Job, Task } from "./task.ts";
+
+/** Options of a {@linkcode TaskGroup}. */
+export interface GroupOptions extends WaitOptions {
+  /** Appears in messages, records and the tree. */
+  name?: string;
+  /** Whether a task's failure ends its siblings (`"failFast"`, the default) or they survive it (`"supervise"`). */
+  policy?: "failFast" | "supervise";
+  /**
+   * The shape of what is thrown: one failure as it is, several as a `TaskGroupError` (`"auto"`, the default); always
+   * the first, the others going to the observer (`"first"`); always a `TaskGroupError` (`"all"`).
+   */
+  errors?: "auto" | "first" | "all";
+  /** How many tasks run at once; further ones are queued. Daemons don't count. Default `Infinity`. */
+  maxConcurrency?: number;
+  /** After so long in vain, an aborted group tells the observer which tasks do not end (`task.stuck`). */
+  stuckAfterMs?: number;
+}
+
+/** Options of {@linkcode TaskGroup.close}. */
+export interface CloseOptions {
+  /** How long tasks may take to finish by themselves before they are aborted, in milliseconds. Default 10,000. */
+  graceMs?: number;
+  /** How long to wait for aborted tasks before they are given up, in milliseconds. Default `Infinity`: never. */
+  abandonAfterMs?: number;
+  /** What tasks are aborted with after the grace; a fresh AbortError by default. */
+  reason?: unknown;
+}
+
+/** What {@linkcode TaskGroup.close} came to. */
+export interface CloseReport {
+  /** The tasks that were given up and may still be running. */
+  readonly stuck: readonly string[];
+}
+
+/** A live group as {@linkcode TaskGroup.tree} shows it. */
+export interface GroupTree {
+  readonly group: string;
+  readonly state: "open" | "cancelled" | "closed";
+  readonly tasks: readonly TaskTree[];
+}
+
+/** How a group was aborted: by whom, and with what. */
+interface Abort {
+  readonly reason: unknown;
+  readonly by: "failure" | "owner" | "outside" | "end";
+}
+
+/**
+ * Owns concurrent tasks: none of them outlives it, and none of their failures is lost.
+ *
+ * `TaskGroup.run` is the door to prefer. With `await using group = new TaskGroup()` the last statement of the block
+ * must be `await group.join()`: a disposer can't know whether the block threw, so leaving without it cancels.
+ *
+ * **Order** — tasks start in the order in which they were spawned, each in a microtask; daemons end last, in reverse.
+ * **Failure** — the first failure aborts `group.signal` and all tasks; all are awaited; then it is thrown, by
+ * identity when it is the only one, else in a `TaskGroupError`. With `policy: "supervise"` siblings go on, and a
+ * failure that somebody observed on its handle is not thrown. **Abort** — of `options.signal` cancels all tasks, waits
+ * for them, and then rejects with its reason. **Cancel** — `group.cancel()` is the owner's own wish and no failure.
+ * **Stragglers** — a task that ignores its signal is waited for; see `stuckAfterMs` and `close`.
+ *
+ * Structured concurrency after Nathaniel J. Smith's nurseries (trio) and JEP 505.
+ *
+ * @example
+ * ```ts
+ * import { TaskGroup } from "@uno/async/task";
+ * import assert from "node:assert/strict";
+ *
+ * const total = await TaskGroup.run(async (group) => {
+ *   const a = group.spawn(() => Promise.resolve(20));
+ *   const b = group.spawn(({ signal }) => (signal.throwIfAborted(), 22));
+ *   return (await a) + (await b);
+ * });
+ * assert.equal(total, 42);
+ * ```
+ */
+export class TaskGroup implements AsyncDisposable {
+  /** The name given at creation. */
+  readonly name: string | undefined;
+  readonly #what: string;
+  readonly #options: GroupOptions;
+  readonly #maxConcurrency: number;
+  readonly #failures = new Failures();
+  readonly #queued = new Heap<TaskNode<unknown>>((a, b) =>
+    a.priority > b.priority || (a.priority === b.priority && a.order < b.order)
+  );
+  readonly #owner: TaskOwner;
+  #capacity: WaitQueue<void, true> | undefined;
+  // The live tasks: linked, so that one that ends leaves nothing behind.
+  #first: TaskNode<unknown> | undefined;
+  #last: TaskNode<unknown> | undefined;
+  #spawned = 0;
+  /** Tasks and shields that have to end before the group can: daemons don't count. */
+  #pending = 0;
+  /** Tasks among the at most `maxConcurrency` that run. */
+  #running = 0;
+  #aborted: Abort | undefined;
+  #outside: { readonly reason: unknown } | undefined;
+  /** What the body threw when that was no failure but the echo of `cancel`. */
+  #echo: { readonly error: unknown } | undefined;
+  #controller: AbortController | undefined;
+  #stopping: AbortController | undefined;
+  #stops = false;
+  #quiet: Deferred<void> | undefined;
+  /** Resolved when the last task has ended, or was given up. */
+  readonly #end = deferred<void>();
+  #draining = false;
+  #closing: Promise<CloseReport> | undefined;
+  #joined = false;
+  #closed = false;
+  #abandoned = false;
+  readonly #deadlineMs: number;
+  #timer: Disposable | undefined;
+  #watchdog: Disposable | undefined;
+  #subscription: Subscription | undefined;
+
+  /**
+   * Creates an open group.
+   *
+   * @param options `signal` and `timeoutMs` bound the whole group.
+   */
+  constructor(options: GroupOptions = {}) {
+    checkGroupOptions(options);
+    const { name, signal, timeoutMs = Infinity, maxConcurrency = Infinity } = options;
+    this.name = name;
+    this.#what = subject("task group", name);
+    this.#options = options;
+    this.#maxConcurrency = maxConcurrency;
+    this.#deadlineMs = timeoutMs === Infinity ? Infinity : clock().now() + timeoutMs;
+    this.#owner = {
+      name,
+      deadline: () => this.#deadline(),
+      settled: (task) => this.#settled(task),
+    };
+    if (signal?.aborted) this.#abortFromOutside(signal.reason);
+    else if (timeoutMs === 0) this.#expire();
+    else {
+      if (signal !== undefined) {
+        this.#subscription = subscribe(signal, {
+          aborted: (reason) => this.#abortFromOutside(reason),
+          describe: () => this.tree(),
+        });
+      }
+      this.#arm(false);
+    }
+  }
+
+  /**
+   * Runs `body` with a new group, waits for all tasks, and returns what the body returned.
+   *
+   * @param options As for the constructor. With a signal that is aborted already, `body` is not called.
+   * @throws The failure, or a `TaskGroupError` of several; the reason of `signal`, unchanged; a `TimeoutError`.
+   */
+  static async run<T>(body: (group: TaskGroup) => T | PromiseLike<T>, options?: GroupOptions): Promise<T> {
+    checkFunction("run task group", "body", body);
+    const group = new TaskGroup(options);
+    if (group.#outside !== undefined) throw group.#outside.reason;
+    group.#arm(true);
+    let value: T | undefined;
+    try {
+      value = await body(group);
+    } catch (error) {
+      group.#bodyFailed(error);
+    }
+    await group.join();
+    if (group.#echo !== undefined) throw group.#echo.error;
+    return value as T;
+  }
+
+  /** Aborted as soon as the group is: by a failure, from outside, or by `cancel`. Made when first read. */
+  get signal(): AbortSignal {
+    let controller = this.#controller;
+    if (controller === undefined) {
+      this.#controller = controller = new AbortController();
+      if (this.#deadline() !== Infinity) noteDeadline(controller.signal, () => this.#deadline());
+      if (this.#aborted !== undefined) controller.abort(this.#aborted.reason);
+    }
+    return controller.signal;
+  }
+
+  /** Aborted when `close` begins (or the group is aborted): accept nothing new, finish what you have. */
+  get stopping(): AbortSignal {
+    let controller = this.#stopping;
+    if (controller === undefined) {
+      this.#stopping = controller = new AbortController();
+      if (this.#aborted !== undefined) controller.abort(this.#aborted.reason);
+      else if (this.#stops) controller.abort(this.#gone("it is closing"));
+    }
+    return controller.signal;
+  }
+
+  /**
+   * Starts a task: registered now, its function called in a microtask, in the caller's async context.
+   *
+   * On a cancelled group the handle is cancelled already and `fn` is not called. With `maxConcurrency`, the task may
+   * be queued; {@linkcode capacity} is the back-pressure.
+   *
+   * @throws {ClosedError} When the group has ended, or `close` was called.
+   */
+  spawn<T>(fn: Job<T>, options?: SpawnOptions): Task<T> {
+    return this.#spawn(fn, options);
+  }
+
+  /**
+   * Starts a task that has to get ready, and waits for that: the task calls `ready(value)` and goes on as an ordinary
+   * member of the group.
+   *
+   * **Failure** before ready rejects this call only; returning without ready is an error. **Abort** — cancels the
+   * task, waits for it to end, and rejects with the reason; with a `TaskGroupError` if its clean-up failed too.
+   *
+   * @param options `signal` and `timeoutMs` bound the wait for ready.
+   * @returns What the task was ready with.
+   */
+  async start<T>(
+    fn: (context: StartContext<T>) => PromiseLike<unknown>,
+    options?: WaitOptions & { name?: string },
+  ): Promise<T> {
+    const doing = `start in ${this.#what}`;
+    checkFunction(doing, "fn", fn);
+    checkWaitOptions(doing, options);
+    options?.signal?.throwIfAborted();
+    return await handshake<T>(doing, (job) => this.#spawn(job, options), fn, options);
+  }
+
+  /**
+   * Waits until a task that is spawned now would run at once.
+   *
+   * A hint to those who spawn, not a reservation: of several who wait, as many are let through as there is room.
+   *
+   * @throws The reason of `signal`, or of the group when that is aborted meanwhile.
+   */
+  capacity(options?: WaitOptions): Promise<void> {
+    this.#capacity ??= new WaitQueue({
+      what: `wait for capacity of ${this.#what}`,
+      structure: "group",
+      behind: () => `${this.#running} of ${this.#maxConcurrency} tasks running, ${this.#queued.size} queued`,
+    });
+    const refused = this.#capacity.refusal(options);
+    if (refused !== undefined) return refused;
+    if (this.#aborted !== undefined) return Promise.reject(this.#aborted.reason);
+    if (this.#closed || this.#stops) return Promise.reject(this.#gone("it takes no more tasks"));
+    if (this.#hasRoom()) return Promise.resolve();
+    return this.#capacity.wait(true, options);
+  }
+
+  /**
+   * Runs clean-up that cancelling the group must not cut short, and that the group waits for.
+   *
+   * @param ms Its time limit, in milliseconds; finite.
+   * @param fn The work; its signal is linked to nothing.
+   * @returns What `fn` returns.
+   * @throws {TimeoutError} At the limit; {@linkcode ClosedError} when the group has ended.
+   */
+  async shield<T>(ms: number, fn: (context: { signal: AbortSignal }) => PromiseLike<T>): Promise<T> {
+    if (this.#closed) throw this.#gone("it has ended");
+    this.#pending++;
+    try {
+      return await shield(ms, fn);
+    } finally {
+      if (--this.#pending === 0) this.#quiet?.resolve();
+    }
+  }
+
+  /**
+   * Waits for all tasks, then for daemons to be cancelled, and ends the group. Again: the same promise.
+   *
+   * @throws The failure, or a `TaskGroupError` of several; the reason of the group's `signal`, even if all tasks have
+   * succeeded; nothing after `cancel`.
+   */
+  join(): Promise<void> {
+    this.#joined = true;
+    if (!this.#closed) this.#arm(true);
+    return this.#ended().then(() => {
+      const mode = this.#options.errors ?? "auto";
+      const thrown = this.#failures.thrown(this.#what, mode, this.#outside);
+      if (thrown !== undefined) throw thrown.error;
+    });
+  }
+
+  /**
+   * Cancels the group, as its owner's own wish: handles reject with the reason, `join` ends quietly, `run` returns
+   * what the body returns. Failures are still thrown. Again: does nothing.
+   */
+  cancel(reason?: unknown): void {
+    if (this.#closed) return;
+    this.#abort({
+      reason: reason ?? ownAbort(`Cannot go on in ${this.#what}: it was cancelled`),
+      by: "owner",
+    });
+  }
+
+  /**
+   * Ends the group in two phases: signals `stopping` and takes nothing new; after the grace aborts what is left.
+   *
+   * Failures are not thrown here but by `join`, `run` or the disposal. Again: the first call's options hold.
+   *
+   * @returns Which tasks were given up: none without `abandonAfterMs`.
+   */
+  close(options: CloseOptions = {}): Promise<CloseReport> {
+    return this.#closing ??= this.#close(options);
+  }
+
+  async #close(options: CloseOptions): Promise<CloseReport> {
+    const doing = `close ${this.#what}`;
+    checkOptions(doing, options);
+    const { graceMs = 10_000, abandonAfterMs = Infinity } = options;
+    checkDurationMs(doing, "graceMs", graceMs);
+    checkDurationMs(doing, "abandonAfterMs", abandonAfterMs);
+    this.#stop();
+    const ended = this.#ended();
+    if (await within(ended, graceMs)) return { stuck: [] };
+    const reason = options.reason ??
+      ownAbort(`Cannot go on in ${this.#what}: it is closed after ${graceMs} ms`);
+    this.#abort({ reason, by: "owner" });
+    if (await within(ended, abandonAfterMs)) return { stuck: [] };
+    const stuck = this.#live().map((task) => task.name);
+    emit("task.abandoned", "group", this.name, { tasks: stuck });
+    this.#abandoned = true;
+    this.#release();
+    return { stuck };
+  }
+
+  /** The live tasks: name, state, age, what each waits for, groups nested in it. */
+  tree(): GroupTree {
+    return {
+      group: this.name ?? "task group",
+      state: this.#closed ? "closed" : this.#aborted === undefined ? "open" : "cancelled",
+      tasks: this.#live().map((task) => task.tree()),
+    };
+  }
+
+  /**
+   * After `join`: does nothing. Without it: cancels the tasks and waits for them; throws only failures that nobody
+   * has observed yet. Again: waits for the same end.
+   */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#joined) return await this.#ended();
+    this.#joined = true;
+    if (!this.#closed) {
+      this.#abort({
+        reason: ownAbort(`Cannot go on in ${this.#what}: it was left without join()`),
+        by: "end",
+      });
+    }
+    await this.#ended();
+    const thrown = this.#failures.thrown(this.#what, this.#options.errors ?? "auto", undefined);
+    if (thrown !== undefined) throw thrown.error;
+  }
+
+  #spawn<T>(fn: Job<T>, options: SpawnOptions | undefined): TaskNode<T> {
+    checkFunction(`spawn in ${this.#what}`, "fn", fn);
+    if (options !== undefined) checkSpawnOptions(`spawn in ${this.#what}`, options);
+    if (this.#closed) throw this.#gone("it has ended");
+    if (this.#stops) throw this.#gone("it is closing");
+    const task = new TaskNode<T>(this.#owner, fn, ++this.#spawned, options);
+    if (this.#options.stuckAfterMs !== undefined) task.site = new Error("spawned here");
+    this.#link(task as TaskNode<unknown>);
+    if (this.#aborted !== undefined) task.abort(this.#aborted.reason);
+    else if (task.daemon) task.launch();
+    else if (this.#running < this.#maxConcurrency) {
+      this.#running++;
+      task.admitted = true;
+      task.launch();
+    } else {
+      this.#queued.push(task as TaskNode<unknown>);
+      task.enqueue();
+    }
+    return task;
+  }
+
+  #link(task: TaskNode<unknown>): void {
+    if (!task.daemon) this.#pending++;
+    task.prev = this.#last;
+    if (this.#last === undefined) this.#first = task;
+    else this.#last.next = task;
+    this.#last = task;
+  }
+
+  #settled(task: TaskNode<unknown>): void {
+    if (task.prev === undefined) this.#first = task.next;
+    else task.prev.next = task.next;
+    if (task.next === undefined) this.#last = task.prev;
+    else task.next.prev = task.prev;
+    task.prev = task.next = undefined;
+    if (task.state === "failed") this.#taskFailed(task);
+    if (task.admitted) this.#running--;
+    else this.#queued.remove(task);
+    this.#admit();
+    if (!task.daemon && --this.#pending === 0) this.#quiet?.resolve();
+  }
+
+  #taskFailed(task: TaskNode<unknown>): void {
+    const { error } = task;
+    if (this.#abandoned) return emit("task.failure", "group", this.name, { task: task.name, error });
+    if (task.intercept !== undefined) return task.intercept(error);
+    const failFast = this.#options.policy !== "supervise";
+    this.#failures.add({
+      error,
+      late: this.#outside !== undefined,
+      counts: () => failFast || !task.observed,
+    });
+    if (failFast) this.#fail(`task ${JSON.stringify(task.name)} failed`, error);
+  }
+
+  #bodyFailed(error: unknown): void {
+    if (this.#aborted !== undefined && isEcho(error, this.#aborted)) {
+      if (this.#aborted.by === "owner") this.#echo = { error: this.#aborted.reason };
+      return;
+    }
+    this.#failures.addBody(error, this.#outside !== undefined);
+    this.#fail("its body failed", error);
+  }
+
+  #fail(why: string, error: unknown): void {
+    if (this.#aborted !== undefined) return;
+    this.#abort({ reason: ownAbort(`Cannot go on in ${this.#what}: ${why}`, error), by: "failure" });
+  }
+
+  #abortFromOutside(reason: unknown): void {
+    this.#outside ??= { reason };
+    this.#abort({ reason, by: "outside" });
+  }
+
+  #abort(abort: Abort): void {
+    if (this.#aborted !== undefined) return;
+    this.#aborted = abort;
+    const { reason } = abort;
+    this.#capacity?.settleAll(reason);
+    this.#controller?.abort(reason);
+    this.#stopping?.abort(reason);
+    // A snapshot: queued tasks end, and listeners spawn and cancel, while we walk.
+    for (const task of this.#live()) task.abort(reason);
+    this.#watch();
+  }
+
+  #admit(): void {
+    while (this.#running < this.#maxConcurrency) {
+      const next = this.#queued.pop();
+      if (next === undefined) break;
+      this.#running++;
+      next.admitted = true;
+      next.admit();
+    }
+    if (this.#capacity !== undefined && this.#hasRoom() && this.#capacity.grant(undefined)) {
+      // One at a time: whoever was let through has spawned when the next is considered.
+      Promise.resolve().then(() => this.#admit());
+    }
+  }
+
+  #hasRoom(): boolean {
+    return this.#running < this.#maxConcurrency && this.#queued.size === 0;
+  }
+
+  #live(): TaskNode<unknown>[] {
+    const tasks: TaskNode<unknown>[] = [];
+    for (let task = this.#first; task !== undefined; task = task.next) tasks.push(task);
+    return tasks;
+  }
+
+  /** Waits until nothing is left, ending daemons in reverse, and closes. One run for all who ask. */
+  #ended(): Promise<void> {
+    if (!this.#draining) void this.#drain();
+    return this.#end.promise;
+  }
+
+  async #drain(): Promise<void> {
+    this.#draining = true;
+    for (;;) {
+      while (this.#pending > 0) {
+        this.#quiet = deferred<void>();
+        await this.#quiet.promise;
+      }
+      const daemon = this.#last;
+      if (daemon === undefined) break;
+      daemon.abort(ownAbort(`Cannot go on with daemon ${JSON.stringify(daemon.name)}: its group has ended`));
+      await daemon.settled;
+    }
+    this.#release();
+  }
+
+  #release(): void {
+    this.#closed = true;
+    this.#end.resolve();
+    this.#subscription?.cancel();
+    this.#timer?.[Symbol.dispose]();
+    this.#watchdog?.[Symbol.dispose]();
+    this.#capacity?.settleAll(this.#gone("it has ended"));
+  }
+
+  #stop(): void {
+    if (this.#stops) return;
+    this.#stops = true;
+    this.#stopping?.abort(this.#gone("it is closing"));
+    this.#capacity?.settleAll(this.#gone("it is closing"));
+  }
+
+  #gone(how: string): ClosedError {
+    return new ClosedError(`Cannot spawn in ${this.#what}: ${how}`);
+  }
+
+  #deadline(): number {
+    return Math.min(this.#deadlineMs, deadlineOf(this.#options.signal));
+  }
+
+  /** Sets the timer of the group's own limit; one that somebody awaits keeps the process alive. */
+  #arm(ref: boolean): void {
+    if (this.#deadlineMs === Infinity || this.#aborted !== undefined) return;
+    this.#timer?.[Symbol.dispose]();
+    this.#timer = clock().schedule(this.#deadlineMs, () => this.#expire(), { ref });
+  }
+
+  #expire(): void {
+    const limitMs = this.#options.timeoutMs!;
+    const operation = this.#what;
+    const live = this.#live().map((task) => JSON.stringify(task.name));
+    const more = live.length > 5 ? ` and ${live.length - 5} more` : "";
+    const still = live.length === 0
+      ? "its body was still running"
+      : `still running: ${live.slice(0, 5).join(", ")}${more}`;
+    this.#abortFromOutside(
+      new TimeoutError(`Cannot finish ${operation} within ${limitMs} ms: ${still}`, { operation, limitMs }),
+    );
+  }
+
+  #watch(): void {
+    const { stuckAfterMs } = this.#options;
+    if (stuckAfterMs === undefined || stuckAfterMs === Infinity) return;
+    this.#watchdog = clock().schedule(clock().now() + stuckAfterMs, () => {
+      const tasks = this.#live().map((task) => ({ ...task.tree(), spawnedAt: task.site?.stack }));
+      if (tasks.length > 0) emit("task.stuck", "group", this.name, { afterMs: stuckAfterMs, tasks });
+    }, { ref: false });
+  }
+}
+
+/** Whether `ended` comes within a time; the timer goes when it does. */
+async function within(ended: Promise<void>, ms: number): Promise<boolean> {
+  if (ms === Infinity) return await ended.then(() => true);
+  const limit = deferred<boolean>();
+  const timer = clock().schedule(clock().now() + ms, () => limit.resolve(false), { ref: true });
+  ended.then(() => limit.resolve(true));
+  try {
+    return await limit.promise;
+  } finally {
+    timer[Symbol.dispose]();
+  }
+}
+
+function checkGroupOptions(options: GroupOptions): void {
+  const doing = "create task group";
+  checkWaitOptions(doing, options);
+  checkName(doing, options.name);
+  if (options.policy !== undefined) checkChoice(doing, "policy", options.policy, ["failFast", "supervise"]);
+  if (options.errors !== undefined) {
+    checkChoice(doing, "errors", options.errors, ["auto", "first", "all"] satisfies ErrorMode[]);
+  }
+  if (options.maxConcurrency !== undefined) checkCount(doing, "maxConcurrency", options.maxConcurrency, 1);
+  if (options.stuckAfterMs !== undefined) checkDurationMs(doing, "stuckAfterMs", options.stuckAfterMs);
+}
+
+function checkSpawnOptions(doing: string, options: SpawnOptions): void {
+  checkOptions(doing, options);
+  checkName(doing, options.name);
+  checkBoolean(doing, "daemon", options.daemon);
+  if (options.priority !== undefined && !Number.isFinite(options.priority)) {
+    throw new RangeError(`Cannot ${doing} as priority must be a finite number: received ${options.priority}`);
+  }
+}
