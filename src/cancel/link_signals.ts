@@ -1,6 +1,6 @@
 import { checkSignal } from "../kernel/checks.ts";
 import { deadlineOf, noteDeadline } from "../kernel/deadlines.ts";
-import { type AbortTarget, subscribe, type Subscription } from "../kernel/signals.ts";
+import { type AbortTarget, Canceller, subscribe, type Subscription } from "../kernel/signals.ts";
 
 /** What {@linkcode linkSignals} gives. */
 export interface LinkedSignal extends Disposable {
@@ -9,7 +9,7 @@ export interface LinkedSignal extends Disposable {
 }
 
 class Link implements LinkedSignal, AbortTarget {
-  readonly #controller = new AbortController();
+  readonly #controller = new Canceller();
   readonly #subscriptions: Subscription[] = [];
 
   constructor(sources: readonly AbortSignal[]) {

@@ -13,7 +13,7 @@ import { isEcho } from "../kernel/echo.ts";
 import { MisuseError, TimeoutError } from "../kernel/errors.ts";
 import { discard } from "../kernel/late.ts";
 import { emit } from "../kernel/observer.ts";
-import { type AbortTarget, subscribe, type Subscription } from "../kernel/signals.ts";
+import { type AbortTarget, Canceller, subscribe, type Subscription } from "../kernel/signals.ts";
 
 /** A stretch of work with a time limit. */
 export interface TimeoutScope extends Disposable {
@@ -46,7 +46,7 @@ class Scope implements TimeoutScope, AbortTarget {
   readonly #options: TimeoutOptions | undefined;
   readonly #ref: boolean;
   readonly #ended: ((reason: unknown) => void) | undefined;
-  #controller: AbortController | undefined;
+  #controller: Canceller | undefined;
   #subscription: Subscription | undefined;
   #timer: Disposable | undefined;
   #atMs = Infinity;
@@ -74,7 +74,7 @@ class Scope implements TimeoutScope, AbortTarget {
     let controller = this.#controller;
     if (controller === undefined) {
       // Made when first asked for: an AbortController costs more than all the rest on some runtimes.
-      this.#controller = controller = new AbortController();
+      this.#controller = controller = new Canceller();
       noteDeadline(controller.signal, () => this.#deadline());
       if (this.#end?.aborted) controller.abort(this.#end.reason);
     }

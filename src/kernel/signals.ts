@@ -3,7 +3,8 @@
  *
  * However many waiters, sleepers, scopes and groups hang on a signal, the signal itself sees one listener of ours, and
  * none when nobody is left: `addEventListener` scans its list for duplicates, so a listener each would make N waiters
- * on one signal cost N². Subscriptions are linked into a list instead, O(1) to make and to drop.
+ * on one signal cost N². Subscriptions are linked into a list instead, O(1) to make and to drop. Signals that the
+ * library makes itself need no listener at all: their {@linkcode Canceller} tells the list.
  */
 import { census } from "./census.ts";
 
@@ -38,9 +39,12 @@ class Hub implements EventListenerObject {
   #first: Subscription | undefined;
   #last: Subscription | undefined;
   #listening = false;
+  /** Whether a Canceller tells us. */
+  readonly #told: boolean;
 
-  constructor(signal: AbortSignal) {
+  constructor(signal: AbortSignal, told: boolean) {
     this.#signal = signal;
+    this.#told = told;
   }
 
   add(subscription: Subscription): void {
@@ -49,7 +53,7 @@ class Hub implements EventListenerObject {
     if (this.#last === undefined) this.#first = subscription;
     else this.#last.next = subscription;
     this.#last = subscription;
-    if (!this.#listening) this.#listen(true);
+    if (!this.#listening && !this.#told) this.#listen(true);
   }
 
   remove(subscription: Subscription): void {
@@ -60,7 +64,7 @@ class Hub implements EventListenerObject {
   handleEvent(): void {
     const { aborted, reason } = this.#signal;
     if (!aborted) return; // Anybody who has the signal can dispatch an event at it; only its controller can abort it.
-    this.#listen(false);
+    if (this.#listening) this.#listen(false);
     // From the head each time: a target may drop others of the list while it is told.
     for (let first = this.#first; first !== undefined; first = this.#first) {
       this.#unlink(first);
@@ -99,10 +103,35 @@ const hubs = new WeakMap<AbortSignal, Hub>();
  */
 export function subscribe(signal: AbortSignal, target: AbortTarget): Subscription {
   let hub = hubs.get(signal);
-  if (hub === undefined) hubs.set(signal, hub = new Hub(signal));
+  if (hub === undefined) hubs.set(signal, hub = new Hub(signal, false));
   const subscription = new Subscription(hub, target);
   hub.add(subscription);
   return subscription;
+}
+
+/**
+ * An `AbortController` of the library's own. Whoever hangs on its signal inside the library is told directly, after
+ * the signal's own listeners: adding, removing and dispatching to a platform listener costs more than a whole wait.
+ */
+export class Canceller {
+  readonly #controller = new AbortController();
+  readonly #hub: Hub;
+
+  constructor() {
+    const { signal } = this.#controller;
+    hubs.set(signal, this.#hub = new Hub(signal, true));
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Aborts the signal; again: does nothing. */
+  abort(reason: unknown): void {
+    if (this.signal.aborted) return;
+    this.#controller.abort(reason);
+    this.#hub.handleEvent();
+  }
 }
 
 /** What the subscribers of `signal` say of themselves: what work with that signal is waiting for right now. */

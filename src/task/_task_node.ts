@@ -5,7 +5,7 @@ import { type Deferred, deferred, isThenable } from "../kernel/deferred.ts";
 import { isEcho } from "../kernel/echo.ts";
 import { ownAbort } from "../kernel/errors.ts";
 import type { HeapItem } from "../kernel/heap.ts";
-import { hangingOn } from "../kernel/signals.ts";
+import { Canceller, hangingOn } from "../kernel/signals.ts";
 import type { Task, TaskContext, TaskState } from "./task.ts";
 
 /** What a task needs of its group. */
@@ -71,16 +71,14 @@ export class TaskNode<T> implements Task<T>, HeapItem {
   /** Set when it was aborted: the reason, and what the handle then rejects with. */
   abortedWith: { readonly reason: unknown } | undefined;
   readonly order: number;
-  readonly daemon: boolean;
-  readonly priority: number;
   readonly since: number;
   /** An error made where the task was spawned, when the group asks for it. */
   site: Error | undefined;
   readonly #owner: TaskOwner;
-  readonly #name: string | undefined;
+  readonly #options: SpawnOptions | undefined;
   #fn: ((context: TaskContext) => T | PromiseLike<T>) | undefined;
   #outcome: unknown;
-  #controller: AbortController | undefined;
+  #controller: Canceller | undefined;
   #result: Deferred<T> | undefined;
   #ended: Deferred<void> | undefined;
   #gate: Deferred<void> | undefined;
@@ -94,14 +92,20 @@ export class TaskNode<T> implements Task<T>, HeapItem {
     this.#owner = owner;
     this.#fn = fn;
     this.order = order;
-    this.#name = options?.name;
-    this.daemon = options?.daemon ?? false;
-    this.priority = options?.priority ?? 0;
+    this.#options = options;
     this.since = clock().now();
   }
 
   get name(): string {
-    return this.#name ?? `${this.#owner.name ?? "task"}/${this.order}`;
+    return this.#options?.name ?? `${this.#owner.name ?? "task"}/${this.order}`;
+  }
+
+  get daemon(): boolean {
+    return this.#options?.daemon ?? false;
+  }
+
+  get priority(): number {
+    return this.#options?.priority ?? 0;
   }
 
   get settled(): Promise<void> {
@@ -112,7 +116,7 @@ export class TaskNode<T> implements Task<T>, HeapItem {
   get signal(): AbortSignal {
     let controller = this.#controller;
     if (controller === undefined) {
-      this.#controller = controller = new AbortController();
+      this.#controller = controller = new Canceller();
       if (this.#owner.deadline() !== Infinity) noteDeadline(controller.signal, () => this.#owner.deadline());
       if (this.abortedWith !== undefined) controller.abort(this.abortedWith.reason);
     }
@@ -121,13 +125,13 @@ export class TaskNode<T> implements Task<T>, HeapItem {
 
   /** Starts in a microtask, in the async context of whoever calls this. */
   launch(): void {
-    go.then(this.#start);
+    go.then(() => this.#start());
   }
 
   /** Starts after {@linkcode admit}, in the async context of whoever calls this. */
   enqueue(): void {
     this.#gate = deferred<void>();
-    this.#gate.promise.then(this.#start);
+    this.#gate.promise.then(() => this.#start());
   }
 
   admit(): void {
@@ -185,28 +189,27 @@ export class TaskNode<T> implements Task<T>, HeapItem {
     return (this.#result ??= deferred<T>()).promise;
   }
 
-  readonly #start = (): void => {
+  #start(): void {
     if (this.state !== "queued") return;
     this.state = "running";
     const fn = this.#fn!;
     this.#fn = undefined;
     try {
       const result = fn(new Context(this as TaskNode<unknown>));
-      if (result instanceof Promise) result.then(this.#fulfil, this.#fail);
-      else if (isThenable(result)) Promise.resolve(result).then(this.#fulfil, this.#fail);
-      else this.#fulfil(result);
+      if (isThenable(result)) {
+        const promise = result instanceof Promise ? result : Promise.resolve(result);
+        promise.then((value) => this.#settle("fulfilled", value), (error) => this.#fail(error));
+      } else this.#settle("fulfilled", result);
     } catch (error) {
       this.#fail(error);
     }
-  };
+  }
 
-  readonly #fulfil = (value: T): void => this.#settle("fulfilled", value);
-
-  readonly #fail = (error: unknown): void => {
+  #fail(error: unknown): void {
     const end = this.abortedWith;
     if (end !== undefined && isEcho(error, end)) this.#settle("cancelled", end.reason);
     else this.#settle("failed", error);
-  };
+  }
 
   #settle(state: "fulfilled" | "failed" | "cancelled", outcome: unknown): void {
     this.state = state;

@@ -17,7 +17,7 @@ import { isEcho } from "../kernel/echo.ts";
 import { ClosedError, ownAbort, TimeoutError } from "../kernel/errors.ts";
 import { Heap } from "../kernel/heap.ts";
 import { emit } from "../kernel/observer.ts";
-import { subscribe, type Subscription } from "../kernel/signals.ts";
+import { Canceller, subscribe, type Subscription } from "../kernel/signals.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import { WaitQueue } from "../kernel/wait_queue.ts";
 import { type ErrorMode, Failures } from "./_failures.ts";
@@ -123,8 +123,8 @@ export class TaskGroup implements AsyncDisposable {
   #outside: { readonly reason: unknown } | undefined;
   /** What the body threw when that was no failure but the echo of `cancel`. */
   #echo: { readonly error: unknown } | undefined;
-  #controller: AbortController | undefined;
-  #stopping: AbortController | undefined;
+  #controller: Canceller | undefined;
+  #stopping: Canceller | undefined;
   #stops = false;
   #quiet: Deferred<void> | undefined;
   /** Resolved when the last task has ended, or was given up. */
@@ -196,7 +196,7 @@ export class TaskGroup implements AsyncDisposable {
   get signal(): AbortSignal {
     let controller = this.#controller;
     if (controller === undefined) {
-      this.#controller = controller = new AbortController();
+      this.#controller = controller = new Canceller();
       if (this.#deadline() !== Infinity) noteDeadline(controller.signal, () => this.#deadline());
       if (this.#aborted !== undefined) controller.abort(this.#aborted.reason);
     }
@@ -207,7 +207,7 @@ export class TaskGroup implements AsyncDisposable {
   get stopping(): AbortSignal {
     let controller = this.#stopping;
     if (controller === undefined) {
-      this.#stopping = controller = new AbortController();
+      this.#stopping = controller = new Canceller();
       if (this.#aborted !== undefined) controller.abort(this.#aborted.reason);
       else if (this.#stops) controller.abort(this.#gone("it is closing"));
     }
