@@ -80,7 +80,9 @@ export class Permits implements LeaseOwner<OwnedLease> {
       return undefined;
     }
     this.queue.totals.granted++;
-    return this.#take(weight, hold);
+    const permit = this.#take(weight, hold);
+    if (observed()) this.#tell("acquire");
+    return permit;
   }
 
   acquire(weight: number, hold: HoldOptions | undefined): Promise<Permit> {
@@ -97,7 +99,7 @@ export class Permits implements LeaseOwner<OwnedLease> {
   giveBack(permit: OwnedLease): void {
     this.inUse -= (permit as Permit).weight;
     this.holder = undefined;
-    if (observed()) emit("release", this.kind, this.name, { inUse: this.inUse });
+    if (observed()) this.#tell("release");
     this.grantFitting();
   }
 
@@ -105,7 +107,9 @@ export class Permits implements LeaseOwner<OwnedLease> {
   grantFitting(): void {
     for (let request = this.queue.head(); request !== undefined; request = this.queue.head()) {
       if (this.inUse + request.weight > this.capacity) return;
+      // Nobody is told before the grant: an observer could abort this head, and another would get its permits.
       this.queue.grant(this.#take(request.weight, request.hold));
+      if (observed()) this.#tell("acquire");
     }
   }
 
@@ -130,7 +134,10 @@ export class Permits implements LeaseOwner<OwnedLease> {
 
   #take(weight: number, hold: HoldOptions | undefined): Permit {
     this.inUse += weight;
-    if (observed()) emit("acquire", this.kind, this.name, { inUse: this.inUse });
     return this.holder = new Permit(this, weight, hold);
+  }
+
+  #tell(kind: string): void {
+    emit(kind, this.kind, this.name, { inUse: this.inUse });
   }
 }

@@ -141,8 +141,9 @@ export class AsyncLock {
     const doing = `acquire ${subject("lock", this.name)}`;
     checkOptions(doing, options);
     checkHold(doing, options);
-    const { owner } = options;
-    if (owner !== undefined && this.#permits.holder?.hold?.owner === owner) {
+    const { owner, signal } = options;
+    // An aborted signal comes first, and is refused further on.
+    if (owner !== undefined && this.#permits.holder?.hold?.owner === owner && !signal?.aborted) {
       throw new LockReentryError(`Cannot ${doing}: the same owner holds it already${this.#byWhom()}`);
     }
   }
