@@ -1,10 +1,11 @@
 /**
- * Testing what waits: virtual time, guards against what is left behind.
+ * Testing what waits: virtual time, a guard against what is left behind, and cancellation at every point.
  *
  * @module
  */
 export { LeakError, type LeakGuard, leakGuard, type Leaks } from "./leak_guard.ts";
 export { StuckError, type StuckState } from "./stuck_error.ts";
+export { sweep, SweepError, type SweepOptions, type SweepResult } from "./sweep.ts";
 export type { VirtualTimer } from "./virtual_clock.ts";
 export { type World, world, type WorldOptions } from "./world.ts";
 export { MisuseError } from "../kernel/errors.ts";

@@ -85,9 +85,14 @@ export class VirtualClock implements Clock {
     return at >= NEVER ? Infinity : at;
   }
 
-  /** How many timers there are. */
+  /** How many timers there are now. */
   get size(): number {
     return this.#timers.size;
+  }
+
+  /** How many there have ever been. */
+  get made(): number {
+    return this.#made;
   }
 
   /** All timers, those due next first. */
