@@ -13,6 +13,7 @@ export {
   type GroupTree,
   TaskGroup,
 } from "./task_group.ts";
+export { type RestartOptions, TaskManager, type TaskManagerStatistics } from "./task_manager.ts";
 export type { SpawnOptions, TaskTree } from "./_task_node.ts";
 export type { StartContext } from "./_handshake.ts";
 export {

@@ -214,6 +214,11 @@ export class TaskGroup implements AsyncDisposable {
     return controller.signal;
   }
 
+  /** Resolves, never rejects, when the group has ended; asking does not end it. */
+  get settled(): Promise<void> {
+    return this.#end.promise;
+  }
+
   /**
    * Starts a task: registered now, its function called in a microtask, in the caller's async context.
    *
@@ -377,7 +382,8 @@ export class TaskGroup implements AsyncDisposable {
     if (options !== undefined) checkSpawnOptions(`spawn in ${this.#what}`, options);
     if (this.#closed) throw this.#gone("it has ended");
     if (this.#stops) throw this.#gone("it is closing");
-    const task = new TaskNode<T>(this.#owner, fn, ++this.#spawned, options);
+    // A copy: callers reuse and change their options.
+    const task = new TaskNode<T>(this.#owner, fn, ++this.#spawned, options && { ...options });
     if (this.#options.stuckAfterMs !== undefined) task.site = new Error("spawned here");
     this.#link(task as TaskNode<unknown>);
     if (this.#aborted !== undefined) task.abort(this.#aborted.reason);

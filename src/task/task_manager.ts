@@ -1,0 +1,260 @@
+import { linkSignals } from "../cancel/link_signals.ts";
+import { sleep } from "../cancel/sleep.ts";
+import { backoff, type BackoffOptions } from "../kernel/backoff.ts";
+import {
+  checkChoice,
+  checkCount,
+  checkDurationMs,
+  checkFunction,
+  checkName,
+  checkOptions,
+  show,
+} from "../kernel/checks.ts";
+import { clock } from "../kernel/clock.ts";
+import { Deque } from "../kernel/deque.ts";
+import { ClosedError, MisuseError, TaskGroupError } from "../kernel/errors.ts";
+import { emit } from "../kernel/observer.ts";
+import type { TaskNode } from "./_task_node.ts";
+import type { Job, Task, TaskContext } from "./task.ts";
+import {
+  type CloseOptions,
+  type CloseReport,
+  type GroupOptions,
+  type GroupTree,
+  TaskGroup,
+} from "./task_group.ts";
+
+/** When a managed task is started again. */
+export interface RestartOptions {
+  /** After a failure, or after it has ended in any way. */
+  when: "failure" | "always";
+  /** How often at most within {@linkcode withinMs}; then it fails, or ends, for good. Default 5. */
+  max?: number;
+  /** The window for {@linkcode max}, in milliseconds. Default 60,000. */
+  withinMs?: number;
+  /** The pause before each restart. Default: exponential from 100 ms to 10 s, full jitter. */
+  backoff?: BackoffOptions;
+}
+
+/** What an operator wants to know of a {@linkcode TaskManager}. */
+export interface TaskManagerStatistics {
+  /** Tasks that run. */
+  readonly running: number;
+  /** Groups that are open. */
+  readonly groups: number;
+  /** Tasks started so far. */
+  readonly spawned: number;
+  /** Tasks that failed for good so far. */
+  readonly failed: number;
+  /** Restarts so far. */
+  readonly restarted: number;
+}
+
+/** How many unobserved failures are kept to be thrown at the end; all are counted and told to the observer. */
+const KEPT_FAILURES = 100;
+
+/**
+ * Owns the long-lived tasks and groups of a program, by name, until it is closed.
+ *
+ * **Independence** — a failing task ends nothing but itself. **Names** — are unique among what is alive, and free again
+ * afterwards. **Restart** — at the caller's wish, after a pause, so often within a window; never while closing.
+ * **Close** — two phases, as for a `TaskGroup`: `stopping`, then abort after the grace. Disposal closes without a grace
+ * and throws the failures that nobody has observed.
+ *
+ * @example
+ * ```ts
+ * import { TaskManager } from "@uno/async/task";
+ * import assert from "node:assert/strict";
+ *
+ * await using manager = new TaskManager();
+ * let runs = 0;
+ * await manager.spawn("poller", () => {
+ *   if (++runs < 3) throw new Error("not yet");
+ *   return Promise.resolve();
+ * }, { restart: { when: "failure", backoff: { baseMs: 1 } } });
+ * assert.equal(runs, 3);
+ * ```
+ */
+export class TaskManager implements AsyncDisposable {
+  /** The name given at creation. */
+  readonly name: string | undefined;
+  readonly #root: TaskGroup;
+  readonly #tasks = new Map<string, Task<unknown>>();
+  readonly #groups = new Map<string, TaskGroup>();
+  readonly #failures: { readonly task: TaskNode<unknown>; readonly error: unknown }[] = [];
+  #spawned = 0;
+  #failed = 0;
+  #restarted = 0;
+
+  /**
+   * Creates a manager without tasks.
+   *
+   * @param options `signal` cancels everything in it.
+   */
+  constructor(options: { name?: string; signal?: AbortSignal } = {}) {
+    checkOptions("create task manager", options);
+    checkName("create task manager", options.name);
+    this.name = options.name;
+    this.#root = new TaskGroup({
+      name: options.name ?? "task manager",
+      signal: options.signal,
+      policy: "supervise",
+    });
+  }
+
+  /** Aborted when {@linkcode close} begins. */
+  get stopping(): AbortSignal {
+    return this.#root.stopping;
+  }
+
+  /**
+   * Starts a task under a name.
+   *
+   * @throws {MisuseError} When a live task has the name already.
+   * @throws {ClosedError} When the manager is closing or closed.
+   */
+  spawn<T>(name: string, fn: Job<T>, options: { restart?: RestartOptions } = {}): Task<T> {
+    const doing = this.#claim("spawn task", name, this.#tasks);
+    checkFunction(doing, "fn", fn);
+    checkOptions(doing, options);
+    const { restart } = options;
+    if (restart !== undefined) checkRestart(doing, restart);
+    const job: Job<T> = restart === undefined ? fn : (context) => this.#supervise(context, fn, restart);
+    const task = this.#root.spawn(job, { name }) as TaskNode<T>;
+    task.intercept = (error) => this.#taskFailed(task as TaskNode<unknown>, error);
+    this.#spawned++;
+    this.#tasks.set(name, task as Task<unknown>);
+    task.settled.then(() => this.#tasks.delete(name));
+    return task;
+  }
+
+  /**
+   * Opens a group under a name. Whoever asks for it uses and joins it; closing the manager closes it.
+   *
+   * @throws {MisuseError} When an open group has the name already.
+   * @throws {ClosedError} When the manager is closing or closed.
+   */
+  group(name: string, options: GroupOptions = {}): TaskGroup {
+    const doing = this.#claim("open group", name, this.#groups);
+    checkOptions(doing, options);
+    if (this.#root.stopping.aborted) throw new ClosedError(`Cannot ${doing}: the task manager is closing`);
+    const linked = linkSignals(this.#root.signal, options.signal);
+    const group = new TaskGroup({ ...options, name, signal: linked.signal });
+    this.#groups.set(name, group);
+    group.settled.then(() => {
+      linked[Symbol.dispose]();
+      this.#groups.delete(name);
+    });
+    return group;
+  }
+
+  /** The live task of a name, if there is one. */
+  get(name: string): Task<unknown> | undefined {
+    return this.#tasks.get(name);
+  }
+
+  /**
+   * Ends everything in two phases: signals `stopping` and takes nothing new; after the grace aborts what is left.
+   *
+   * @returns Which tasks were given up: none without `abandonAfterMs`.
+   */
+  async close(options: CloseOptions = {}): Promise<CloseReport> {
+    const closing = [this.#root, ...this.#groups.values()].map((group) => group.close(options));
+    const reports = await Promise.all(closing);
+    return { stuck: reports.flatMap(({ stuck }) => stuck) };
+  }
+
+  /** The live tasks and groups. */
+  tree(): GroupTree & { readonly groups: readonly GroupTree[] } {
+    return { ...this.#root.tree(), groups: [...this.#groups.values()].map((group) => group.tree()) };
+  }
+
+  /** A snapshot of what runs and the totals so far. */
+  statistics(): TaskManagerStatistics {
+    return Object.freeze({
+      running: this.#tasks.size,
+      groups: this.#groups.size,
+      spawned: this.#spawned,
+      failed: this.#failed,
+      restarted: this.#restarted,
+    });
+  }
+
+  /** Cancels everything, waits for it, and throws the failures that nobody has observed. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const groups = [...this.#groups.values()];
+    await this.close({ graceMs: 0 });
+    const errors = this.#failures.splice(0).filter(({ task }) => !task.observed).map(({ error }) => error);
+    for (const result of await Promise.allSettled(groups.map((group) => group[Symbol.asyncDispose]()))) {
+      if (result.status === "rejected") errors.push(result.reason);
+    }
+    if (errors.length === 1) throw errors[0];
+    if (errors.length > 1) {
+      const message = `Cannot close the task manager quietly: ${errors.length} tasks had failed unobserved`;
+      throw new TaskGroupError(errors, message, { cause: errors[0] });
+    }
+  }
+
+  #claim(what: string, name: string, among: Map<string, unknown>): string {
+    if (typeof name !== "string" || name === "") {
+      throw new TypeError(`Cannot ${what} as name must be a non-empty string: received ${show(name)}`);
+    }
+    const doing = `${what} ${JSON.stringify(name)}`;
+    if (among.has(name)) {
+      throw new MisuseError(`Cannot ${doing} as names must be unique: one with it is alive`);
+    }
+    return doing;
+  }
+
+  #taskFailed(task: TaskNode<unknown>, error: unknown): void {
+    this.#failed++;
+    emit("task.failure", "task manager", this.name, { task: task.name, error });
+    if (!task.observed && this.#failures.length < KEPT_FAILURES) this.#failures.push({ task, error });
+  }
+
+  async #supervise<T>(context: TaskContext, fn: Job<T>, options: RestartOptions): Promise<T> {
+    const { when, max = 5, withinMs = 60_000 } = options;
+    const pause = backoff(options.backoff);
+    const restarts = new Deque<number>();
+    let pausedMs: number | undefined;
+    for (;;) {
+      let end: { readonly failed: boolean; readonly value: unknown };
+      try {
+        end = { failed: false, value: await fn(context) };
+      } catch (error) {
+        end = { failed: true, value: error };
+      }
+      const now = clock().now();
+      while (restarts.size > 0 && restarts.peek()! <= now - withinMs) restarts.shift();
+      const again = (end.failed || when === "always") && restarts.size < max &&
+        !context.signal.aborted && !this.#root.stopping.aborted;
+      if (!again) {
+        if (end.failed) throw end.value;
+        return end.value as T;
+      }
+      restarts.push(now);
+      this.#restarted++;
+      pausedMs = pause(restarts.size, pausedMs);
+      emit("task.restart", "task manager", this.name, {
+        task: context.name,
+        restarts: restarts.size,
+        pausedMs,
+      });
+      using waking = linkSignals(context.signal, this.#root.stopping);
+      try {
+        await sleep(pausedMs, { signal: waking.signal });
+      } catch {
+        if (end.failed) throw end.value;
+        return end.value as T;
+      }
+    }
+  }
+}
+
+function checkRestart(doing: string, restart: RestartOptions): void {
+  checkOptions(doing, restart);
+  checkChoice(doing, "restart.when", restart.when, ["failure", "always"]);
+  if (restart.max !== undefined) checkCount(doing, "restart.max", restart.max, 0);
+  if (restart.withinMs !== undefined) checkDurationMs(doing, "restart.withinMs", restart.withinMs);
+  backoff(restart.backoff);
+}
