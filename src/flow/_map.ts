@@ -1,0 +1,257 @@
+/** Running a function over a source through the slots of a limiter. */
+import { checkCount, checkFunction, checkOptions, checkSignal, show } from "../kernel/checks.ts";
+import { isThenable } from "../kernel/deferred.ts";
+import { isEcho } from "../kernel/echo.ts";
+import { ownAbort } from "../kernel/errors.ts";
+import { discard } from "../kernel/late.ts";
+import { emit } from "../kernel/observer.ts";
+import { type AbortTarget, subscribe, type Subscription } from "../kernel/signals.ts";
+import { PLAIN, type Slots } from "./_slots.ts";
+import { abortWork, Work } from "./_work.ts";
+import type { CallContext } from "./policy.ts";
+
+/** One `map` on its way: `#advance` is called whenever something has changed, and starts what can be started. */
+class Mapping<T, R> implements AbortTarget {
+  readonly #slots: Slots;
+  readonly #iterator: Iterator<T> | AsyncIterator<T>;
+  readonly #async: boolean;
+  readonly #fn: (item: T, context: CallContext) => R | PromiseLike<R>;
+  readonly #concurrency: number;
+  readonly #resolve: (results: R[]) => void;
+  readonly #reject: (reason: unknown) => void;
+  readonly #work = new Work();
+  readonly #results: R[] = [];
+  #subscription: Subscription | undefined;
+  #stopWatching: (() => void) | undefined;
+  /** The item that was pulled and has no slot yet. */
+  #pulled: { readonly item: T } | undefined;
+  #pulling = false;
+  #exhausted = false;
+  #queued = false;
+  #running = 0;
+  #returning = false;
+  #answered = false;
+  #over: { readonly reason: unknown } | undefined;
+
+  constructor(
+    slots: Slots,
+    source: Iterable<T> | AsyncIterable<T>,
+    fn: (item: T, context: CallContext) => R | PromiseLike<R>,
+    concurrency: number,
+    resolve: (results: R[]) => void,
+    reject: (reason: unknown) => void,
+  ) {
+    this.#slots = slots;
+    this.#fn = fn;
+    this.#concurrency = concurrency;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#async = Symbol.asyncIterator in source;
+    this.#iterator = Symbol.asyncIterator in source
+      ? source[Symbol.asyncIterator]()
+      : source[Symbol.iterator]();
+  }
+
+  start(signal: AbortSignal | undefined): void {
+    this.#slots.guests++;
+    if (signal !== undefined) this.#subscription = subscribe(signal, this);
+    // A promise's callback, not ours: the items have to start in the async context of whoever called `map`.
+    this.#stopWatching = this.#slots.watchRoom(() => this.#advance());
+    this.#advance();
+  }
+
+  aborted(reason: unknown): void {
+    this.#reject(reason);
+    this.#stop(reason, reason);
+  }
+
+  #advance(): void {
+    while (this.#over === undefined) {
+      if (!this.#slots.serving && !this.#finished) return this.#fail(this.#slots.closedWith?.error);
+      if (this.#pulled === undefined) {
+        if (this.#exhausted) return this.#finish();
+        if (this.#pulling || this.#running >= this.#concurrency) return;
+        this.#pull();
+      } else if (this.#queued) return;
+      else if (this.#slots.take(PLAIN)) this.#begin(this.#pulled.item);
+      else return this.#queue();
+    }
+  }
+
+  /** Waits in line for a slot, unless all slots are taken by items of its own: then one of them ends first. */
+  #queue(): void {
+    const { inUse, limit } = this.#slots;
+    if (this.#running > 0 && inUse === this.#running && inUse >= limit) return;
+    this.#queued = true;
+    this.#slots.wait(PLAIN, { signal: this.#work.signal }, Infinity).then(
+      () => {
+        this.#queued = false;
+        if (this.#over === undefined && this.#pulled !== undefined) this.#begin(this.#pulled.item);
+        else this.#slots.leave();
+        this.#advance();
+      },
+      (error) => {
+        this.#queued = false;
+        this.#fail(error);
+      },
+    );
+  }
+
+  #pull(): void {
+    try {
+      const step = this.#iterator.next();
+      if (!this.#async) return this.#take(step as IteratorResult<T>);
+      this.#pulling = true;
+      Promise.resolve(step as PromiseLike<IteratorResult<T>>).then(
+        (result) => {
+          this.#pulling = false;
+          this.#take(result);
+          this.#advance();
+        },
+        (error) => {
+          this.#pulling = false;
+          this.#exhausted = true;
+          this.#fail(error);
+        },
+      );
+    } catch (error) {
+      this.#exhausted = true;
+      this.#fail(error);
+    }
+  }
+
+  #take(result: IteratorResult<T>): void {
+    if (result.done) this.#exhausted = true;
+    else if (this.#over === undefined) this.#pulled = { item: result.value };
+    else discard(result.value, "limiter", this.#slots.name);
+  }
+
+  /** Runs one item in the slot that was just taken. */
+  #begin(item: T): void {
+    this.#pulled = undefined;
+    this.#running++;
+    const index = this.#results.push(undefined as R) - 1;
+    let result: R | PromiseLike<R>;
+    try {
+      result = this.#fn(item, this.#work);
+    } catch (error) {
+      return this.#itemFailed(error);
+    }
+    if (!isThenable(result)) return this.#itemEnded(index, result);
+    Promise.resolve(result).then(
+      (value) => {
+        this.#itemEnded(index, value);
+        this.#advance();
+      },
+      (error) => this.#itemFailed(error),
+    );
+  }
+
+  #itemEnded(index: number, value: R): void {
+    this.#running--;
+    this.#slots.leave();
+    if (this.#over === undefined) this.#results[index] = value;
+    else {
+      discard(value, "limiter", this.#slots.name);
+      this.#finish();
+    }
+  }
+
+  #itemFailed(error: unknown): void {
+    this.#running--;
+    this.#slots.leave();
+    this.#fail(error);
+  }
+
+  #fail(error: unknown): void {
+    if (this.#over === undefined) {
+      const message = `Cannot go on with the items of ${this.#slots.describe()}: one of them failed`;
+      this.#stop(error, ownAbort(message, error));
+    } else {
+      if (!isEcho(error, this.#work.signal)) {
+        emit("late.failure", "limiter", this.#slots.name, { error });
+      }
+      this.#finish();
+    }
+  }
+
+  /** Pulls and starts nothing more. */
+  #stop(reason: unknown, abortReason: unknown): void {
+    this.#over = { reason };
+    this.#pulled = undefined;
+    for (const result of this.#results.splice(0)) discard(result, "limiter", this.#slots.name);
+    abortWork(this.#work, abortReason);
+    this.#return();
+    this.#finish();
+  }
+
+  /** Tells the source, once, that nothing more is wanted. */
+  #return(): void {
+    if (this.#exhausted) return;
+    this.#exhausted = true;
+    const done = (): void => {
+      this.#returning = false;
+      this.#finish();
+    };
+    const failed = (error: unknown): void => {
+      emit("late.failure", "limiter", this.#slots.name, { error });
+      done();
+    };
+    try {
+      const returned: unknown = this.#iterator.return?.();
+      if (!isThenable(returned)) return;
+      // A source that is stuck in `next` may never get to `return`: then that is not waited for.
+      this.#returning = !this.#pulling;
+      returned.then(done, failed);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  get #finished(): boolean {
+    return this.#exhausted && this.#running === 0 && this.#pulled === undefined && !this.#returning;
+  }
+
+  #finish(): void {
+    if (!this.#finished || this.#answered) return;
+    this.#answered = true;
+    this.#slots.guests--;
+    this.#slots.tellIdlers();
+    this.#subscription?.cancel();
+    this.#stopWatching?.();
+    if (this.#over === undefined) this.#resolve(this.#results);
+    else this.#reject(this.#over.reason);
+  }
+}
+
+/** The engine of `Limiter.map`. */
+export function mapThrough<T, R>(
+  slots: Slots,
+  source: Iterable<T> | AsyncIterable<T>,
+  fn: (item: T, context: CallContext) => R | PromiseLike<R>,
+  options: { signal?: AbortSignal; concurrency?: number } | undefined,
+): Promise<R[]> {
+  return new Promise((resolve, reject) => {
+    const doing = `map through ${slots.describe()}`;
+    checkSource(doing, source);
+    checkFunction(doing, "fn", fn);
+    checkOptions(doing, options);
+    const { signal, concurrency = Infinity } = options ?? {};
+    checkSignal(doing, signal);
+    checkCount(doing, "concurrency", concurrency, 1);
+    if (signal?.aborted) {
+      slots.queue.totals.aborted++;
+      return reject(signal.reason);
+    }
+    if (slots.closedWith !== undefined) return reject(slots.closedWith.error);
+    new Mapping(slots, source, fn, concurrency, resolve, reject).start(signal);
+  });
+}
+
+function checkSource(doing: string, source: unknown): void {
+  const it = source as Partial<Iterable<unknown> & AsyncIterable<unknown>> | null | undefined;
+  if (typeof it?.[Symbol.asyncIterator] === "function" || typeof it?.[Symbol.iterator] === "function") return;
+  throw new TypeError(
+    `Cannot ${doing} as source must be iterable or async iterable: received ${show(source)}`,
+  );
+}

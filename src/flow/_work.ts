@@ -1,0 +1,172 @@
+/** Running user work whose caller may be gone before it has ended. */
+import { clock } from "../kernel/clock.ts";
+import { deadlineOf, noteDeadline } from "../kernel/deadlines.ts";
+import { isEcho } from "../kernel/echo.ts";
+import { discard } from "../kernel/late.ts";
+import { emit } from "../kernel/observer.ts";
+import { type AbortTarget, subscribe, type Subscription } from "../kernel/signals.ts";
+
+/** How long a call may take, and who wants to know how it goes. */
+export interface Bounds {
+  /** The kind of structure, for the observer. */
+  readonly structure: string;
+  readonly name: string | undefined;
+  /** Gives the call up. */
+  readonly signal: AbortSignal | undefined;
+  /** When the call must have ended, in milliseconds on the clock; `Infinity` for no limit. */
+  readonly atMs: number;
+  /** The error for a call that has not. */
+  expired(): unknown;
+  /** The call was given up: before its work was started, or while it was running (and still is). */
+  gaveUp?(why: "aborted" | "timedOut", running: boolean): void;
+  /** The work has ended, or was not started: called once, before the caller is answered. */
+  settled?(): void;
+}
+
+/** The works of one structure that are running and have looked at their signal: those it can stop. */
+export class Stoppable {
+  readonly #works = new Set<Work>();
+  #end: { readonly reason: unknown } | undefined;
+
+  /** Aborts the signals of all of them. */
+  stop(reason: unknown): void {
+    this.#end = { reason };
+    for (const work of [...this.#works]) abortWork(work, reason);
+  }
+
+  /** @internal */
+  add(work: Work): void {
+    if (this.#end !== undefined) abortWork(work, this.#end.reason);
+    else this.#works.add(work);
+  }
+
+  /** The work has ended. */
+  delete(work: Work): void {
+    if (this.#works.size > 0) this.#works.delete(work);
+  }
+}
+
+/** Aborts the signal of a piece of work. */
+export let abortWork: (work: Work, reason: unknown) => void;
+
+/** What work gets: at least a signal, made when first read, as a controller costs more than a call on some runtimes. */
+export class Work {
+  readonly #stoppable: Stoppable | undefined;
+  readonly #bounds: Bounds | undefined;
+  #controller: AbortController | undefined;
+  #end: { readonly reason: unknown } | undefined;
+
+  static {
+    abortWork = (work, reason) => {
+      if (work.#end !== undefined) return;
+      work.#end = { reason };
+      work.#controller?.abort(reason);
+    };
+  }
+
+  constructor(stoppable?: Stoppable, bounds?: Bounds) {
+    this.#stoppable = stoppable;
+    this.#bounds = bounds;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      const { signal } = this.#controller = new AbortController();
+      const bounds = this.#bounds;
+      if (bounds !== undefined) noteDeadline(signal, () => Math.min(bounds.atMs, deadlineOf(bounds.signal)));
+      if (this.#end !== undefined) this.#controller.abort(this.#end.reason);
+      else this.#stoppable?.add(this);
+    }
+    return this.#controller.signal;
+  }
+}
+
+class Call<T> implements AbortTarget {
+  readonly #work: Work;
+  readonly #bounds: Bounds;
+  readonly #resolve: (value: T) => void;
+  readonly #reject: (reason: unknown) => void;
+  #subscription: Subscription | undefined;
+  #timer: Disposable | undefined;
+  #over: { readonly reason: unknown } | undefined;
+
+  constructor(work: Work, bounds: Bounds, resolve: (value: T) => void, reject: (reason: unknown) => void) {
+    this.#work = work;
+    this.#bounds = bounds;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  start(fn: () => T | PromiseLike<T>): void {
+    const { signal, atMs } = this.#bounds;
+    if (signal?.aborted) return this.#refuse(signal.reason, "aborted");
+    if (atMs !== Infinity) {
+      if (atMs <= clock().now()) return this.#refuse(this.#bounds.expired(), "timedOut");
+      this.#timer = clock().schedule(atMs, () => this.#abandon(this.#bounds.expired(), "timedOut"), {
+        ref: true,
+      });
+    }
+    if (signal !== undefined) this.#subscription = subscribe(signal, this);
+    let result: T | PromiseLike<T>;
+    try {
+      result = fn();
+    } catch (error) {
+      return this.#failed(error);
+    }
+    // Through a promise of ours, as a thenable may call back twice.
+    Promise.resolve(result).then((value) => this.#ended(value), (error) => this.#failed(error));
+  }
+
+  aborted(reason: unknown): void {
+    this.#abandon(reason, "aborted");
+  }
+
+  #refuse(reason: unknown, why: "aborted" | "timedOut"): void {
+    this.#bounds.gaveUp?.(why, false);
+    this.#bounds.settled?.();
+    this.#reject(reason);
+  }
+
+  #abandon(reason: unknown, why: "aborted" | "timedOut"): void {
+    this.#over = { reason };
+    this.#unbind();
+    this.#bounds.gaveUp?.(why, true);
+    this.#reject(reason);
+    abortWork(this.#work, reason);
+  }
+
+  #ended(value: T): void {
+    const { structure, name } = this.#bounds;
+    this.#unbind();
+    this.#bounds.settled?.();
+    if (this.#over === undefined) this.#resolve(value);
+    else discard(value, structure, name);
+  }
+
+  #failed(error: unknown): void {
+    const { structure, name } = this.#bounds;
+    this.#unbind();
+    this.#bounds.settled?.();
+    if (this.#over === undefined) this.#reject(error);
+    else if (!isEcho(error, this.#over)) emit("late.failure", structure, name, { error });
+  }
+
+  #unbind(): void {
+    this.#subscription?.cancel();
+    this.#timer?.[Symbol.dispose]();
+  }
+}
+
+/**
+ * Runs `fn` within bounds and answers its caller at once when they are reached, whether or not the work heeds its
+ * signal. What the work gives later is disposed, if it can be; its failure, unless an echo, goes to the observer.
+ *
+ * The work is not started when the bounds are reached already.
+ */
+export function runWithin<W extends Work, T>(
+  bounds: Bounds,
+  work: W,
+  fn: (work: W) => T | PromiseLike<T>,
+): Promise<T> {
+  return new Promise((resolve, reject) => new Call<T>(work, bounds, resolve, reject).start(() => fn(work)));
+}

@@ -1,0 +1,18 @@
+/**
+ * How much at once, how often again, how many together: limits, retries and batches.
+ *
+ * @module
+ */
+export {
+  Limiter,
+  type LimiterCloseOptions,
+  type LimiterMapOptions,
+  type LimiterOptions,
+  type LimiterRunOptions,
+  type LimiterStatistics,
+} from "./limiter.ts";
+export { type AsyncMethod, type CallContext, type Policy, type Run, transformer } from "./policy.ts";
+export { QueueFullError } from "./queue_full_error.ts";
+export type { BackoffOptions } from "../kernel/backoff.ts";
+export { ClosedError, MisuseError, TimeoutError, type TimeoutErrorOptions } from "../kernel/errors.ts";
+export type { HoldOptions, Lease, WaitOptions } from "../kernel/types.ts";
