@@ -127,7 +127,9 @@ export class Permits implements LeaseOwner<OwnedLease> {
   close(reason: unknown): void {
     if (this.closedWith !== undefined) return;
     this.closedWith = {
-      reason: reason ?? new ClosedError(`Cannot acquire ${this.describe()}: it is closed`),
+      reason: reason === undefined
+        ? new ClosedError(`Cannot acquire ${this.describe()}: it is closed`)
+        : reason,
     };
     this.queue.settleAll(this.closedWith.reason);
   }

@@ -3,6 +3,7 @@ import { Deque } from "../kernel/deque.ts";
 import { ClosedError } from "../kernel/errors.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import { WaitQueue } from "../kernel/wait_queue.ts";
+import { ChannelValues } from "./_channel_values.ts";
 
 /** The channel is closed: it takes nothing new, and what it held has been received. */
 export class ChannelClosedError extends ClosedError {
@@ -191,9 +192,11 @@ export class Channel<T> implements AsyncIterable<T> {
    */
   close(reason?: unknown): void {
     if (this.#closedWith !== undefined) return;
-    const error = reason ??
-      new ChannelClosedError(`Cannot use ${subject("channel", this.name)}: it is closed`);
-    this.#closedWith = { error, failed: reason !== undefined };
+    const failed = reason !== undefined;
+    const error = failed
+      ? reason
+      : new ChannelClosedError(`Cannot use ${subject("channel", this.name)}: it is closed`);
+    this.#closedWith = { error, failed };
     this.#senders.settleAll(error);
     this.#receivers.settleAll(error);
   }
@@ -203,18 +206,11 @@ export class Channel<T> implements AsyncIterable<T> {
    *
    * @param options `signal` ends the iteration with its reason; `timeoutMs` bounds the wait for each value.
    */
-  async *values(options?: WaitOptions): AsyncIterableIterator<T> {
-    for (;;) {
-      let value: T;
-      try {
-        value = await this.receive(options);
-      } catch (error) {
-        const end = this.#closedWith;
-        if (end !== undefined && end.error === error && !end.failed) return;
-        throw error;
-      }
-      yield value;
-    }
+  values(options?: WaitOptions): AsyncIterableIterator<T> {
+    return new ChannelValues(this, options, (error) => {
+      const end = this.#closedWith;
+      return end !== undefined && end.error === error && !end.failed;
+    });
   }
 
   /** Iterates over the values until the channel is closed. */
