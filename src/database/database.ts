@@ -1,0 +1,269 @@
+import { sleep } from "../cancel/sleep.ts";
+import { timeout } from "../cancel/timeout.ts";
+import { backoff } from "../kernel/backoff.ts";
+import { checkDurationMs, checkName, checkOptions, show, subject } from "../kernel/checks.ts";
+import { clock } from "../kernel/clock.ts";
+import { ignore } from "../kernel/deferred.ts";
+import { TimeoutError } from "../kernel/errors.ts";
+import { emit, observed } from "../kernel/observer.ts";
+import type { HoldOptions } from "../kernel/types.ts";
+import type { Driver } from "./driver.ts";
+import { ConnectFailedError } from "./errors.ts";
+import { LeasedSession, type Session, type SessionSource } from "./session.ts";
+import { SessionSlot } from "./session_slot.ts";
+import { begin, type BeginOptions, transaction, type TransactionOptions } from "./transaction.ts";
+import type { Transaction } from "./transaction_scope.ts";
+import { textOf, Wire, type WireSettings } from "./wire.ts";
+
+/** Options of a {@linkcode Database}; all limits in milliseconds. */
+export interface DatabaseOptions {
+  /** Appears in messages, statistics and observer records. */
+  name?: string;
+  /** How long a caller waits for a session, unless it says so itself. Default 30,000. */
+  acquireTimeoutMs?: number;
+  /**
+   * How long the lock of another connection or process is waited for, at the beginning of a transaction and while
+   * connecting, by coming back for it; nothing is blocked meanwhile. Default 5,000.
+   */
+  lockTimeoutMs?: number;
+  /** How long COMMIT may go unanswered before its outcome counts as unknown; finite. Default 30,000. */
+  commitTimeoutMs?: number;
+  /** How long ROLLBACK may take before the connection is destroyed instead; finite. Default 5,000. */
+  rollbackTimeoutMs?: number;
+  /** How long a cancelled statement may take to end before its connection is destroyed; finite. Default 1,000. */
+  cancelGraceMs?: number;
+}
+
+/** What an operator wants to know of a {@linkcode Database}. */
+export interface DatabaseStatistics {
+  /** Open connections. */
+  readonly open: number;
+  /** Open connections that nobody uses. */
+  readonly idle: number;
+  /** Sessions in somebody's hands. */
+  readonly inUse: number;
+  /** Callers waiting for a session. */
+  readonly waiting: number;
+  /** Sessions given out so far. */
+  readonly granted: number;
+  /** Waits for a session given up by a signal. */
+  readonly aborted: number;
+  /** Waits for a session that reached their limit. */
+  readonly timedOut: number;
+  /** Whether it takes nothing new. */
+  readonly closed: boolean;
+}
+
+const pauseBeforeConnect: (attempt: number) => number = backoff({ baseMs: 5, maxMs: 250, jitter: "full" });
+
+/**
+ * A database: gives out sessions, runs transactions, and closes what it opened.
+ *
+ * **Connecting** — when first needed, and again after a connection was lost. **Order** — one session at a time, first come,
+ * first served. **Abort** — a caller that gives up gets nothing and leaves nothing behind. **Close** — nothing new is
+ * given out and who waits is sent away; sessions in use may end within the grace, then their connection is taken from
+ * them, which rolls back. **Misuse** — asking for a session while holding one waits for itself, until its limit;
+ * with the same `owner` it is refused at once.
+ *
+ * @example
+ * ```ts
+ * import { Database } from "@uno/async/database";
+ * import { sqliteDriver } from "@uno/async/database/sqlite";
+ * import assert from "node:assert/strict";
+ *
+ * await using db = new Database(sqliteDriver({ file: ":memory:" }), { name: "notes" });
+ * await db.transaction(async (tx) => {
+ *   await tx.query("create table notes (text text not null)");
+ *   await tx.query("insert into notes values (?)", ["hello"]);
+ * });
+ * await using session = await db.session();
+ * const { rows } = await session.query<{ text: string }>("select text from notes");
+ * assert.deepEqual(rows.map(({ text }) => text), ["hello"]);
+ * ```
+ */
+export class Database implements SessionSource, AsyncDisposable {
+  /** The name given at creation. */
+  readonly name: string | undefined;
+  readonly #driver: Driver;
+  readonly #settings: WireSettings;
+  readonly #acquireTimeoutMs: number;
+  readonly #slot: SessionSlot;
+  readonly #ending = new AbortController();
+  #wire: Wire | undefined;
+  #connecting: Promise<Wire> | undefined;
+  #closing: Promise<{ readonly stragglers: readonly string[] }> | undefined;
+
+  /**
+   * Creates it; nothing is opened yet.
+   *
+   * @param driver Made by an adapter, such as `sqliteDriver({ file })`.
+   */
+  constructor(driver: Driver, options: DatabaseOptions = {}) {
+    const doing = "create database";
+    if (typeof driver?.connect !== "function" || typeof driver.classify !== "function") {
+      throw new TypeError(`Cannot ${doing} as driver must be a driver: received ${show(driver)}`);
+    }
+    checkOptions(doing, options ?? null);
+    checkName(doing, options.name);
+    const { acquireTimeoutMs = 30_000, lockTimeoutMs = 5_000, commitTimeoutMs = 30_000 } = options;
+    const { rollbackTimeoutMs = 5_000, cancelGraceMs = 1_000 } = options;
+    checkDurationMs(doing, "acquireTimeoutMs", acquireTimeoutMs);
+    checkDurationMs(doing, "lockTimeoutMs", lockTimeoutMs);
+    for (const [what, value] of Object.entries({ commitTimeoutMs, rollbackTimeoutMs, cancelGraceMs })) {
+      checkDurationMs(doing, what, value);
+      if (value === Infinity) {
+        throw new RangeError(`Cannot ${doing} as ${what} must be finite: received Infinity`);
+      }
+    }
+    this.name = options.name;
+    this.#driver = driver;
+    this.#acquireTimeoutMs = acquireTimeoutMs;
+    this.#settings = { name: this.name, lockTimeoutMs, commitTimeoutMs, rollbackTimeoutMs, cancelGraceMs };
+    this.#slot = new SessionSlot(this.name);
+  }
+
+  /** Whether {@linkcode close} was called. */
+  get closed(): boolean {
+    return this.#slot.closed;
+  }
+
+  /**
+   * Waits for a session and holds it until disposed. What runs through it outside of a transaction is final at once.
+   *
+   * **Dispose** — what still runs is cancelled; a transaction left open in it by a statement is rolled back.
+   *
+   * @param options `signal` and `timeoutMs` bound this wait only; `owner` and `label` say who will hold it.
+   * @throws {ConnectFailedError} When no connection comes about.
+   * @throws {TimeoutError} At the limit, saying who holds the session and how many wait.
+   * @throws {ClosedError} When the database is closed, before or while waiting.
+   * @throws The reason of `signal`, unchanged.
+   */
+  async session(options?: HoldOptions): Promise<Session & AsyncDisposable> {
+    const limitMs = options?.timeoutMs ?? this.#acquireTimeoutMs;
+    const since = clock().now();
+    const waiting = this.#slot.acquire(options, limitMs);
+    if (waiting !== undefined) await waiting;
+    try {
+      const wire = this.#wire?.usable ? this.#wire : await this.#connected(options, limitMs, since);
+      return new LeasedSession(wire, () => this.#slot.release());
+    } catch (error) {
+      this.#slot.release();
+      throw error;
+    }
+  }
+
+  /**
+   * Runs `fn` in a transaction; **it may run again**. See {@linkcode transaction}.
+   *
+   * @returns What `fn` returns.
+   */
+  transaction<T>(
+    fn: (tx: Transaction) => T | PromiseLike<T>,
+    options?: TransactionOptions,
+  ): Promise<T> {
+    return transaction(this, fn, options);
+  }
+
+  /**
+   * Begins a transaction for `await using`: it ends by `commit()`, and leaving it without rolls back. Prefer
+   * {@linkcode Database.transaction}, which can try again after a conflict.
+   *
+   * **Abort** — after it nothing more runs in it, and `commit()` rolls back and rejects with the reason.
+   *
+   * @param options `signal` and `timeoutMs` are the transaction's, to its end.
+   * @throws As {@linkcode Database.session}.
+   * @throws {TransactionConflictError} When another connection held the lock for longer than `lockTimeoutMs`.
+   */
+  begin(options?: BeginOptions): Promise<Transaction> {
+    return begin(this, options);
+  }
+
+  /**
+   * Takes nothing new, waits for the session in use, closes the connection. Again: the same end.
+   *
+   * @param options `graceMs` is how long the session in use may take, in milliseconds; default 10,000.
+   * @returns Who still held a session when the grace was over and had it taken away.
+   */
+  close(options: { graceMs?: number } = {}): Promise<{ readonly stragglers: readonly string[] }> {
+    const doing = `close ${subject("database", this.name)}`;
+    checkOptions(doing, options ?? null);
+    const { graceMs = 10_000 } = options;
+    checkDurationMs(doing, "graceMs", graceMs);
+    return this.#closing ??= this.#close(graceMs);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** A snapshot of connections, sessions and waiters. */
+  statistics(): DatabaseStatistics {
+    const open = this.#wire?.usable ? 1 : 0;
+    const inUse = this.#slot.inUse ? 1 : 0;
+    const { waiting, closed, totals } = this.#slot;
+    return Object.freeze({ open, idle: open === 1 ? 1 - inUse : 0, inUse, waiting, ...totals, closed });
+  }
+
+  async #close(graceMs: number): Promise<{ readonly stragglers: readonly string[] }> {
+    const stragglers: string[] = [];
+    const freed = this.#slot.close();
+    if (this.#slot.inUse) {
+      try {
+        await timeout(graceMs, () => freed);
+      } catch (error) {
+        if (!(error instanceof TimeoutError)) throw error;
+        stragglers.push(this.#slot.label);
+      }
+    }
+    const reason = this.#slot.closedError();
+    this.#ending.abort(reason);
+    if (this.#connecting !== undefined) {
+      const connecting = this.#connecting.catch(ignore);
+      await timeout(this.#settings.cancelGraceMs, () => connecting).catch(ignore);
+    }
+    if (stragglers.length > 0) this.#wire?.destroy("database closed", reason);
+    else if (this.#wire?.usable) await this.#wire.close();
+    this.#wire = undefined;
+    return Object.freeze({ stragglers: Object.freeze(stragglers) });
+  }
+
+  /** Waits for the connection that is being opened. It is nobody's: a caller that gives up does not take it along. */
+  async #connected(options: HoldOptions | undefined, limitMs: number, since: number): Promise<Wire> {
+    const connecting = this.#connecting ??= this.#connect().finally(() => {
+      this.#connecting = undefined;
+    });
+    const leftMs = Math.max(0, limitMs - (clock().now() - since));
+    const operation = `connect to ${subject("database", this.name)}`;
+    return await timeout(leftMs, () => connecting, { signal: options?.signal, operation });
+  }
+
+  async #connect(): Promise<Wire> {
+    const { signal } = this.#ending;
+    const until = clock().now() + this.#settings.lockTimeoutMs;
+    for (let attempts = 1;; attempts++) {
+      try {
+        const connection = await this.#driver.connect({ signal });
+        const wire = new Wire(this.#driver, connection, this.#settings);
+        if (!signal.aborted) return this.#wire = wire;
+        wire.destroy("database closed", signal.reason);
+        throw signal.reason;
+      } catch (cause) {
+        if (signal.aborted) throw signal.reason;
+        const { kind, state } = this.#driver.classify(cause);
+        if (kind === "usage") throw cause;
+        const pauseMs = pauseBeforeConnect(attempts);
+        const mayPass = kind === "connection" || kind === "conflict";
+        if (!mayPass || clock().now() + pauseMs > until) {
+          const { dialect, target } = this.#driver;
+          const where = target === undefined ? "" : ` at ${show(target)}`;
+          throw new ConnectFailedError(
+            `Cannot connect to ${subject("database", this.name)}${where}: ${textOf(cause)}`,
+            { dialect, stage: "connect", failure: kind, state, cause, attempts },
+          );
+        }
+        if (observed()) emit("connect.retry", "database", this.name, { attempts, delayMs: pauseMs });
+        await sleep(pauseMs, { signal });
+      }
+    }
+  }
+}

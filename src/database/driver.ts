@@ -1,0 +1,120 @@
+/**
+ * The driver port: what the database wing needs to know of a database, and all an adapter has to offer.
+ *
+ * A driver speaks of one physical connection at a time and pools nothing: transactions, queueing, typed errors, retries
+ * and clean-up stand above it, once for all databases. Building queries, mapping types and preparing statements are the
+ * driver's own business.
+ */
+
+/** The family of SQL a driver speaks. */
+export type Dialect = "postgres" | "mysql" | "sqlite";
+
+/** Isolation levels of the SQL standard that a driver may offer; a database may give a stricter one. */
+export type IsolationLevel = "read committed" | "repeatable read" | "serializable";
+
+/** How a transaction is to be begun. */
+export interface TxModes {
+  /** The isolation level; the database's own default without. */
+  readonly isolation?: IsolationLevel;
+  /** Whether it only reads. Writing in it fails. */
+  readonly readOnly?: boolean;
+}
+
+/** What kind of failure an error is; see {@linkcode Failure}. */
+export type FailureKind =
+  /** The connection is gone or never came about, for a reason that may pass. */
+  | "connection"
+  /** Two transactions were in each other's way; the whole transaction may be tried again. */
+  | "conflict"
+  /** A constraint of the schema was violated. */
+  | "constraint"
+  /** A write was refused, as the database or the transaction is read only. */
+  | "readOnly"
+  /** The place can't be reached and won't be by waiting: a wrong path, missing rights, no such database. */
+  | "access"
+  /** The storage failed: full, unreadable, damaged, or not a database. */
+  | "storage"
+  /** The statement was interrupted. */
+  | "interrupted"
+  /** The statement is wrong: syntax, an unknown table or column. */
+  | "statement"
+  /** The call is wrong, such as a parameter that can't be bound: the error is the caller's and passed on as it is. */
+  | "usage"
+  /** Anything else. */
+  | "other";
+
+/** Which rule of the schema was violated. */
+export interface Violation {
+  readonly kind: "unique" | "foreignKey" | "notNull" | "check" | "exclusion" | "other";
+  /** The constraint, as far as the database names it. */
+  readonly constraint?: string;
+  /** The table, as far as the database names it. */
+  readonly table?: string;
+}
+
+/** What a driver says of an error. */
+export interface Failure {
+  readonly kind: FailureKind;
+  /** The database's own code: an SQLSTATE, an SQLite result code. */
+  readonly state?: string;
+  /** Whether the connection can't be used any more. */
+  readonly lost: boolean;
+  /** Whether the database has ended the whole transaction with it. */
+  readonly txGone: boolean;
+  /** For `constraint`: which. */
+  readonly violation?: Violation;
+}
+
+/** What a statement gives. */
+export interface Result {
+  /** The rows it returned. */
+  readonly rows: readonly unknown[];
+  /** How many rows it returned or, for a statement that returns none, changed. */
+  readonly rowCount: number;
+  /** What the database says it did, such as `INSERT`. */
+  readonly command?: string;
+  /** The key made for the last inserted row, where the database tells. */
+  readonly insertId?: number | bigint;
+}
+
+/** One physical connection. */
+export interface Connection {
+  /** What the server calls it: a process id, a thread id. */
+  readonly id?: number | string;
+  /** The driver's own object. */
+  readonly raw: unknown;
+  /**
+   * Runs one statement; the next one only comes when this one has ended. An engine inside the process answers at once,
+   * and may do so without a promise.
+   */
+  query(sql: string, params: readonly unknown[]): Result | PromiseLike<Result>;
+  /** Stops the running statement. Settles only when no later statement can be struck by it. */
+  cancel?(): PromiseLike<void>;
+  /** Says once when the connection is lost, also between statements. */
+  onLost?(lost: (error?: unknown) => void): void;
+  /** Whether a transaction is open, where the driver knows without asking the server. */
+  inTransaction?(): boolean;
+  /** Ends the connection; an open transaction is rolled back by that. `force` does not wait for anything. */
+  close(options: { readonly force: boolean }): PromiseLike<void>;
+}
+
+/** A way to one database. */
+export interface Driver {
+  /** The adapter's name, such as `node:sqlite`. */
+  readonly name: string;
+  readonly dialect: Dialect;
+  /** What it leads to, for messages: a file, a host and a database. Holds no secret. */
+  readonly target?: string;
+  /** How many connections may be open at once; 1 for engines inside the process. */
+  readonly maxSessions?: number;
+  /** Opens a connection. The signal ends the attempt. */
+  connect(options: { readonly signal: AbortSignal }): PromiseLike<Connection>;
+  /** Says what an error is. Never throws. */
+  classify(error: unknown): Failure;
+  /**
+   * The statements that begin a transaction.
+   *
+   * @throws {TypeError | RangeError} For modes outside of the closed sets: nothing else keeps text out of the statement.
+   */
+  begin(modes: TxModes): readonly string[];
+}

@@ -1,0 +1,37 @@
+/**
+ * Databases: sessions, and transactions that end on every path.
+ *
+ * The driver comes from a door of its own, such as `@uno/async/database/sqlite`.
+ *
+ * @module
+ */
+export { Database, type DatabaseOptions, type DatabaseStatistics } from "./database.ts";
+export type {
+  Connection,
+  Dialect,
+  Driver,
+  Failure,
+  FailureKind,
+  IsolationLevel,
+  Result,
+  TxModes,
+  Violation,
+} from "./driver.ts";
+export {
+  CommitOutcomeUnknownError,
+  ConnectFailedError,
+  ConnectionLostError,
+  ConstraintError,
+  DatabaseError,
+  type DatabaseErrorOptions,
+  type DatabaseStage,
+  RetryExhaustedError,
+  TransactionClosedError,
+  TransactionConflictError,
+  TransactionDoomedError,
+} from "./errors.ts";
+export type { QueryResult, Session, SessionSource } from "./session.ts";
+export { type BeginOptions, transaction, type TransactionOptions } from "./transaction.ts";
+export type { Transaction } from "./transaction_scope.ts";
+export { ClosedError, MisuseError, TimeoutError, type TimeoutErrorOptions } from "../kernel/errors.ts";
+export type { HoldOptions, WaitOptions } from "../kernel/types.ts";

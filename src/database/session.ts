@@ -1,0 +1,135 @@
+import { linkSignals } from "../cancel/link_signals.ts";
+import { timeout } from "../cancel/timeout.ts";
+import { checkWaitOptions, show, subject } from "../kernel/checks.ts";
+import { ClosedError } from "../kernel/errors.ts";
+import { emit, observed } from "../kernel/observer.ts";
+import type { HoldOptions, WaitOptions } from "../kernel/types.ts";
+import type { Result } from "./driver.ts";
+import type { Order, Sender, Wire } from "./wire.ts";
+
+/** What a statement gives, with its rows typed. */
+export interface QueryResult<R = Record<string, unknown>> {
+  /** The rows it returned. */
+  readonly rows: readonly R[];
+  /** How many rows it returned or, for a statement that returns none, changed. */
+  readonly rowCount: number;
+  /** What the database says it did, such as `INSERT`. */
+  readonly command?: string;
+  /** The key made for the last inserted row, where the database tells. */
+  readonly insertId?: number | bigint;
+}
+
+/** Something that statements can be sent through. */
+export interface Session {
+  /**
+   * Runs one statement.
+   *
+   * **Order** — one at a time, first come, first served. **Abort** — before its turn it does not run; while it runs it is
+   * cancelled where the database can, and the rejection is the signal's reason. **End** — after the session or
+   * transaction has ended, statements are refused, those that still wait for their turn included.
+   *
+   * @param sql One statement, with the database's own placeholders. Never put values into it.
+   * @param params The values of the placeholders.
+   * @param options `signal` and `timeoutMs` bound this statement, the wait for its turn included.
+   * @throws {DatabaseError} When the database refuses it, by kind.
+   * @throws {TypeError} When a parameter can't be bound.
+   * @throws The reason of `signal`, unchanged.
+   */
+  query<R = Record<string, unknown>>(
+    sql: string,
+    params?: readonly unknown[],
+    options?: WaitOptions,
+  ): Promise<QueryResult<R>>;
+}
+
+/** Something that sessions can be had from: a `Database`. */
+export interface SessionSource {
+  /** Waits for a session and holds it until disposed. */
+  session(options?: HoldOptions): Promise<Session & AsyncDisposable>;
+}
+
+const NO_PARAMS: readonly unknown[] = Object.freeze([]);
+
+/** Sends a statement of a user: checks the call, and puts its limits together with the signal of a scope around it. */
+export async function send(
+  wire: Wire,
+  sender: Sender,
+  call: { sql: string; params: readonly unknown[] | undefined; options: WaitOptions | undefined },
+  scope?: AbortSignal,
+): Promise<Result> {
+  const { sql, params = NO_PARAMS, options } = call;
+  if (typeof sql !== "string") {
+    throw new TypeError(`Cannot query as sql must be a string: received ${show(sql)}`);
+  }
+  if (!Array.isArray(params)) {
+    throw new TypeError(`Cannot query as params must be an array: received ${show(params)}`);
+  }
+  const order: Order = { sql, params, stage: "body", sender, signal: scope };
+  if (options === undefined) return await wire.run(order);
+  checkWaitOptions("query", options);
+  const { signal, timeoutMs = Infinity } = options;
+  using limit = timeout(timeoutMs, { signal, operation: `query ${subject("database", wire.settings.name)}` });
+  using both = linkSignals(limit.signal, scope);
+  return await wire.run({ ...order, signal: both.signal });
+}
+
+/** A session in somebody's hands: what `Database.session()` gives. */
+export class LeasedSession implements Session, AsyncDisposable, Sender {
+  readonly wire: Wire;
+  readonly #giveBack: () => void;
+  #held = true;
+  #used = false;
+
+  constructor(wire: Wire, giveBack: () => void) {
+    this.wire = wire;
+    this.#giveBack = giveBack;
+  }
+
+  async query<R>(sql: string, params?: readonly unknown[], options?: WaitOptions): Promise<QueryResult<R>> {
+    this.admit();
+    this.#used = true;
+    return await send(this.wire, this, { sql, params, options }) as QueryResult<R>;
+  }
+
+  admit(): void {
+    if (this.#held) return;
+    throw new ClosedError(
+      `Cannot query ${subject("database", this.wire.settings.name)}: the session was given back before`,
+    );
+  }
+
+  refused(): void {}
+
+  /** Gives it back; at once, without a promise, when there is nothing to put in order. Again: does nothing. */
+  release(): Promise<void> | undefined {
+    if (!this.#held) return undefined;
+    this.#held = false;
+    if (!this.wire.busy && this.#provablyIdle()) {
+      this.#giveBack();
+      return undefined;
+    }
+    return this.#putInOrder();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.release();
+  }
+
+  /** No transaction open, as far as the driver knows; where it does not, as far as only we sent anything. */
+  #provablyIdle(): boolean {
+    return !this.wire.usable || this.wire.inTransaction === false ||
+      (this.wire.inTransaction === undefined && !this.#used);
+  }
+
+  async #putInOrder(): Promise<void> {
+    const { wire } = this;
+    try {
+      await wire.quiet();
+      if (wire.inTransaction && observed()) emit("session.dirty", "database", wire.settings.name);
+      if (wire.inTransaction) await wire.rollback();
+      if (!this.#provablyIdle()) wire.destroy("may hold an open transaction", undefined);
+    } finally {
+      this.#giveBack();
+    }
+  }
+}

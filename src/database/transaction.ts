@@ -1,0 +1,244 @@
+import { abortable } from "../cancel/abortable.ts";
+import { sleep } from "../cancel/sleep.ts";
+import { timeout } from "../cancel/timeout.ts";
+import { backoff } from "../kernel/backoff.ts";
+import {
+  checkCount,
+  checkDurationMs,
+  checkFunction,
+  checkOptions,
+  checkWaitOptions,
+  show,
+} from "../kernel/checks.ts";
+import { clock } from "../kernel/clock.ts";
+import { deadlineOf } from "../kernel/deadlines.ts";
+import { ignore } from "../kernel/deferred.ts";
+import { isEcho } from "../kernel/echo.ts";
+import { findError } from "../kernel/errors.ts";
+import { discard } from "../kernel/late.ts";
+import { emit, observed } from "../kernel/observer.ts";
+import type { HoldOptions } from "../kernel/types.ts";
+import type { IsolationLevel } from "./driver.ts";
+import { RetryExhaustedError, TransactionConflictError } from "./errors.ts";
+import { Outermost } from "./outermost.ts";
+import { LeasedSession, type SessionSource } from "./session.ts";
+import type { Transaction } from "./transaction_scope.ts";
+
+/** How a transaction is to be begun, and its limits. */
+export interface BeginOptions extends HoldOptions {
+  /** Ends the transaction, wherever it is: nothing more runs, and it is rolled back with this reason. */
+  signal?: AbortSignal;
+  /** The limit for all of it, in milliseconds: waiting for a session, every attempt and the pauses in between. */
+  timeoutMs?: number;
+  /** The limit for the wait for a session, in milliseconds. Default: the database's. */
+  acquireTimeoutMs?: number;
+  /** How long COMMIT may go unanswered, in milliseconds. Default: the database's. */
+  commitTimeoutMs?: number;
+  /** The isolation level. Default: the database's own. */
+  isolation?: IsolationLevel;
+  /** Whether it only reads: writing in it fails, and in SQLite it does not wait for writers. Default false. */
+  readOnly?: boolean;
+}
+
+/** Options of {@linkcode transaction}. */
+export interface TransactionOptions extends BeginOptions {
+  /** How often the callback may run when the transaction meets a conflict, or `false` for once. Default 5 times. */
+  retry?: { attempts: number } | false;
+}
+
+/** Pauses after a conflict: short at first, as the other one is often done, and scattered, as it pauses too. */
+const pauseAfter: (attempt: number) => number = backoff({ baseMs: 5, maxMs: 250, jitter: "full" });
+
+/**
+ * Runs `fn` in a transaction; **it may run again**, in a new one, when it met a conflict with another transaction.
+ *
+ * **Outcome** — committed when `fn` returns, rolled back when it throws or is aborted; what `fn` returned or threw comes
+ * out. The session is given back before hooks run and before a pause. **Order** — statements run one at a time; when `fn`
+ * has settled nothing more runs, also not what it left behind without awaiting it. **Abort** — the running statement is
+ * cancelled where the database can, everything is rolled back, and the call rejects with the signal's reason, without
+ * waiting for `fn`, whose later statements are refused. Once COMMIT was sent the signal is not heeded. **Conflicts** — the
+ * whole is tried again after a pause with full jitter; a wait for another writer's lock at the beginning is not an attempt,
+ * as `fn` has not run. **Nesting** — a savepoint, or another database; another transaction on this one would
+ * wait for itself.
+ *
+ * @param on Where a session comes from: a `Database`.
+ * @param fn The work; gets the transaction.
+ * @param options `timeoutMs` is the limit for all of it.
+ * @returns What `fn` returns.
+ * @throws {RetryExhaustedError} When every attempt met a conflict; with `retry: false` the `TransactionConflictError`.
+ * @throws {TransactionDoomedError} When `fn` returned although a failure had ended the transaction.
+ * @throws {CommitOutcomeUnknownError} When COMMIT was sent and no answer came; never tried again.
+ * @throws {TimeoutError} At a limit.
+ * @throws The reason of `signal`, unchanged; what `fn` throws.
+ *
+ * @example
+ * ```ts
+ * import { Database, transaction } from "@uno/async/database";
+ * import { sqliteDriver } from "@uno/async/database/sqlite";
+ * import assert from "node:assert/strict";
+ *
+ * await using db = new Database(sqliteDriver({ file: ":memory:" }));
+ * await transaction(db, (tx) => tx.query("create table accounts (id integer primary key, balance integer not null)"));
+ * const transfer = transaction(db, async (tx) => {
+ *   await tx.query("insert into accounts values (?, ?)", [1, 50]);
+ *   throw new Error("not enough");
+ * });
+ * await assert.rejects(transfer, { message: "not enough" });
+ * const { rows } = await transaction(db, (tx) => tx.query("select * from accounts"), { readOnly: true });
+ * assert.deepEqual(rows, []);
+ * ```
+ */
+export async function transaction<T>(
+  on: SessionSource,
+  fn: (tx: Transaction) => T | PromiseLike<T>,
+  options: TransactionOptions = {},
+): Promise<T> {
+  const doing = "run transaction";
+  check(doing, on, options);
+  checkFunction(doing, "fn", fn);
+  const { retry = { attempts: 5 } } = options;
+  if (retry !== false) {
+    checkOptions(`${doing} as retry`, retry ?? null);
+    checkCount(doing, "retry.attempts", retry.attempts, 1);
+  }
+  const attempts = retry === false ? 1 : retry.attempts;
+  if (options.timeoutMs === undefined) return await runAttempts(on, fn, options, attempts);
+  const { timeoutMs, signal } = options;
+  using limit = timeout(timeoutMs, { signal, operation: options.label ?? "transaction" });
+  // The caller awaits this: the process must not end before the limit, as it may with the scope's own timer.
+  using _ref = clock().schedule(clock().now() + Math.min(timeoutMs, Number.MAX_SAFE_INTEGER), ignore, {
+    ref: true,
+  });
+  return await runAttempts(on, fn, { ...options, signal: limit.signal }, attempts);
+}
+
+/** Begins a transaction that ends by its own `commit()`; `Database.begin`. */
+export async function begin(on: SessionSource, options: BeginOptions = {}): Promise<Transaction> {
+  check("begin transaction", on, options);
+  const { timeoutMs, signal } = options;
+  if (timeoutMs === undefined) return await open(on, options, 1);
+  const limit = timeout(timeoutMs, { signal, operation: options.label ?? "transaction" });
+  try {
+    return await open(on, { ...options, signal: limit.signal }, 1, limit);
+  } catch (error) {
+    limit[Symbol.dispose]();
+    throw error;
+  }
+}
+
+async function runAttempts<T>(
+  on: SessionSource,
+  fn: (tx: Transaction) => T | PromiseLike<T>,
+  options: BeginOptions,
+  attempts: number,
+): Promise<T> {
+  const { signal } = options;
+  const errors: unknown[] = [];
+  for (let attempt = 1;; attempt++) {
+    const tx = await open(on, options, attempt);
+    try {
+      return await runOnce(tx, fn, signal);
+    } catch (error) {
+      if (attempts === 1 || !metConflict(tx, error)) throw error;
+      errors.push(error);
+      const pauseMs = pauseAfter(attempt);
+      if (attempt >= attempts || clock().now() + pauseMs > deadlineOf(signal)) throw exhausted(tx, errors);
+      if (observed()) {
+        emit("transaction.retry", "transaction", tx.wire.settings.name, { attempt, pauseMs, error });
+      }
+      await sleep(pauseMs, { signal });
+    }
+  }
+}
+
+async function runOnce<T>(
+  tx: Outermost,
+  fn: (tx: Transaction) => T | PromiseLike<T>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  let value: T;
+  let running: T | PromiseLike<T> | undefined;
+  try {
+    running = fn(tx);
+    value = await (signal === undefined ? running : abortable(Promise.resolve(running), signal));
+  } catch (error) {
+    await tx.undo();
+    if (!signal?.aborted || !isEcho(error, signal)) throw error;
+    watchLate(running, signal);
+    throw signal.reason;
+  }
+  try {
+    if (tx.state === "open") await tx.commit();
+    else await tx.settled();
+  } finally {
+    await tx.undo();
+  }
+  return value;
+}
+
+/** Sees to what a callback still comes to after its transaction was aborted. */
+function watchLate(running: unknown, signal: AbortSignal): void {
+  Promise.resolve(running).then((value) => discard(value, "transaction"), (error) => {
+    if (!isEcho(error, signal)) emit("late.failure", "transaction", undefined, { error });
+  });
+}
+
+/** Whether the failure is, or comes from, a conflict that this very transaction met, and it was rolled back. */
+function metConflict(tx: Outermost, error: unknown): boolean {
+  return tx.state === "rolled back" && tx.conflict !== undefined &&
+    findError(error, TransactionConflictError) === tx.conflict;
+}
+
+/** Begins a transaction. While another connection holds the lock it takes to begin, it comes back for it. */
+async function open(
+  on: SessionSource,
+  options: BeginOptions,
+  attempt: number,
+  limit?: Disposable,
+): Promise<Outermost> {
+  const { signal, owner, label, isolation, readOnly, commitTimeoutMs } = options;
+  let until: number | undefined;
+  for (let tries = 1;; tries++) {
+    const session = await on.session({ signal, owner, label, timeoutMs: options.acquireTimeoutMs });
+    if (!(session instanceof LeasedSession)) {
+      await session[Symbol.asyncDispose]();
+      throw new TypeError(
+        "Cannot begin transaction as on must give sessions of a Database: received one of its own",
+      );
+    }
+    const tx = new Outermost(session, { attempt, limits: signal, commitTimeoutMs, clock: limit });
+    try {
+      await tx.begin({ isolation, readOnly });
+      return tx;
+    } catch (error) {
+      if (!(error instanceof TransactionConflictError)) throw error;
+      // Not while holding the session: others of this process may want to read.
+      const now = clock().now();
+      const pauseMs = pauseAfter(tries);
+      until ??= now + tx.wire.settings.lockTimeoutMs;
+      if (now + pauseMs > Math.min(until, deadlineOf(signal))) throw error;
+      await sleep(pauseMs, { signal });
+    }
+  }
+}
+
+function exhausted(tx: Outermost, errors: readonly unknown[]): RetryExhaustedError {
+  const last = errors.at(-1);
+  const { name } = tx.wire.settings;
+  const where = name === undefined ? "database" : `database ${show(name)}`;
+  return new RetryExhaustedError(
+    `Cannot commit transaction on ${where}: all of its ${errors.length} attempts met a conflict`,
+    { dialect: tx.wire.driver.dialect, stage: "commit", failure: "conflict", cause: last, errors },
+  );
+}
+
+function check(doing: string, on: SessionSource, options: BeginOptions): void {
+  if (typeof on?.session !== "function") {
+    throw new TypeError(`Cannot ${doing} as on must be a Database: received ${show(on)}`);
+  }
+  checkOptions(doing, options ?? null);
+  checkWaitOptions(doing, options);
+  for (const what of ["acquireTimeoutMs", "commitTimeoutMs"] as const) {
+    if (options[what] !== undefined) checkDurationMs(doing, what, options[what]);
+  }
+}

@@ -1,0 +1,307 @@
+import { subject } from "../kernel/checks.ts";
+import { isThenable } from "../kernel/deferred.ts";
+import { MisuseError } from "../kernel/errors.ts";
+import type { WaitOptions } from "../kernel/types.ts";
+import type { Failure } from "./driver.ts";
+import { type DatabaseStage, TransactionClosedError, TransactionDoomedError } from "./errors.ts";
+import { type QueryResult, send, type Session } from "./session.ts";
+import type { Sender, Wire } from "./wire.ts";
+
+/** A transaction, or a savepoint in one. */
+export interface Transaction extends Session, AsyncDisposable {
+  /** Which run of the callback this is, from 1. */
+  readonly attempt: number;
+  /** Aborted with the transaction's own signal or limit: for other work that belongs to it. */
+  readonly signal: AbortSignal;
+  /**
+   * Makes it final. Of a savepoint: keeps its work, as part of what is around it.
+   *
+   * **Abort** — once COMMIT was sent, the signal is not heeded any more. **Failure** — it is rolled back then.
+   *
+   * @throws {TransactionDoomedError} When it can only be rolled back; it then is.
+   * @throws {TransactionClosedError} When it has ended before.
+   * @throws {MisuseError} While a savepoint in it is open.
+   * @throws {CommitOutcomeUnknownError} When COMMIT was sent and no answer came.
+   */
+  commit(): Promise<void>;
+  /**
+   * Takes everything back, that of savepoints inside included.
+   *
+   * @throws {TransactionClosedError} When it has ended before.
+   */
+  rollback(): Promise<void>;
+  /**
+   * Opens a savepoint: a part that can be taken back by itself. Leaving it without `commit()` takes it back.
+   *
+   * **One at a time** — until it has ended, statements go through it; another savepoint beside it, or a statement
+   * through what is around it, is a `MisuseError`.
+   */
+  savepoint(): Promise<Transaction>;
+  /**
+   * Runs `fn` in a savepoint: kept when it returns, taken back when it throws.
+   *
+   * @returns What `fn` returns.
+   */
+  savepoint<T>(fn: (savepoint: Transaction) => T | PromiseLike<T>): Promise<T>;
+  /**
+   * Has `hook` called after the commit, when the session has been given back. Of a savepoint: if that was kept.
+   * A hook that fails goes to the observer: what is committed is committed.
+   */
+  afterCommit(hook: () => unknown): void;
+  /** Has `hook` called if the work is taken back, when the session has been given back. */
+  afterRollback(hook: () => unknown): void;
+}
+
+/** How far a transaction or savepoint is. */
+export type ScopeState = "open" | "ending" | "committed" | "rolled back" | "unknown";
+
+/** What the levels of one transaction share: the outermost of them. */
+export interface Root {
+  readonly wire: Wire;
+  readonly attempt: number;
+  /** The signal in its options; `signal` is made when somebody asks. */
+  readonly limits: AbortSignal | undefined;
+  readonly signal: AbortSignal;
+  /** The failure with which the database ended the whole, or left it unfit to be committed. */
+  doom: { readonly cause?: unknown } | undefined;
+  /** The last conflict that the database reported. */
+  conflict: unknown;
+  /** Statements sent by the user. */
+  statements: number;
+  /** Hooks that are due however it ends: of savepoints that were taken back. */
+  readonly due: (() => unknown)[];
+}
+
+/** What a transaction and a savepoint have in common. */
+export abstract class Scope implements Transaction, Sender {
+  state: ScopeState = "open";
+  /** The failure after which the database takes nothing at this level but a roll-back to its beginning. */
+  doom: { readonly cause?: unknown } | undefined;
+  inner: Savepoint | undefined;
+  /** Settles when it has ended, once that has begun. */
+  protected ending: Promise<void> | undefined;
+  protected commitHooks: (() => unknown)[] = [];
+  protected rollbackHooks: (() => unknown)[] = [];
+
+  abstract readonly root: Root;
+  abstract readonly attempt: number;
+  abstract readonly signal: AbortSignal;
+  protected abstract readonly kind: "transaction" | "savepoint";
+  protected abstract finalise(): Promise<void>;
+  protected abstract takeBack(): Promise<void>;
+
+  async query<R>(sql: string, params?: readonly unknown[], options?: WaitOptions): Promise<QueryResult<R>> {
+    const { root } = this;
+    if (this.inner !== undefined) throw this.besideSavepoint("query");
+    root.statements++;
+    return await send(root.wire, this, { sql, params, options }, root.limits) as QueryResult<R>;
+  }
+
+  async commit(): Promise<void> {
+    if (this.state !== "open") throw this.ended("commit");
+    if (this.inner !== undefined) throw this.besideSavepoint("commit");
+    // From here on nothing more of it runs: what still waits for its turn is refused then.
+    this.state = "ending";
+    await (this.ending = this.finalise());
+  }
+
+  async rollback(): Promise<void> {
+    if (this.state !== "open") throw this.ended("roll back");
+    await this.undo();
+  }
+
+  /** Takes it back unless it has ended, or waits until it has. Never throws. */
+  async undo(): Promise<void> {
+    if (this.state === "open") {
+      this.state = "ending";
+      this.inner?.sink();
+      this.ending = this.takeBack();
+    }
+    try {
+      await this.ending;
+    } catch {
+      // Thrown to whoever called `commit`.
+    }
+  }
+
+  /** Resolves when it has ended, if that has begun; rejects with what `commit` rejected with. */
+  async settled(): Promise<void> {
+    await this.ending;
+  }
+
+  savepoint(): Promise<Transaction>;
+  savepoint<T>(fn: (savepoint: Transaction) => T | PromiseLike<T>): Promise<T>;
+  async savepoint<T>(fn?: (savepoint: Transaction) => T | PromiseLike<T>): Promise<Transaction | T> {
+    if (this.inner !== undefined) throw this.besideSavepoint("open a savepoint in");
+    const inner = this.inner = new Savepoint(this);
+    await inner.open();
+    if (fn === undefined) return inner;
+    try {
+      const value = await fn(inner);
+      if (inner.state === "open") await inner.commit();
+      return value;
+    } finally {
+      await inner.undo();
+    }
+  }
+
+  afterCommit(hook: () => unknown): void {
+    if (this.state !== "open") throw this.ended("add a hook to");
+    this.commitHooks.push(hook);
+  }
+
+  afterRollback(hook: () => unknown): void {
+    if (this.state !== "open") throw this.ended("add a hook to");
+    this.rollbackHooks.push(hook);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.undo();
+  }
+
+  /** Whether a statement may run now; asked when its turn has come, as much can have happened since it was sent. */
+  admit(): void {
+    if (this.state !== "open") throw this.ended("query");
+    this.refuseUnfit("query", "body");
+  }
+
+  /** Throws when nothing but a roll-back makes sense. */
+  refuseUnfit(doing: string, stage: DatabaseStage): void {
+    const { limits, wire } = this.root;
+    if (limits?.aborted) throw limits.reason;
+    const doom = this.root.doom ?? this.doom;
+    if (doom !== undefined) throw this.doomed(doing, stage, "a failure has ended it", doom);
+    if (wire.usable && wire.inTransaction === false) {
+      // It would run, and stay, outside of any transaction.
+      throw this.doomed(doing, stage, "it was ended by a statement in it", this.root.doom = {});
+    }
+  }
+
+  refused(failure: Failure, error: unknown): void {
+    const { root } = this;
+    if (failure.kind === "conflict") root.conflict = error;
+    // SQLite ends the transaction with some failures, such as that of an INSERT OR ROLLBACK, and says so only by its state.
+    const gone = failure.lost || failure.txGone || root.wire.inTransaction === false;
+    if (gone) root.doom ??= { cause: error };
+    else if (root.wire.driver.dialect === "postgres") this.doom ??= { cause: error };
+  }
+
+  /** Takes over the hooks of a savepoint that was kept. */
+  adopt(commitHooks: (() => unknown)[], rollbackHooks: (() => unknown)[]): void {
+    this.commitHooks.push(...commitHooks);
+    this.rollbackHooks.push(...rollbackHooks);
+  }
+
+  protected doomed(doing: string, stage: DatabaseStage, why: string, doom: object): TransactionDoomedError {
+    return new TransactionDoomedError(`Cannot ${doing} ${this.describe()}: ${why}`, {
+      dialect: this.root.wire.driver.dialect,
+      stage,
+      failure: "other",
+      ...doom,
+    });
+  }
+
+  ended(doing: string): TransactionClosedError {
+    const state = this.state === "unknown" ? "committed, with unknown outcome" : this.state;
+    return new TransactionClosedError(`Cannot ${doing} ${this.describe()}: it is ${state}`);
+  }
+
+  protected besideSavepoint(doing: string): MisuseError {
+    return new MisuseError(
+      `Cannot ${doing} ${this.describe()}: a savepoint in it is open, and has to be committed or rolled back first`,
+    );
+  }
+
+  protected describe(): string {
+    return `${this.kind} on ${subject("database", this.root.wire.settings.name)}`;
+  }
+}
+
+/** A part of a transaction that can be taken back by itself. */
+export class Savepoint extends Scope {
+  readonly root: Root;
+  protected override readonly kind = "savepoint";
+  readonly #outer: Scope;
+  readonly #name: string;
+
+  constructor(outer: Scope) {
+    super();
+    this.root = outer.root;
+    this.#outer = outer;
+    const depth = outer instanceof Savepoint ? Number(outer.#name.slice(4)) + 1 : 1;
+    // By depth: there is one at a time at each, and no statement text is new.
+    this.#name = `uno_${depth}`;
+  }
+
+  get attempt(): number {
+    return this.root.attempt;
+  }
+
+  get signal(): AbortSignal {
+    return this.root.signal;
+  }
+
+  /** Has the database open it. */
+  async open(): Promise<void> {
+    try {
+      if (this.#outer.state !== "open") throw this.#outer.ended("open a savepoint in");
+      await this.#run(`SAVEPOINT ${this.#name}`, this);
+    } catch (error) {
+      this.#outer.doom ??= this.doom;
+      this.#end("rolled back");
+      throw error;
+    }
+  }
+
+  /** What is around it was taken back, and it with that. */
+  sink(): void {
+    this.inner?.sink();
+    this.#end("rolled back");
+  }
+
+  protected async finalise(): Promise<void> {
+    try {
+      await this.#run(`RELEASE SAVEPOINT ${this.#name}`, {
+        admit: () => this.refuseUnfit("commit", "body"),
+        refused: (failure, error) => this.refused(failure, error),
+      });
+    } catch (error) {
+      await this.takeBack();
+      throw error;
+    }
+    this.#end("committed");
+  }
+
+  protected async takeBack(): Promise<void> {
+    const { root } = this;
+    const { wire } = root;
+    try {
+      await wire.quiet();
+      // When the whole is to be rolled back anyway, there is nothing to do here.
+      if (root.doom !== undefined || root.limits?.aborted || wire.inTransaction === false) return;
+      const sender: Sender = { admit() {}, refused: (_, error) => void (root.doom ??= { cause: error }) };
+      await this.#run(`ROLLBACK TO SAVEPOINT ${this.#name}`, sender);
+      // It would stay, and a long transaction gather thousands.
+      await this.#run(`RELEASE SAVEPOINT ${this.#name}`, sender);
+    } catch (error) {
+      // Not knowing what is left of it, the rest can't be committed.
+      root.doom ??= { cause: error };
+    } finally {
+      this.#end("rolled back");
+    }
+  }
+
+  async #run(sql: string, sender: Sender): Promise<void> {
+    const { wire, limits: signal } = this.root;
+    const result = wire.run({ sql, params: [], stage: "body", sender, signal });
+    if (isThenable(result)) await result;
+  }
+
+  #end(state: "committed" | "rolled back"): void {
+    if (this.state === "committed" || this.state === "rolled back") return;
+    this.state = state;
+    if (this.#outer.inner === this) this.#outer.inner = undefined;
+    if (state === "committed") this.#outer.adopt(this.commitHooks, this.rollbackHooks);
+    else this.root.due.push(...this.rollbackHooks);
+  }
+}

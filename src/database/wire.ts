@@ -1,0 +1,260 @@
+/** One physical connection under care: one statement at a time, typed errors, known to be usable or not. */
+import { abortable } from "../cancel/abortable.ts";
+import { shield } from "../cancel/timeout.ts";
+import { subject } from "../kernel/checks.ts";
+import { clock } from "../kernel/clock.ts";
+import { isThenable } from "../kernel/deferred.ts";
+import { emit, observed } from "../kernel/observer.ts";
+import { WaitQueue } from "../kernel/wait_queue.ts";
+import type { Connection, Driver, Failure, Result } from "./driver.ts";
+import {
+  ConnectionLostError,
+  ConstraintError,
+  DatabaseError,
+  type DatabaseStage,
+  TransactionConflictError,
+} from "./errors.ts";
+
+/** The limits of a `Database`, in milliseconds, and its name. */
+export interface WireSettings {
+  readonly name: string | undefined;
+  readonly cancelGraceMs: number;
+  readonly commitTimeoutMs: number;
+  readonly rollbackTimeoutMs: number;
+  readonly lockTimeoutMs: number;
+}
+
+/** Who sends a statement, asked when its turn has come. */
+export interface Sender {
+  /** Throws when the statement may not run any more. */
+  admit(): void;
+  /** Is told when the database refused it. */
+  refused(failure: Failure, error: unknown): void;
+}
+
+/** A statement on its way. */
+export interface Order {
+  readonly sql: string;
+  readonly params: readonly unknown[];
+  readonly stage: DatabaseStage;
+  readonly sender: Sender;
+  /** Gives up the wait for its turn, or stops it while it runs. */
+  readonly signal?: AbortSignal;
+}
+
+const anybody: Sender = { admit() {}, refused() {} };
+const ROLLBACK: Order = { sql: "ROLLBACK", params: [], stage: "rollback", sender: anybody };
+
+export class Wire {
+  readonly driver: Driver;
+  readonly connection: Connection;
+  readonly settings: WireSettings;
+  #busy = false;
+  #running: PromiseLike<unknown> | undefined;
+  #lost: { readonly error: unknown } | undefined;
+  #destroyed = false;
+  #lastSql: string | undefined;
+  readonly #turns: WaitQueue<void>;
+
+  constructor(driver: Driver, connection: Connection, settings: WireSettings) {
+    this.driver = driver;
+    this.connection = connection;
+    this.settings = settings;
+    this.#turns = new WaitQueue({
+      what: "query database",
+      structure: "session",
+      name: settings.name,
+      behind: () => `${this.lastCommand} is running, ${this.#turns.size} waiting`,
+    });
+    connection.onLost?.((error) => {
+      this.#lost ??= { error };
+    });
+  }
+
+  /** Whether it can still be used. */
+  get usable(): boolean {
+    return this.#lost === undefined;
+  }
+
+  /** Whether a statement runs or waits. */
+  get busy(): boolean {
+    return this.#busy;
+  }
+
+  /** What the last statement was, in a word. */
+  get lastCommand(): string | undefined {
+    return this.#lastSql === undefined ? undefined : commandIn(this.#lastSql);
+  }
+
+  /** Whether a transaction is open; `undefined` where only the server knows. */
+  get inTransaction(): boolean | undefined {
+    return this.usable ? this.connection.inTransaction?.() : false;
+  }
+
+  /**
+   * Runs a statement in its turn, first come, first served. With an engine inside the process, and nothing running, the
+   * result is there at once, and failures are thrown at once.
+   *
+   * **Abort** — waiting for its turn it leaves; running it is cancelled, and rejects when the connection is safe to use
+   * again, or destroyed. The signal then wins over whatever the statement came to.
+   */
+  run(order: Order): Result | Promise<Result> {
+    return this.#busy ? this.#runInTurn(order) : this.#start(order);
+  }
+
+  /** Waits, at most the grace, until nothing runs any more; what runs is cancelled. Destroys it otherwise. */
+  async quiet(): Promise<void> {
+    while (this.#running !== undefined && this.usable) await this.#interrupt(this.#running);
+  }
+
+  /** Rolls back, within its own limit. A connection on which that fails is destroyed, which rolls back as well. */
+  async rollback(): Promise<void> {
+    if (!this.usable) return;
+    try {
+      const result = this.run(ROLLBACK);
+      if (isThenable(result)) await shield(this.settings.rollbackTimeoutMs, () => result);
+    } catch (error) {
+      if (observed()) emit("rollback.failed", "database", this.settings.name, { error });
+      this.destroy("rollback failed", error);
+    }
+  }
+
+  /** Ends it now: nothing can be sent any more, and the database rolls back what was open. */
+  destroy(why: string, error: unknown): void {
+    if (this.#destroyed) return;
+    this.#destroyed = true;
+    this.#lost ??= { error };
+    if (observed()) emit("session.destroyed", "database", this.settings.name, { why, error });
+    this.#close(true).catch((error) => {
+      emit("close.failed", "database", this.settings.name, { error });
+    });
+  }
+
+  /** Ends it in good order. */
+  async close(): Promise<void> {
+    try {
+      await shield(this.settings.cancelGraceMs, () => this.#close(false));
+    } catch (error) {
+      this.destroy("close failed", error);
+    }
+  }
+
+  async #close(force: boolean): Promise<void> {
+    await this.connection.close({ force });
+  }
+
+  async #runInTurn(order: Order): Promise<Result> {
+    await this.#turns.wait(undefined, order);
+    return await this.#start(order);
+  }
+
+  #start(order: Order): Result | Promise<Result> {
+    this.#busy = true;
+    let result: Result | PromiseLike<Result>;
+    try {
+      if (order.signal?.aborted) throw order.signal.reason;
+      if (this.#lost !== undefined) throw this.#lostError(order);
+      order.sender.admit();
+    } catch (error) {
+      this.#next();
+      throw error;
+    }
+    this.#lastSql = order.sql;
+    const since = observed() ? clock().now() : 0;
+    try {
+      result = this.connection.query(order.sql, order.params);
+    } catch (error) {
+      this.#next();
+      throw this.#typed(error, order);
+    }
+    if (isThenable(result)) return this.#settle(result as PromiseLike<Result>, order, since);
+    this.#next();
+    if (observed()) this.#tell(result as Result, since);
+    return result as Result;
+  }
+
+  async #settle(pending: PromiseLike<Result>, order: Order, since: number): Promise<Result> {
+    this.#running = pending;
+    const { signal } = order;
+    try {
+      const result = await (signal === undefined ? pending : abortable(pending, signal));
+      if (observed()) this.#tell(result, since);
+      return result;
+    } catch (error) {
+      if (!signal?.aborted) throw this.#typed(error, order);
+      await this.#interrupt(pending);
+      throw signal.reason;
+    } finally {
+      this.#running = undefined;
+      this.#next();
+    }
+  }
+
+  /** Stops what runs. Both sides are waited for: a cancel request that is still under way would strike the next one. */
+  async #interrupt(pending: PromiseLike<unknown>): Promise<void> {
+    const cancel = async (): Promise<void> => await this.connection.cancel?.();
+    const both = Promise.allSettled([pending, cancel()]);
+    try {
+      await shield(this.settings.cancelGraceMs, () => both);
+    } catch (error) {
+      this.destroy("statement did not end", error);
+    }
+  }
+
+  #next(): void {
+    // The turn passes on directly; it is never free in between, so nobody can barge.
+    if (!this.#turns.grant()) this.#busy = false;
+  }
+
+  #tell({ command, rowCount }: Result, since: number): void {
+    emit("query", "database", this.settings.name, {
+      command: command ?? this.lastCommand,
+      rowCount,
+      durationMs: clock().now() - since,
+    });
+  }
+
+  #lostError({ sql, stage }: Order): ConnectionLostError {
+    const cause = this.#lost!.error;
+    const { dialect } = this.driver;
+    return new ConnectionLostError(`Cannot ${this.#doing(sql, stage)}: the connection was lost before`, {
+      dialect,
+      stage,
+      failure: "connection",
+      cause,
+    });
+  }
+
+  #typed(cause: unknown, { sql, stage, sender }: Order): unknown {
+    const failure = this.driver.classify(cause);
+    if (failure.kind === "usage") return cause;
+    const { kind, state, lost, violation } = failure;
+    const message = `Cannot ${this.#doing(sql, stage)}: ${textOf(cause)}`;
+    const options = { dialect: this.driver.dialect, stage, failure: kind, state, cause };
+    let error: DatabaseError;
+    if (lost) {
+      error = new ConnectionLostError(message, options);
+      this.destroy("connection lost", error);
+    } else if (kind === "conflict") error = new TransactionConflictError(message, options);
+    else if (violation !== undefined) error = new ConstraintError(message, { ...options, violation });
+    else error = new DatabaseError(message, options);
+    sender.refused(failure, error);
+    return error;
+  }
+
+  #doing(sql: string, stage: DatabaseStage): string {
+    const doing = stage === "body" ? `run ${commandIn(sql)}` : `${stage} transaction`;
+    return `${doing} on ${subject("database", this.settings.name)}`;
+  }
+}
+
+/** The first word of a statement: enough to know it by, and never a value. */
+function commandIn(sql: string): string {
+  return /^(?:\s|--[^\n]*\n|\/\*[^]*?\*\/)*(\w+)/.exec(sql)?.[1]?.toUpperCase() ?? "statement";
+}
+
+/** What an error says, in the middle of a message of ours. */
+export function textOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.replace(/[.\s]+$/, "");
+}
