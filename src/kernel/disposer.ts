@@ -27,14 +27,24 @@ export class OwnedLease implements Lease {
   }
 
   release(): void {
-    if (!this.#held) {
-      throw new MisuseError(`Cannot release ${this.#owner.describe()}: this lease was given back before`);
-    }
-    this.#held = false;
+    this.end("release");
     this.#owner.giveBack(this);
   }
 
   [Symbol.dispose](): void {
     if (this.#held) this.release();
+  }
+
+  /** Ends the lease; what was held is the subclass's to pass on. */
+  protected end(doing: string): void {
+    if (!this.#held) {
+      throw new MisuseError(`Cannot ${doing} ${this.#owner.describe()}: this lease was given back before`);
+    }
+    this.#held = false;
+  }
+
+  /** Lets an ended lease hold again. */
+  protected renew(): void {
+    this.#held = true;
   }
 }

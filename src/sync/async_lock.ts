@@ -11,6 +11,9 @@ export class LockReentryError extends MisuseError {
   }
 }
 
+/** The engine of a lock, for the other structures of this floor. @internal */
+export let permitsOf: (lock: AsyncLock) => Permits;
+
 /** What an operator wants to know of an {@linkcode AsyncLock}. */
 export interface AsyncLockStatistics {
   /** Whether somebody holds it. */
@@ -58,6 +61,9 @@ export interface AsyncLockStatistics {
  * ```
  */
 export class AsyncLock {
+  static {
+    permitsOf = (lock) => lock.#permits;
+  }
   /** The name given at creation. */
   readonly name: string | undefined;
   readonly #permits: Permits;

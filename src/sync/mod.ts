@@ -3,12 +3,17 @@
  *
  * @module
  */
+export { AsyncEvent, type AsyncEventStatistics } from "./async_event.ts";
 export { AsyncLock, type AsyncLockStatistics, LockReentryError } from "./async_lock.ts";
 export {
   AsyncSemaphore,
   type AsyncSemaphoreStatistics,
   type SemaphoreAcquireOptions,
 } from "./async_semaphore.ts";
+export { Barrier, type BarrierStatistics, BrokenBarrierError } from "./barrier.ts";
 export { Channel, ChannelClosedError, type ChannelOptions, type ChannelStatistics } from "./channel.ts";
+export { Condition, type ConditionStatistics } from "./condition.ts";
+export { KeyedLock, type KeyedLockStatistics } from "./keyed_lock.ts";
+export { ReadWriteLock, type ReadWriteLockStatistics, type WriteLease } from "./read_write_lock.ts";
 export { ClosedError, MisuseError, TimeoutError, type TimeoutErrorOptions } from "../kernel/errors.ts";
 export type { HoldOptions, Lease, WaitOptions } from "../kernel/types.ts";
