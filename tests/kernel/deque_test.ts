@@ -13,7 +13,7 @@ const operation = fc.oneof(
 describe("Deque", () => {
   test("behaves like an array under any mix of pushes, unshifts and shifts", () => {
     fc.assert(
-      fc.property(fc.array(operation, { maxLength: 300 }), (operations) => {
+      fc.property(fc.array(operation, { maxLength: 300, size: "max" }), (operations) => {
         const deque = new Deque<number | undefined>();
         const model: (number | undefined)[] = [];
         let next = 0;

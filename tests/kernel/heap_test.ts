@@ -19,7 +19,7 @@ describe("Heap", () => {
       remove: fc.option(fc.nat(), { freq: 3 }),
     });
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
+      fc.property(fc.array(step, { maxLength: 200, size: "max" }), (steps) => {
         const items = heap();
         const model: Item[] = [];
         steps.forEach(({ key, remove }, order) => {

@@ -259,7 +259,7 @@ describe("WaitQueue", () => {
       { weight: 1, arbitrary: fc.record({ do: fc.constant("turn" as const) }) },
     );
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 60 }), (steps) =>
+      fc.asyncProperty(fc.array(step, { maxLength: 60, size: "max" }), (steps) =>
         world(async (w) => {
           let left = 0;
           const waiting = queue<number>({ onLeave: () => left++ });

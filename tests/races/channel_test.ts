@@ -20,7 +20,7 @@ describe("Channel", () => {
     await fc.assert(
       fc.asyncProperty(
         fc.constantFrom(0, 1, 3, Infinity),
-        fc.array(step, { maxLength: 80 }),
+        fc.array(step, { maxLength: 80, size: "max" }),
         (capacity, steps) =>
           world(async (w) => {
             const channel = new Channel<number>({ capacity });
@@ -128,7 +128,7 @@ describe("Channel", () => {
   test("keeps each sender's order among many senders and receivers, until it is closed", async () => {
     const plan = fc.record({
       capacity: fc.constantFrom(0, 1, 4),
-      senders: fc.array(fc.array(fc.nat(3), { maxLength: 10 }), { minLength: 1, maxLength: 4 }),
+      senders: fc.array(fc.array(fc.nat(3), { maxLength: 10, size: "max" }), { minLength: 1, maxLength: 4 }),
       receivers: fc.array(fc.nat(3), { minLength: 1, maxLength: 3 }),
       closeMs: fc.constantFrom(5, 15, 1_000),
     });

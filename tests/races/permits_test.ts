@@ -78,7 +78,7 @@ describe("AsyncSemaphore", () => {
     await fc.assert(
       fc.asyncProperty(
         fc.integer({ min: 3, max: 5 }),
-        fc.array(step, { maxLength: 80 }),
+        fc.array(step, { maxLength: 80, size: "max" }),
         (capacity, steps) =>
           world(async (w) => {
             const semaphore = new AsyncSemaphore(capacity);
@@ -186,37 +186,40 @@ describe("AsyncLock", () => {
       abortMs: fc.constantFrom(0, 3, 10, 25, Infinity),
     });
     await fc.assert(
-      fc.asyncProperty(fc.array(holder, { minLength: 1, maxLength: 12 }), (holders) =>
-        world(async (w) => {
-          const lock = new AsyncLock();
-          let inside = 0;
-          let held = 0;
-          const outcomes = await Promise.allSettled(
-            holders.map(async ({ startMs, holdMs, limitMs, abortMs }) => {
-              await w.advance(startMs);
-              const controller = new AbortController();
-              if (abortMs !== Infinity) void w.advance(abortMs).then(() => controller.abort("stop"));
-              using lease = await lock.acquire({ signal: controller.signal, timeoutMs: limitMs });
-              assert.equal(++inside, 1);
-              assert.equal(lease.held, true);
-              held++;
-              await w.advance(holdMs);
-              inside--;
-            }),
-          );
-          for (const outcome of outcomes) {
-            if (outcome.status === "fulfilled") continue;
-            assert.ok(
-              outcome.reason === "stop" || outcome.reason instanceof TimeoutError,
-              String(outcome.reason),
+      fc.asyncProperty(
+        fc.array(holder, { minLength: 1, maxLength: 12, size: "max" }),
+        (holders) =>
+          world(async (w) => {
+            const lock = new AsyncLock();
+            let inside = 0;
+            let held = 0;
+            const outcomes = await Promise.allSettled(
+              holders.map(async ({ startMs, holdMs, limitMs, abortMs }) => {
+                await w.advance(startMs);
+                const controller = new AbortController();
+                if (abortMs !== Infinity) void w.advance(abortMs).then(() => controller.abort("stop"));
+                using lease = await lock.acquire({ signal: controller.signal, timeoutMs: limitMs });
+                assert.equal(++inside, 1);
+                assert.equal(lease.held, true);
+                held++;
+                await w.advance(holdMs);
+                inside--;
+              }),
             );
-          }
-          assert.equal(held, outcomes.filter(({ status }) => status === "fulfilled").length);
-          const { held: stillHeld, waiting, granted, aborted, timedOut } = lock.statistics();
-          assert.deepEqual([stillHeld, waiting, granted], [false, 0, held]);
-          assert.equal(aborted + timedOut, holders.length - held);
-          await w.advance(100);
-        }, { auto: false })),
+            for (const outcome of outcomes) {
+              if (outcome.status === "fulfilled") continue;
+              assert.ok(
+                outcome.reason === "stop" || outcome.reason instanceof TimeoutError,
+                String(outcome.reason),
+              );
+            }
+            assert.equal(held, outcomes.filter(({ status }) => status === "fulfilled").length);
+            const { held: stillHeld, waiting, granted, aborted, timedOut } = lock.statistics();
+            assert.deepEqual([stillHeld, waiting, granted], [false, 0, held]);
+            assert.equal(aborted + timedOut, holders.length - held);
+            await w.advance(100);
+          }, { auto: false }),
+      ),
       { seed: 29, numRuns: 150 },
     );
   });
