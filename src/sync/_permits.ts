@@ -21,11 +21,24 @@ export class Permit extends OwnedLease {
     this.hold = hold;
     this.since = hold !== undefined && (hold.owner ?? hold.label) !== undefined ? clock().now() : undefined;
   }
+
+  /** Gives it back for a while, as a condition does while it waits; ends with {@linkcode Permits.resume}. */
+  suspend(owner: LeaseOwner<OwnedLease>): void {
+    this.end("wait with");
+    owner.giveBack(this);
+  }
+
+  /** Lets it hold again. */
+  override renew(): void {
+    super.renew();
+  }
 }
 
 interface Request {
   readonly weight: number;
   readonly hold: HoldOptions | undefined;
+  /** The suspended permit that is to hold again, instead of a new one. */
+  readonly again?: Permit;
 }
 
 /** One permit, nothing known about the caller: what most requests are. */
@@ -55,6 +68,8 @@ export class Permits implements LeaseOwner<OwnedLease> {
   closedWith: { reason: unknown } | undefined;
   /** The latest permit that is still held: for a lock, which has one, its holder. */
   holder: Permit | undefined;
+  /** Called when nobody holds or waits any more. */
+  onIdle: (() => void) | undefined;
 
   constructor(capacity: number, options: PermitsOptions) {
     this.capacity = capacity;
@@ -108,9 +123,18 @@ export class Permits implements LeaseOwner<OwnedLease> {
     for (let request = this.queue.head(); request !== undefined; request = this.queue.head()) {
       if (this.inUse + request.weight > this.capacity) return;
       // Nobody is told before the grant: an observer could abort this head, and another would get its permits.
-      this.queue.grant(this.#take(request.weight, request.hold));
+      this.queue.grant(this.#take(request.weight, request.hold, request.again));
       if (observed()) this.#tell("acquire");
     }
+    if (this.inUse === 0) this.onIdle?.();
+  }
+
+  /** Waits until a suspended permit holds again: behind everybody who waits, and not to be given up. */
+  async resume(permit: Permit): Promise<void> {
+    const { weight, hold } = permit;
+    const free = this.inUse + weight <= this.capacity && this.queue.head() === undefined;
+    if (free) this.#take(weight, hold, permit);
+    else await this.queue.wait({ weight, hold, again: permit });
   }
 
   resize(capacity: number): void {
@@ -134,9 +158,10 @@ export class Permits implements LeaseOwner<OwnedLease> {
     this.queue.settleAll(this.closedWith.reason);
   }
 
-  #take(weight: number, hold: HoldOptions | undefined): Permit {
+  #take(weight: number, hold: HoldOptions | undefined, again?: Permit): Permit {
     this.inUse += weight;
-    return this.holder = new Permit(this, weight, hold);
+    again?.renew();
+    return this.holder = again ?? new Permit(this, weight, hold);
   }
 
   #tell(kind: string): void {
