@@ -1,4 +1,5 @@
 import { checkSignal } from "../kernel/checks.ts";
+import { ignore } from "../kernel/deferred.ts";
 import { type AbortTarget, subscribe, type Subscription } from "../kernel/signals.ts";
 
 class Abandoner<T> implements AbortTarget {
@@ -47,13 +48,17 @@ export function abortable<T>(work: PromiseLike<T>, signal: AbortSignal): Promise
       throw new TypeError("Cannot make abortable as signal must be an AbortSignal: received undefined");
     }
     checkSignal("make abortable", signal);
+    if (signal.aborted) {
+      // Work that is under way may fail unseen; a thenable may be work that waiting would only start.
+      if (work instanceof Promise) work.then(undefined, ignore);
+      return reject(signal.reason);
+    }
     const waiter = new Abandoner<T>();
     // Not Promise.race: its reaction on a long-lived promise would keep this call's promise for as long.
     Promise.resolve(work).then(
       (value) => waiter.settle()?.resolve(value),
       (error) => waiter.settle()?.reject(error),
     );
-    if (signal.aborted) return reject(signal.reason);
     waiter.resolve = resolve;
     waiter.reject = reject;
     waiter.subscription = subscribe(signal, waiter);

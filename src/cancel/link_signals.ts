@@ -11,12 +11,16 @@ export interface LinkedSignal extends Disposable {
 class Link implements LinkedSignal, AbortTarget {
   readonly #controller = new Canceller();
   readonly #subscriptions: Subscription[] = [];
+  #sources: ReadonlySet<AbortSignal> = new Set();
 
   constructor(sources: readonly AbortSignal[]) {
-    noteDeadline(this.signal, () => Math.min(Infinity, ...sources.map(deadlineOf)));
     const first = sources.find((source) => source.aborted);
     if (first !== undefined) this.#controller.abort(first.reason);
-    else for (const source of new Set(sources)) this.#subscriptions.push(subscribe(source, this));
+    else {
+      this.#sources = new Set(sources);
+      noteDeadline(this.signal, () => Math.min(Infinity, ...[...this.#sources].map(deadlineOf)));
+      for (const source of this.#sources) this.#subscriptions.push(subscribe(source, this));
+    }
   }
 
   get signal(): AbortSignal {
@@ -30,6 +34,7 @@ class Link implements LinkedSignal, AbortTarget {
 
   [Symbol.dispose](): void {
     for (const subscription of this.#subscriptions.splice(0)) subscription.cancel();
+    this.#sources = new Set();
   }
 }
 

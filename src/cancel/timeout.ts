@@ -129,6 +129,7 @@ class Scope implements TimeoutScope, AbortTarget {
 
   #deadline(): number {
     const outer = deadlineOf(this.#options?.signal);
+    if (this.#end?.aborted === false) return outer; // Disposed: this limit has gone.
     return this.#end?.aborted && this.#limitMs === 0 ? 0 : Math.min(this.#atMs, outer);
   }
 
