@@ -11,6 +11,6 @@ export function isEcho(error: unknown, end: { readonly reason?: unknown }): bool
   if (error === end.reason || (error !== error && end.reason !== end.reason)) return true;
   if (typeof error !== "object" || error === null) return false;
   const { name } = error as { name?: unknown };
-  if (name === "TimeoutError") return false;
+  if (name === "TimeoutError" || error instanceof AggregateError) return false;
   return name === "AbortError" || ("cause" in error && error.cause === end.reason);
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { isEcho } from "../../src/kernel/echo.ts";
-import { TimeoutError } from "../../src/kernel/errors.ts";
+import { TaskGroupError, TimeoutError } from "../../src/kernel/errors.ts";
 
 describe("isEcho", () => {
   const reason = new Error("stop");
@@ -31,5 +31,11 @@ describe("isEcho", () => {
     assert.equal(isEcho(late, { reason }), false);
     assert.equal(isEcho(late, { reason: late }), true);
     assert.equal(isEcho(new DOMException("late", "TimeoutError"), { reason }), false);
+  });
+
+  test("is never an error that holds failures, even when the reason is what set them off", () => {
+    const failures = new TaskGroupError([new Error("in clean-up")], "x", { cause: reason });
+    assert.equal(isEcho(failures, { reason }), false);
+    assert.equal(isEcho(failures, { reason: failures }), true);
   });
 });

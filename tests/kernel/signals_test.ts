@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { census } from "../../src/kernel/census.ts";
-import { type AbortTarget, subscribe } from "../../src/kernel/signals.ts";
+import { type AbortTarget, Canceller, subscribe } from "../../src/kernel/signals.ts";
 
 /** A signal that counts how often it is listened to. */
 function counted(): { controller: AbortController; counts: { added: number; removed: number } } {
@@ -96,6 +96,38 @@ describe("subscribe", () => {
     first.cancel();
     controller.abort();
     assert.equal(told, 1);
+  });
+
+  test("needs no listener on a signal of the library's own, and is told after the signal's own listeners", () => {
+    const before = { ...census };
+    const canceller = new Canceller();
+    const told: unknown[] = [];
+    const gone = subscribe(canceller.signal, target(() => assert.fail()));
+    subscribe(canceller.signal, target((reason) => told.push(reason)));
+    canceller.signal.addEventListener("abort", () => told.push("listener"), { once: true });
+    assert.equal(census.listeners, before.listeners);
+    assert.equal(census.subscriptions, before.subscriptions + 2);
+    gone.cancel();
+    canceller.abort("stop");
+    canceller.abort("again");
+    assert.deepEqual(told, ["listener", "stop"]);
+    assert.equal(canceller.signal.reason, "stop");
+    assert.deepEqual(census, before);
+  });
+
+  test("may be called anew by a target that is told, for another signal", () => {
+    const [first, second] = [new AbortController(), new AbortController()];
+    const told: string[] = [];
+    subscribe(
+      first.signal,
+      target(() => {
+        subscribe(second.signal, target(() => told.push("second")));
+        second.abort();
+        told.push("first");
+      }),
+    );
+    first.abort();
+    assert.deepEqual(told, ["second", "first"]);
   });
 
   test("is not fooled by an abort event on a signal that is not aborted", () => {
