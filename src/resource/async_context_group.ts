@@ -1,0 +1,155 @@
+import { timeout } from "../cancel/timeout.ts";
+import { checkFunction, checkName, checkOptions, checkWaitOptions, show, subject } from "../kernel/checks.ts";
+import type { WaitOptions } from "../kernel/types.ts";
+import { TaskGroup } from "../task/task_group.ts";
+import { type Exit, ExitErrors, exitOf, runExits } from "./_exits.ts";
+
+/** Something entered: it can be left, and may carry a value of its own. */
+export type Context<T = unknown> = (Disposable | AsyncDisposable) & { readonly value?: T };
+
+/** Enters a context. */
+export type Opener<C extends Context = Context> = (context: { signal: AbortSignal }) => C | PromiseLike<C>;
+
+/** What a context gives: its value, or itself when it carries none. */
+export type ContextValue<C> = C extends { readonly value: infer V } ? V : C;
+
+/** The values of a group of openers. */
+export type ContextValues<O extends Record<string, Opener>> = {
+  readonly [K in keyof O]: ContextValue<Awaited<ReturnType<O[K]>>>;
+};
+
+/** Options of an {@linkcode AsyncContextGroup}. */
+export interface ContextGroupOptions {
+  /** Appears in messages. */
+  name?: string;
+  /** Whether all are entered at once instead of one after another. Left in reverse of the listing either way. */
+  parallel?: boolean;
+}
+
+/**
+ * Several contexts as one: all of them entered or none, left in reverse.
+ *
+ * **Order** — entered one after another as listed (or, `parallel`, all at once), left in reverse, each awaited.
+ * **Failure** while entering leaves what was entered and throws; failures of leaving join it in an `AggregateError`.
+ * **Abort** — of `open` aborts the opener that is under way, waits for it, leaves what was entered, and rejects with
+ * the reason: nothing is left half open. **Reuse** — each `open` enters afresh.
+ *
+ * @example
+ * ```ts
+ * import { AsyncContextGroup } from "@uno/async/resource";
+ * import assert from "node:assert/strict";
+ *
+ * const log: string[] = [];
+ * const open = (name: string) => () => ({ value: name, [Symbol.dispose]: () => void log.push(`close ${name}`) });
+ * const both = new AsyncContextGroup({ db: open("db"), cache: open("cache") });
+ * {
+ *   await using opened = await both.open();
+ *   assert.equal(opened.values.db, "db");
+ * }
+ * assert.deepEqual(log, ["close cache", "close db"]);
+ * ```
+ */
+export class AsyncContextGroup<O extends Record<string, Opener>> {
+  /** The name given at creation. */
+  readonly name: string | undefined;
+  readonly #openers: readonly (readonly [string, Opener])[];
+  readonly #parallel: boolean;
+  readonly #what: string;
+
+  /**
+   * Creates a group; nothing is entered yet.
+   *
+   * @param openers By name, in the order in which they are entered.
+   */
+  constructor(openers: O, options: ContextGroupOptions = {}) {
+    checkOptions("create context group", options);
+    checkName("create context group", options.name);
+    this.#what = subject("context group", options.name);
+    if (typeof openers !== "object" || openers === null) {
+      throw new TypeError(
+        `Cannot create ${this.#what} as openers must be an object: received ${show(openers)}`,
+      );
+    }
+    this.#openers = Object.entries(openers);
+    for (const [name, opener] of this.#openers) checkFunction(`create ${this.#what}`, name, opener);
+    this.name = options.name;
+    this.#parallel = options.parallel ?? false;
+  }
+
+  /**
+   * Enters all contexts.
+   *
+   * @param options `signal` and `timeoutMs` bound the entering.
+   * @returns The values by name; disposing it leaves all, in reverse.
+   */
+  async open(options?: WaitOptions): Promise<AsyncDisposable & { readonly values: ContextValues<O> }> {
+    const errors = new ExitErrors();
+    const exits: Exit[] = [];
+    const values = await this.#enter(options, exits, errors);
+    let leaving: Promise<void> | undefined;
+    const leave = async (): Promise<void> => {
+      await runExits(exits, errors);
+      errors.throwIfAny(`leave ${this.#what}`);
+    };
+    return { values, [Symbol.asyncDispose]: () => leaving ??= leave() };
+  }
+
+  /**
+   * Enters all contexts, runs `body` with their values, and leaves them however it ends.
+   *
+   * @returns What `body` returns.
+   * @throws What `body` throws, or entering, or leaving; several failures as an `AggregateError`.
+   */
+  async run<R>(body: (values: ContextValues<O>) => R | PromiseLike<R>, options?: WaitOptions): Promise<R> {
+    checkFunction(`run ${this.#what}`, "body", body);
+    const errors = new ExitErrors();
+    const exits: Exit[] = [];
+    const values = await this.#enter(options, exits, errors);
+    let result: R | undefined;
+    try {
+      result = await body(values);
+    } catch (error) {
+      errors.add(error);
+    }
+    await runExits(exits, errors);
+    errors.throwIfAny(`leave ${this.#what}`);
+    return result as R;
+  }
+
+  async #enter(
+    options: WaitOptions | undefined,
+    exits: Exit[],
+    errors: ExitErrors,
+  ): Promise<ContextValues<O>> {
+    const doing = `open ${this.#what}`;
+    checkWaitOptions(doing, options);
+    const entered = new Map<string, { readonly exit: Exit; readonly value: unknown }>();
+    try {
+      options?.signal?.throwIfAborted();
+      using limit = timeout(options?.timeoutMs ?? Infinity, { signal: options?.signal, operation: doing });
+      await TaskGroup.run(async (group) => {
+        for (const [name, opener] of this.#openers) {
+          const task = group.spawn(async ({ signal }) => {
+            const context = await opener({ signal });
+            const value = "value" in context ? context.value : context;
+            entered.set(name, { exit: exitOf(`${doing}: ${JSON.stringify(name)}`, context), value });
+          }, { name });
+          if (!this.#parallel) await task;
+        }
+      }, { signal: limit.signal, name: this.#what });
+    } catch (error) {
+      errors.add(error);
+    }
+    for (const [name] of this.#openers) {
+      const context = entered.get(name);
+      if (context !== undefined) exits.push(context.exit);
+    }
+    if (errors.first !== undefined || entered.size < this.#openers.length) {
+      await runExits(exits, errors);
+      errors.throwIfAny(doing);
+    }
+    return Object.fromEntries(
+      this.#openers.map(([name]) => [name, entered.get(name)!.value]),
+    ) as ContextValues<O>;
+  }
+}
