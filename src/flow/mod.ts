@@ -4,6 +4,14 @@
  * @module
  */
 export {
+  AsyncBatcher,
+  type AsyncBatcherCloseOptions,
+  type AsyncBatcherOptions,
+  type AsyncBatcherStatistics,
+  type BatchFunction,
+} from "./async_batcher.ts";
+export { BatchShapeError } from "./batch_shape_error.ts";
+export {
   Limiter,
   type LimiterCloseOptions,
   type LimiterMapOptions,
@@ -13,6 +21,7 @@ export {
 } from "./limiter.ts";
 export { type AsyncMethod, type CallContext, type Policy, type Run, transformer } from "./policy.ts";
 export { QueueFullError } from "./queue_full_error.ts";
+export { type Attempt, retry, type RetryEvent, type RetryOptions } from "./retry.ts";
 export type { BackoffOptions } from "../kernel/backoff.ts";
 export { ClosedError, MisuseError, TimeoutError, type TimeoutErrorOptions } from "../kernel/errors.ts";
 export type { HoldOptions, Lease, WaitOptions } from "../kernel/types.ts";
