@@ -4,7 +4,7 @@
  * @module
  */
 export { type MapOptions, mapTasks } from "./map_tasks.ts";
-export { type Results, runTask, runTasks } from "./run_tasks.ts";
+export { type Results, runTask, runTasks, type SettledResults } from "./run_tasks.ts";
 export type { Job, Task, TaskContext, TaskState } from "./task.ts";
 export {
   type CloseOptions,

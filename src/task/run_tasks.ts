@@ -1,4 +1,8 @@
-import { checkFunction } from "../kernel/checks.ts";
+import { abortable } from "../cancel/abortable.ts";
+import { checkChoice, checkFunction, checkOptions, show } from "../kernel/checks.ts";
+import { deferred, ignore } from "../kernel/deferred.ts";
+import { TaskGroupError } from "../kernel/errors.ts";
+import { emit } from "../kernel/observer.ts";
 import { type GroupOptions, TaskGroup } from "./task_group.ts";
 import type { Job, Task } from "./task.ts";
 
@@ -27,18 +31,28 @@ export async function runTask<T>(job: Job<T>, options?: GroupOptions): Promise<T
   return result;
 }
 
+/** What `until: "settled"` gives for a tuple of jobs. */
+export type SettledResults<J extends readonly Job<unknown>[]> = {
+  -readonly [K in keyof J]: J[K] extends Job<infer T> ? PromiseSettledResult<T> : never;
+};
+
 /**
  * Runs jobs concurrently and returns their results in the order of the jobs, typed as a tuple.
  *
- * **Failure** — the first one cancels the others, waits for them, and is thrown (several: a `TaskGroupError`). No
- * jobs: no results. **Abort** — cancels all, waits for them, and rejects with the reason.
+ * **Until** — `"all"` (the default): the first failure cancels the others, waits for them, and is thrown (several: a
+ * `TaskGroupError`). `"settled"`: all go on whatever happens, and failures are results. `"firstSuccess"`: the first
+ * that fulfils gives the result; when none does, all failures are thrown, the first of them as `cause`. `"first"`: the
+ * first that settles decides, be it by failing. Losers of the last two are cancelled, and have ended before this
+ * returns; what they fail with then goes to the observer. **Abort** — cancels all, waits for them, and rejects with the
+ * reason.
  *
  * @param jobs Functions, not promises: what has not started can still be cancelled.
  * @param options As for a `TaskGroup`; `maxConcurrency` bounds how many run at once.
+ * @throws {RangeError} When the first of no jobs is asked for: it would never come.
  *
  * @example
  * ```ts
- * import { runTasks } from "@uno/async/task";
+ * import { runTasks, sleep } from "@uno/async";
  * import assert from "node:assert/strict";
  *
  * const [user, orders] = await runTasks([
@@ -47,16 +61,88 @@ export async function runTask<T>(job: Job<T>, options?: GroupOptions): Promise<T
  * ]);
  * assert.equal(user.name, "Ada");
  * assert.equal(orders.length, 2);
+ *
+ * const fastest = await runTasks([
+ *   ({ signal }) => sleep(60_000, { signal }).then(() => "slow"),
+ *   () => Promise.resolve("quick"),
+ * ], { until: "firstSuccess" });
+ * assert.equal(fastest, "quick");
  * ```
  */
 export async function runTasks<const J extends readonly Job<unknown>[]>(
   jobs: J,
   options?: GroupOptions & { until?: "all" },
-): Promise<Results<J>> {
+): Promise<Results<J>>;
+/** Runs jobs until all have settled; failures are results. */
+export async function runTasks<const J extends readonly Job<unknown>[]>(
+  jobs: J,
+  options: GroupOptions & { until: "settled" },
+): Promise<SettledResults<J>>;
+/** Runs jobs until the first settles, or fulfils. */
+export async function runTasks<const J extends readonly Job<unknown>[]>(
+  jobs: J,
+  options: GroupOptions & { until: "first" | "firstSuccess" },
+): Promise<Results<J>[number]>;
+export async function runTasks(
+  jobs: readonly Job<unknown>[],
+  options: GroupOptions & { until?: "all" | "settled" | "first" | "firstSuccess" } = {},
+): Promise<unknown> {
+  checkOptions("run tasks", options);
+  const { until = "all", ...groupOptions } = options;
+  checkChoice("run tasks", "until", until, ["all", "settled", "first", "firstSuccess"]);
   if (!Array.isArray(jobs)) {
-    throw new TypeError("Cannot run tasks as jobs must be an array of functions: received none");
+    throw new TypeError(`Cannot run tasks as jobs must be an array of functions: received ${show(jobs)}`);
   }
   jobs.forEach((job, i) => checkFunction("run tasks", `job ${i}`, job));
-  const tasks = await TaskGroup.run<Task<unknown>[]>((group) => jobs.map((job) => group.spawn(job)), options);
-  return await Promise.all(tasks) as Results<J>;
+  if (until === "first" || until === "firstSuccess") {
+    return await race(jobs, groupOptions, until === "firstSuccess");
+  }
+  const settled = until === "settled";
+  const tasks = await TaskGroup.run<Task<unknown>[]>((group) =>
+    jobs.map((job) => {
+      const task = group.spawn(job);
+      if (settled) task.catch(ignore); // observed: a failure is a result here
+      return task;
+    }), settled ? { ...groupOptions, policy: "supervise" } : groupOptions);
+  return await (settled ? Promise.allSettled(tasks) : Promise.all(tasks));
+}
+
+async function race(
+  jobs: readonly Job<unknown>[],
+  options: GroupOptions,
+  success: boolean,
+): Promise<unknown> {
+  if (jobs.length === 0) {
+    throw new RangeError("Cannot run tasks as jobs must be at least one to have a first: received none");
+  }
+  return await TaskGroup.run(async (group) => {
+    const first = deferred<unknown>();
+    const failures: unknown[] = [];
+    let decided = false;
+    const decide = (settle: () => void): void => {
+      decided = true;
+      settle();
+    };
+    for (const job of jobs) {
+      const task = group.spawn(job);
+      task.then((value) => decide(() => first.resolve(value)), (error) => {
+        if (decided && task.state === "failed") {
+          emit("task.failure", "group", group.name, { task: task.name, error });
+        }
+        if (failures.push(error) === jobs.length || !success) decide(() => first.reject(together(failures)));
+      });
+    }
+    const value = await abortable(first.promise, group.signal);
+    group.cancel();
+    return value;
+  }, { ...options, policy: "supervise" });
+}
+
+function together(failures: readonly unknown[]): unknown {
+  const [first] = failures;
+  if (failures.length === 1) return first;
+  const text = first instanceof Error ? first.message : String(first);
+  return new TaskGroupError(failures, `Cannot run tasks: all ${failures.length} failed, the first: ${text}`, {
+    cause: first,
+  });
 }
