@@ -1,7 +1,7 @@
 import { sleep } from "../cancel/sleep.ts";
 import { timeout } from "../cancel/timeout.ts";
 import { backoff } from "../kernel/backoff.ts";
-import { checkDurationMs, checkName, checkOptions, show, subject } from "../kernel/checks.ts";
+import { checkDurationMs, checkOptions, show, subject } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { ignore } from "../kernel/deferred.ts";
 import { TimeoutError } from "../kernel/errors.ts";
@@ -13,26 +13,8 @@ import { LeasedSession, type Session, type SessionSource } from "./session.ts";
 import { SessionSlot } from "./session_slot.ts";
 import { begin, type BeginOptions, transaction, type TransactionOptions } from "./transaction.ts";
 import type { Transaction } from "./transaction_scope.ts";
-import { textOf, Wire, type WireSettings } from "./wire.ts";
-
-/** Options of a {@linkcode Database}; all limits in milliseconds. */
-export interface DatabaseOptions {
-  /** Appears in messages, statistics and observer records. */
-  name?: string;
-  /** How long a caller waits for a session, unless it says so itself. Default 30,000. */
-  acquireTimeoutMs?: number;
-  /**
-   * How long the lock of another connection or process is waited for, at the beginning of a transaction and while
-   * connecting, by coming back for it; nothing is blocked meanwhile. Default 5,000.
-   */
-  lockTimeoutMs?: number;
-  /** How long COMMIT may go unanswered before its outcome counts as unknown; finite. Default 30,000. */
-  commitTimeoutMs?: number;
-  /** How long ROLLBACK may take before the connection is destroyed instead; finite. Default 5,000. */
-  rollbackTimeoutMs?: number;
-  /** How long a cancelled statement may take to end before its connection is destroyed; finite. Default 1,000. */
-  cancelGraceMs?: number;
-}
+import { type DatabaseOptions, type DatabaseSettings, settingsOf } from "./settings.ts";
+import { textOf, Wire } from "./wire.ts";
 
 /** What an operator wants to know of a {@linkcode Database}. */
 export interface DatabaseStatistics {
@@ -85,8 +67,7 @@ export class Database implements SessionSource, AsyncDisposable {
   /** The name given at creation. */
   readonly name: string | undefined;
   readonly #driver: Driver;
-  readonly #settings: WireSettings;
-  readonly #acquireTimeoutMs: number;
+  readonly #settings: DatabaseSettings;
   readonly #slot: SessionSlot;
   readonly #ending = new AbortController();
   #wire: Wire | undefined;
@@ -99,26 +80,12 @@ export class Database implements SessionSource, AsyncDisposable {
    * @param driver Made by an adapter, such as `sqliteDriver({ file })`.
    */
   constructor(driver: Driver, options: DatabaseOptions = {}) {
-    const doing = "create database";
     if (typeof driver?.connect !== "function" || typeof driver.classify !== "function") {
-      throw new TypeError(`Cannot ${doing} as driver must be a driver: received ${show(driver)}`);
+      throw new TypeError(`Cannot create database as driver must be a driver: received ${show(driver)}`);
     }
-    checkOptions(doing, options ?? null);
-    checkName(doing, options.name);
-    const { acquireTimeoutMs = 30_000, lockTimeoutMs = 5_000, commitTimeoutMs = 30_000 } = options;
-    const { rollbackTimeoutMs = 5_000, cancelGraceMs = 1_000 } = options;
-    checkDurationMs(doing, "acquireTimeoutMs", acquireTimeoutMs);
-    checkDurationMs(doing, "lockTimeoutMs", lockTimeoutMs);
-    for (const [what, value] of Object.entries({ commitTimeoutMs, rollbackTimeoutMs, cancelGraceMs })) {
-      checkDurationMs(doing, what, value);
-      if (value === Infinity) {
-        throw new RangeError(`Cannot ${doing} as ${what} must be finite: received Infinity`);
-      }
-    }
-    this.name = options.name;
+    this.#settings = settingsOf(options);
+    this.name = this.#settings.name;
     this.#driver = driver;
-    this.#acquireTimeoutMs = acquireTimeoutMs;
-    this.#settings = { name: this.name, lockTimeoutMs, commitTimeoutMs, rollbackTimeoutMs, cancelGraceMs };
     this.#slot = new SessionSlot(this.name);
   }
 
@@ -138,17 +105,15 @@ export class Database implements SessionSource, AsyncDisposable {
    * @throws {ClosedError} When the database is closed, before or while waiting.
    * @throws The reason of `signal`, unchanged.
    */
-  async session(options?: HoldOptions): Promise<Session & AsyncDisposable> {
-    const limitMs = options?.timeoutMs ?? this.#acquireTimeoutMs;
-    const since = clock().now();
-    const waiting = this.#slot.acquire(options, limitMs);
-    if (waiting !== undefined) await waiting;
+  session(options?: HoldOptions): Promise<Session & AsyncDisposable> {
     try {
-      const wire = this.#wire?.usable ? this.#wire : await this.#connected(options, limitMs, since);
-      return new LeasedSession(wire, () => this.#slot.release());
+      const limitMs = options?.timeoutMs ?? this.#settings.acquireTimeoutMs;
+      const waiting = this.#slot.acquire(options, limitMs);
+      return waiting === undefined && this.#wire?.usable
+        ? Promise.resolve(new LeasedSession(this.#wire, this.#slot))
+        : this.#leaseLater(waiting, options?.signal, limitMs);
     } catch (error) {
-      this.#slot.release();
-      throw error;
+      return Promise.reject(error);
     }
   }
 
@@ -227,14 +192,30 @@ export class Database implements SessionSource, AsyncDisposable {
     return Object.freeze({ stragglers: Object.freeze(stragglers) });
   }
 
+  async #leaseLater(
+    waiting: Promise<void> | undefined,
+    signal: AbortSignal | undefined,
+    limitMs: number,
+  ): Promise<LeasedSession> {
+    const since = clock().now();
+    if (waiting !== undefined) await waiting;
+    try {
+      const leftMs = Math.max(0, limitMs - (clock().now() - since));
+      const wire = this.#wire?.usable ? this.#wire : await this.#connected(signal, leftMs);
+      return new LeasedSession(wire, this.#slot);
+    } catch (error) {
+      this.#slot.release();
+      throw error;
+    }
+  }
+
   /** Waits for the connection that is being opened. It is nobody's: a caller that gives up does not take it along. */
-  async #connected(options: HoldOptions | undefined, limitMs: number, since: number): Promise<Wire> {
+  async #connected(signal: AbortSignal | undefined, limitMs: number): Promise<Wire> {
     const connecting = this.#connecting ??= this.#connect().finally(() => {
       this.#connecting = undefined;
     });
-    const leftMs = Math.max(0, limitMs - (clock().now() - since));
     const operation = `connect to ${subject("database", this.name)}`;
-    return await timeout(leftMs, () => connecting, { signal: options?.signal, operation });
+    return await timeout(limitMs, () => connecting, { signal, operation });
   }
 
   async #connect(): Promise<Wire> {

@@ -5,7 +5,7 @@
  *
  * @module
  */
-export { Database, type DatabaseOptions, type DatabaseStatistics } from "./database.ts";
+export { Database, type DatabaseStatistics } from "./database.ts";
 export type {
   Connection,
   Dialect,
@@ -30,6 +30,7 @@ export {
   TransactionConflictError,
   TransactionDoomedError,
 } from "./errors.ts";
+export type { DatabaseOptions } from "./settings.ts";
 export type { QueryResult, Session, SessionSource } from "./session.ts";
 export { type BeginOptions, transaction, type TransactionOptions } from "./transaction.ts";
 export type { Transaction } from "./transaction_scope.ts";

@@ -3,10 +3,10 @@ import { shield } from "../cancel/timeout.ts";
 import { isThenable } from "../kernel/deferred.ts";
 import { TimeoutError } from "../kernel/errors.ts";
 import { emit, observed } from "../kernel/observer.ts";
-import type { Result, TxModes } from "./driver.ts";
-import { CommitOutcomeUnknownError, ConnectionLostError } from "./errors.ts";
+import type { Failure, TxModes } from "./driver.ts";
+import { CommitOutcomeUnknownError, ConnectionLostError, type TransactionDoomedError } from "./errors.ts";
 import type { LeasedSession } from "./session.ts";
-import { type Root, Scope } from "./transaction_scope.ts";
+import { type Hooks, type Root, Scope } from "./transaction_scope.ts";
 import type { Sender, Wire } from "./wire.ts";
 
 const NONE: readonly unknown[] = Object.freeze([]);
@@ -28,10 +28,11 @@ export class Outermost extends Scope implements Root {
   protected override readonly kind = "transaction";
   conflict: unknown;
   statements = 0;
-  readonly due: (() => unknown)[] = [];
+  due: Hooks;
   readonly #session: LeasedSession;
   readonly #options: OutermostOptions;
   #signal: AbortSignal | undefined;
+  #begun = false;
 
   constructor(session: LeasedSession, options: OutermostOptions) {
     super();
@@ -49,22 +50,27 @@ export class Outermost extends Scope implements Root {
   /** Has the database begin it. If that fails, in any way, the session has been given back. */
   async begin(modes: TxModes): Promise<void> {
     const { wire, limits: signal } = this;
-    const sender: Sender = { admit() {}, refused: (failure, error) => this.refused(failure, error) };
-    let begun = false;
+    let sent = 0;
     try {
       if (signal?.aborted) throw signal.reason;
       for (const sql of wire.driver.begin(modes)) {
-        const result = wire.run({ sql, params: NONE, stage: "begin", sender, signal });
+        const result = wire.run({ sql, params: NONE, stage: "begin", sender: this, signal });
         if (isThenable(result)) await result;
-        begun = true;
+        sent++;
       }
+      this.#begun = true;
     } catch (error) {
       // What came before the statement that failed may be a setting that waits for the next transaction.
-      if (begun) wire.destroy("transaction did not begin", error);
+      if (sent > 0) wire.destroy("transaction did not begin", error);
       this.state = "ending";
       await this.takeBack();
       throw error;
     }
+  }
+
+  override admit(): void {
+    // What begins it is sent before there is anything to be in.
+    if (this.#begun) super.admit();
   }
 
   override async [Symbol.asyncDispose](): Promise<void> {
@@ -75,15 +81,26 @@ export class Outermost extends Scope implements Root {
   }
 
   protected async finalise(): Promise<void> {
+    const { wire } = this;
+    const commit = new Commit(this);
     try {
-      const committing = this.#commit();
-      if (committing !== undefined) await committing;
+      // Without the signal: between COMMIT and its answer there is nothing that could be taken back.
+      const answer = wire.run({ sql: "COMMIT", params: NONE, stage: "commit", sender: commit });
+      const limitMs = this.#options.commitTimeoutMs ?? wire.settings.commitTimeoutMs;
+      const { command } = isThenable(answer) ? await shield(limitMs, () => answer) : answer;
+      if (command === "ROLLBACK") throw this.#rolledBackInstead();
     } catch (error) {
-      if (error instanceof CommitOutcomeUnknownError) await this.#finish("unknown");
-      else await this.takeBack();
-      throw error;
+      commit.over = true;
+      if (!commit.sent || !(error instanceof ConnectionLostError || error instanceof TimeoutError)) {
+        await this.takeBack();
+        throw error;
+      }
+      wire.destroy("commit was not answered", error);
+      await this.#finish("unknown");
+      throw this.#unanswered(error);
     }
-    await this.#finish("committed");
+    const finishing = this.#finish("committed");
+    if (finishing !== undefined) await finishing;
   }
 
   protected async takeBack(): Promise<void> {
@@ -94,64 +111,64 @@ export class Outermost extends Scope implements Root {
     await this.#finish("rolled back");
   }
 
-  #commit(): Promise<void> | undefined {
-    const { wire } = this;
-    let sent = false;
-    let over = false;
-    const sender: Sender = {
-      admit: () => {
-        if (over) throw this.ended("commit");
-        this.refuseUnfit("commit", "commit");
-        sent = true;
-      },
-      refused: (failure, error) => this.refused(failure, error),
-    };
-    // Without the signal: between COMMIT and its answer there is nothing that could be taken back.
-    const answer = wire.run({ sql: "COMMIT", params: NONE, stage: "commit", sender });
-    if (!isThenable(answer)) return this.#confirm(answer);
-    const limitMs = this.#options.commitTimeoutMs ?? wire.settings.commitTimeoutMs;
-    return shield(limitMs, () => answer).then((result) => this.#confirm(result), (error) => {
-      over = true;
-      if (!sent || !(error instanceof ConnectionLostError || error instanceof TimeoutError)) throw error;
-      wire.destroy("commit was not answered", error);
-      const message =
-        `Cannot commit ${this.describe()}: the answer to COMMIT was lost, it may be stored or not`;
-      const { dialect } = wire.driver;
-      throw new CommitOutcomeUnknownError(message, {
-        dialect,
-        stage: "commit",
-        failure: "connection",
-        cause: error,
-      });
-    });
-  }
-
-  /** PostgreSQL answers the COMMIT of a failed transaction with success, and says only here that it rolled back. */
-  #confirm(result: Result): undefined {
-    if (result.command === "ROLLBACK") {
-      throw this.doomed("commit", "commit", "the database rolled it back instead", this.root.doom = {});
-    }
-  }
-
-  async #finish(outcome: "committed" | "rolled back" | "unknown"): Promise<void> {
-    const { name } = this.wire.settings;
+  /** Gives the session back and calls the hooks; without a promise when that is done at once. */
+  #finish(outcome: "committed" | "rolled back" | "unknown"): Promise<void> | undefined {
     this.inner?.sink();
     this.state = outcome;
     this.#options.clock?.[Symbol.dispose]();
     const puttingInOrder = this.#session.release();
-    if (puttingInOrder !== undefined) await puttingInOrder;
-    if (observed()) emit(`transaction.${outcome.replace(" ", "_")}`, "transaction", name);
-    const hooks = outcome === "committed"
-      ? this.commitHooks
-      : outcome === "rolled back"
-      ? this.rollbackHooks
-      : [];
-    for (const hook of this.due.length === 0 ? hooks : [...this.due, ...hooks]) {
+    if (observed()) {
+      emit(`transaction.${outcome.replace(" ", "_")}`, "transaction", this.wire.settings.name);
+    }
+    const hooks = outcome === "committed" ? this.commitHooks : this.rollbackHooks;
+    if (puttingInOrder === undefined && hooks === undefined && this.due === undefined) return undefined;
+    return this.#callHooks(outcome, hooks, puttingInOrder);
+  }
+
+  async #callHooks(outcome: string, hooks: Hooks, puttingInOrder: Promise<void> | undefined): Promise<void> {
+    await puttingInOrder;
+    // What became of it is not known, so neither kind is due.
+    if (outcome === "unknown") return;
+    for (const hook of [...this.due ?? [], ...hooks ?? []]) {
       try {
         await hook();
       } catch (error) {
-        emit("hook.failed", "transaction", name, { outcome, error });
+        emit("hook.failed", "transaction", this.wire.settings.name, { outcome, error });
       }
     }
+  }
+
+  /** PostgreSQL answers the COMMIT of a failed transaction with success, and says only so that it rolled back. */
+  #rolledBackInstead(): TransactionDoomedError {
+    return this.doomed("commit", "commit", "the database rolled it back instead", this.root.doom = {});
+  }
+
+  #unanswered(cause: unknown): CommitOutcomeUnknownError {
+    const { dialect } = this.wire.driver;
+    return new CommitOutcomeUnknownError(
+      `Cannot commit ${this.describe()}: the answer to COMMIT was lost, it may be stored or not`,
+      { dialect, stage: "commit", failure: "connection", cause },
+    );
+  }
+}
+
+/** Sends the COMMIT; apart from the transaction, whose own statements are refused by then. */
+class Commit implements Sender {
+  readonly #of: Outermost;
+  sent = false;
+  over = false;
+
+  constructor(of: Outermost) {
+    this.#of = of;
+  }
+
+  admit(): void {
+    if (this.over) throw this.#of.ended("commit");
+    this.#of.refuseUnfit("commit", "commit");
+    this.sent = true;
+  }
+
+  refused(failure: Failure, error: unknown): void {
+    this.#of.refused(failure, error);
   }
 }

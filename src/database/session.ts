@@ -50,45 +50,60 @@ export interface SessionSource {
 
 const NO_PARAMS: readonly unknown[] = Object.freeze([]);
 
-/** Sends a statement of a user: checks the call, and puts its limits together with the signal of a scope around it. */
-export async function send(
+/** What a user asks for. */
+export interface Call {
+  readonly sql: string;
+  readonly params: readonly unknown[] | undefined;
+  readonly options: WaitOptions | undefined;
+}
+
+/** Checks and sends a statement of a user, within its own limits and the signal of the transaction around it. */
+export function send<R>(
   wire: Wire,
   sender: Sender,
-  call: { sql: string; params: readonly unknown[] | undefined; options: WaitOptions | undefined },
-  scope?: AbortSignal,
-): Promise<Result> {
-  const { sql, params = NO_PARAMS, options } = call;
-  if (typeof sql !== "string") {
-    throw new TypeError(`Cannot query as sql must be a string: received ${show(sql)}`);
+  call: Call,
+  signal?: AbortSignal,
+): Promise<QueryResult<R>> {
+  try {
+    const { sql, params = NO_PARAMS, options } = call;
+    if (typeof sql !== "string") {
+      throw new TypeError(`Cannot query as sql must be a string: received ${show(sql)}`);
+    }
+    if (!Array.isArray(params)) {
+      throw new TypeError(`Cannot query as params must be an array: received ${show(params)}`);
+    }
+    const order: Order = { sql, params, stage: "body", sender, signal };
+    const result = options === undefined ? wire.run(order) : runWithin(wire, order, options);
+    return Promise.resolve(result) as Promise<QueryResult<R>>;
+  } catch (error) {
+    return Promise.reject(error);
   }
-  if (!Array.isArray(params)) {
-    throw new TypeError(`Cannot query as params must be an array: received ${show(params)}`);
-  }
-  const order: Order = { sql, params, stage: "body", sender, signal: scope };
-  if (options === undefined) return await wire.run(order);
+}
+
+async function runWithin(wire: Wire, order: Order, options: WaitOptions): Promise<Result> {
   checkWaitOptions("query", options);
   const { signal, timeoutMs = Infinity } = options;
   using limit = timeout(timeoutMs, { signal, operation: `query ${subject("database", wire.settings.name)}` });
-  using both = linkSignals(limit.signal, scope);
+  using both = linkSignals(limit.signal, order.signal);
   return await wire.run({ ...order, signal: both.signal });
 }
 
 /** A session in somebody's hands: what `Database.session()` gives. */
 export class LeasedSession implements Session, AsyncDisposable, Sender {
   readonly wire: Wire;
-  readonly #giveBack: () => void;
+  readonly #place: { release(): void };
   #held = true;
   #used = false;
 
-  constructor(wire: Wire, giveBack: () => void) {
+  /** @param place What is free again when the session has been given back. */
+  constructor(wire: Wire, place: { release(): void }) {
     this.wire = wire;
-    this.#giveBack = giveBack;
+    this.#place = place;
   }
 
-  async query<R>(sql: string, params?: readonly unknown[], options?: WaitOptions): Promise<QueryResult<R>> {
-    this.admit();
+  query<R>(sql: string, params?: readonly unknown[], options?: WaitOptions): Promise<QueryResult<R>> {
     this.#used = true;
-    return await send(this.wire, this, { sql, params, options }) as QueryResult<R>;
+    return send<R>(this.wire, this, { sql, params, options });
   }
 
   admit(): void {
@@ -105,7 +120,7 @@ export class LeasedSession implements Session, AsyncDisposable, Sender {
     if (!this.#held) return undefined;
     this.#held = false;
     if (!this.wire.busy && this.#provablyIdle()) {
-      this.#giveBack();
+      this.#place.release();
       return undefined;
     }
     return this.#putInOrder();
@@ -129,7 +144,7 @@ export class LeasedSession implements Session, AsyncDisposable, Sender {
       if (wire.inTransaction) await wire.rollback();
       if (!this.#provablyIdle()) wire.destroy("may hold an open transaction", undefined);
     } finally {
-      this.#giveBack();
+      this.#place.release();
     }
   }
 }

@@ -6,17 +6,14 @@ import { ClosedError, MisuseError } from "../kernel/errors.ts";
 import type { HoldOptions } from "../kernel/types.ts";
 import { WaitQueue, type WaitTotals } from "../kernel/wait_queue.ts";
 
-/** What is known of a holder. */
-interface Holder {
-  readonly hold: HoldOptions | undefined;
-  readonly since: number;
-}
-
 /** One at a time, first come, first served, handed over directly; can be closed. */
 export class SessionSlot {
   readonly #name: string | undefined;
-  readonly #queue: WaitQueue<Holder, HoldOptions | undefined>;
-  #holder: Holder | undefined;
+  readonly #queue: WaitQueue<void, HoldOptions | undefined>;
+  #inUse = false;
+  /** What the holder said of itself, and since when it is the holder. */
+  #hold: HoldOptions | undefined;
+  #since = 0;
   #freed: ReturnType<typeof deferred<void>> | undefined;
   #closed = false;
 
@@ -27,12 +24,11 @@ export class SessionSlot {
       structure: "database",
       name,
       behind: () => this.#behind(),
-      onLeave: () => {},
     });
   }
 
   get inUse(): boolean {
-    return this.#holder !== undefined;
+    return this.#inUse;
   }
 
   get waiting(): number {
@@ -49,20 +45,20 @@ export class SessionSlot {
 
   /** Who holds it, in words. */
   get label(): string {
-    return this.#holder?.hold?.label ?? "a session without a label";
+    return this.#hold?.label ?? "a session without a label";
   }
 
   /** Takes it, or waits at most `timeoutMs`; undefined when it is taken at once. */
-  acquire(hold: HoldOptions | undefined, timeoutMs: number): Promise<unknown> | undefined {
+  acquire(hold: HoldOptions | undefined, timeoutMs: number): Promise<void> | undefined {
     if (hold !== undefined) {
       const refused = this.#queue.refusal(hold);
       if (refused !== undefined) return refused;
       this.#check(hold);
     }
     if (this.#closed) throw this.closedError();
-    if (this.#holder === undefined) {
+    if (!this.#inUse) {
       this.#queue.totals.granted++;
-      this.#holder = { hold, since: clock().now() };
+      this.#take(hold);
       return undefined;
     }
     return this.#queue.wait(hold, { signal: hold?.signal, timeoutMs });
@@ -70,9 +66,20 @@ export class SessionSlot {
 
   release(): void {
     const next = this.#queue.head();
-    this.#holder = this.#queue.size === 0 ? undefined : { hold: next, since: clock().now() };
-    if (this.#holder === undefined) this.#freed?.resolve();
-    else this.#queue.grant(this.#holder);
+    this.#inUse = this.#queue.size > 0;
+    if (this.#inUse) {
+      this.#take(next);
+      this.#queue.grant(undefined);
+    } else {
+      this.#hold = undefined;
+      this.#freed?.resolve();
+    }
+  }
+
+  #take(hold: HoldOptions | undefined): void {
+    this.#inUse = true;
+    this.#hold = hold;
+    this.#since = clock().now();
   }
 
   /** Refuses everybody from now on, and sends away who waits. Resolves when nobody holds it. */
@@ -80,7 +87,7 @@ export class SessionSlot {
     this.#closed = true;
     this.#queue.settleAll(this.closedError());
     this.#freed ??= deferred();
-    if (this.#holder === undefined) this.#freed.resolve();
+    if (!this.#inUse) this.#freed.resolve();
     return this.#freed.promise;
   }
 
@@ -93,14 +100,13 @@ export class SessionSlot {
     checkName(doing, hold.label, "label");
     if (hold.owner === undefined) return;
     checkOptions(`${doing} as owner`, hold.owner);
-    if (this.#holder?.hold?.owner === hold.owner) {
+    if (this.#hold?.owner === hold.owner) {
       throw new MisuseError(`Cannot ${doing}: the same owner holds it already, and would wait for itself`);
     }
   }
 
   #behind(): string {
-    if (this.#holder === undefined) return `${this.#queue.size} waiting`;
-    const heldMs = Math.round(clock().now() - this.#holder.since);
+    const heldMs = Math.round(clock().now() - this.#since);
     return `1 of 1 in use by ${JSON.stringify(this.label)} for ${heldMs} ms, ${this.#queue.size} waiting`;
   }
 }

@@ -22,6 +22,7 @@ import type { IsolationLevel } from "./driver.ts";
 import { RetryExhaustedError, TransactionConflictError } from "./errors.ts";
 import { Outermost } from "./outermost.ts";
 import { LeasedSession, type SessionSource } from "./session.ts";
+import { checkFiniteMs } from "./settings.ts";
 import type { Transaction } from "./transaction_scope.ts";
 
 /** How a transaction is to be begun, and its limits. */
@@ -88,27 +89,32 @@ const pauseAfter: (attempt: number) => number = backoff({ baseMs: 5, maxMs: 250,
  * assert.deepEqual(rows, []);
  * ```
  */
-export async function transaction<T>(
+export function transaction<T>(
   on: SessionSource,
   fn: (tx: Transaction) => T | PromiseLike<T>,
   options: TransactionOptions = {},
 ): Promise<T> {
-  const doing = "run transaction";
-  check(doing, on, options);
-  checkFunction(doing, "fn", fn);
-  const { retry = { attempts: 5 } } = options;
-  if (retry !== false) {
-    checkOptions(`${doing} as retry`, retry ?? null);
-    checkCount(doing, "retry.attempts", retry.attempts, 1);
+  try {
+    const attempts = checkTransaction(on, fn, options);
+    return options.timeoutMs === undefined
+      ? runAttempts(on, fn, options, attempts)
+      : runWithin(on, fn, options, attempts);
+  } catch (error) {
+    return Promise.reject(error);
   }
-  const attempts = retry === false ? 1 : retry.attempts;
-  if (options.timeoutMs === undefined) return await runAttempts(on, fn, options, attempts);
-  const { timeoutMs, signal } = options;
-  using limit = timeout(timeoutMs, { signal, operation: options.label ?? "transaction" });
+}
+
+async function runWithin<T>(
+  on: SessionSource,
+  fn: (tx: Transaction) => T | PromiseLike<T>,
+  options: BeginOptions,
+  attempts: number,
+): Promise<T> {
+  const { timeoutMs = Infinity, signal, label = "transaction" } = options;
+  using limit = timeout(timeoutMs, { signal, operation: label });
   // The caller awaits this: the process must not end before the limit, as it may with the scope's own timer.
-  using _ref = clock().schedule(clock().now() + Math.min(timeoutMs, Number.MAX_SAFE_INTEGER), ignore, {
-    ref: true,
-  });
+  const at = clock().now() + Math.min(timeoutMs, Number.MAX_SAFE_INTEGER);
+  using _awaited = clock().schedule(at, ignore, { ref: true });
   return await runAttempts(on, fn, { ...options, signal: limit.signal }, attempts);
 }
 
@@ -136,9 +142,19 @@ async function runAttempts<T>(
   const errors: unknown[] = [];
   for (let attempt = 1;; attempt++) {
     const tx = await open(on, options, attempt);
+    let running: T | PromiseLike<T> | undefined;
     try {
-      return await runOnce(tx, fn, signal);
+      running = fn(tx);
+      const value = await (signal === undefined ? running : abortable(Promise.resolve(running), signal));
+      if (tx.state === "open") await tx.commit();
+      else await tx.settled();
+      return value;
     } catch (error) {
+      await tx.undo();
+      if (signal?.aborted && isEcho(error, signal)) {
+        watchLate(running, signal);
+        throw signal.reason;
+      }
       if (attempts === 1 || !metConflict(tx, error)) throw error;
       errors.push(error);
       const pauseMs = pauseAfter(attempt);
@@ -149,31 +165,6 @@ async function runAttempts<T>(
       await sleep(pauseMs, { signal });
     }
   }
-}
-
-async function runOnce<T>(
-  tx: Outermost,
-  fn: (tx: Transaction) => T | PromiseLike<T>,
-  signal: AbortSignal | undefined,
-): Promise<T> {
-  let value: T;
-  let running: T | PromiseLike<T> | undefined;
-  try {
-    running = fn(tx);
-    value = await (signal === undefined ? running : abortable(Promise.resolve(running), signal));
-  } catch (error) {
-    await tx.undo();
-    if (!signal?.aborted || !isEcho(error, signal)) throw error;
-    watchLate(running, signal);
-    throw signal.reason;
-  }
-  try {
-    if (tx.state === "open") await tx.commit();
-    else await tx.settled();
-  } finally {
-    await tx.undo();
-  }
-  return value;
 }
 
 /** Sees to what a callback still comes to after its transaction was aborted. */
@@ -196,7 +187,7 @@ async function open(
   attempt: number,
   limit?: Disposable,
 ): Promise<Outermost> {
-  const { signal, owner, label, isolation, readOnly, commitTimeoutMs } = options;
+  const { signal, owner, label, commitTimeoutMs } = options;
   let until: number | undefined;
   for (let tries = 1;; tries++) {
     const session = await on.session({ signal, owner, label, timeoutMs: options.acquireTimeoutMs });
@@ -208,7 +199,7 @@ async function open(
     }
     const tx = new Outermost(session, { attempt, limits: signal, commitTimeoutMs, clock: limit });
     try {
-      await tx.begin({ isolation, readOnly });
+      await tx.begin(options);
       return tx;
     } catch (error) {
       if (!(error instanceof TransactionConflictError)) throw error;
@@ -232,13 +223,26 @@ function exhausted(tx: Outermost, errors: readonly unknown[]): RetryExhaustedErr
   );
 }
 
+/** @returns How often the callback may run. */
+function checkTransaction(on: SessionSource, fn: unknown, options: TransactionOptions): number {
+  const doing = "run transaction";
+  check(doing, on, options);
+  checkFunction(doing, "fn", fn);
+  const { retry } = options;
+  if (retry === undefined) return 5;
+  if (retry === false) return 1;
+  checkOptions(`${doing} as retry`, retry ?? null);
+  checkCount(doing, "retry.attempts", retry.attempts, 1);
+  return retry.attempts;
+}
+
 function check(doing: string, on: SessionSource, options: BeginOptions): void {
   if (typeof on?.session !== "function") {
     throw new TypeError(`Cannot ${doing} as on must be a Database: received ${show(on)}`);
   }
   checkOptions(doing, options ?? null);
   checkWaitOptions(doing, options);
-  for (const what of ["acquireTimeoutMs", "commitTimeoutMs"] as const) {
-    if (options[what] !== undefined) checkDurationMs(doing, what, options[what]);
-  }
+  const { acquireTimeoutMs, commitTimeoutMs } = options;
+  if (acquireTimeoutMs !== undefined) checkDurationMs(doing, "acquireTimeoutMs", acquireTimeoutMs);
+  if (commitTimeoutMs !== undefined) checkFiniteMs(doing, "commitTimeoutMs", commitTimeoutMs);
 }

@@ -52,6 +52,9 @@ export interface Transaction extends Session, AsyncDisposable {
   afterRollback(hook: () => unknown): void;
 }
 
+/** Functions to be called at the end; made when there is one. */
+export type Hooks = (() => unknown)[] | undefined;
+
 /** How far a transaction or savepoint is. */
 export type ScopeState = "open" | "ending" | "committed" | "rolled back" | "unknown";
 
@@ -69,7 +72,7 @@ export interface Root {
   /** Statements sent by the user. */
   statements: number;
   /** Hooks that are due however it ends: of savepoints that were taken back. */
-  readonly due: (() => unknown)[];
+  due: Hooks;
 }
 
 /** What a transaction and a savepoint have in common. */
@@ -80,8 +83,8 @@ export abstract class Scope implements Transaction, Sender {
   inner: Savepoint | undefined;
   /** Settles when it has ended, once that has begun. */
   protected ending: Promise<void> | undefined;
-  protected commitHooks: (() => unknown)[] = [];
-  protected rollbackHooks: (() => unknown)[] = [];
+  protected commitHooks: Hooks;
+  protected rollbackHooks: Hooks;
 
   abstract readonly root: Root;
   abstract readonly attempt: number;
@@ -90,19 +93,19 @@ export abstract class Scope implements Transaction, Sender {
   protected abstract finalise(): Promise<void>;
   protected abstract takeBack(): Promise<void>;
 
-  async query<R>(sql: string, params?: readonly unknown[], options?: WaitOptions): Promise<QueryResult<R>> {
+  query<R>(sql: string, params?: readonly unknown[], options?: WaitOptions): Promise<QueryResult<R>> {
     const { root } = this;
-    if (this.inner !== undefined) throw this.besideSavepoint("query");
+    if (this.inner !== undefined) return Promise.reject(this.besideSavepoint("query"));
     root.statements++;
-    return await send(root.wire, this, { sql, params, options }, root.limits) as QueryResult<R>;
+    return send<R>(root.wire, this, { sql, params, options }, root.limits);
   }
 
-  async commit(): Promise<void> {
-    if (this.state !== "open") throw this.ended("commit");
-    if (this.inner !== undefined) throw this.besideSavepoint("commit");
+  commit(): Promise<void> {
+    if (this.state !== "open") return Promise.reject(this.ended("commit"));
+    if (this.inner !== undefined) return Promise.reject(this.besideSavepoint("commit"));
     // From here on nothing more of it runs: what still waits for its turn is refused then.
     this.state = "ending";
-    await (this.ending = this.finalise());
+    return this.ending = this.finalise();
   }
 
   async rollback(): Promise<void> {
@@ -147,12 +150,12 @@ export abstract class Scope implements Transaction, Sender {
 
   afterCommit(hook: () => unknown): void {
     if (this.state !== "open") throw this.ended("add a hook to");
-    this.commitHooks.push(hook);
+    (this.commitHooks ??= []).push(hook);
   }
 
   afterRollback(hook: () => unknown): void {
     if (this.state !== "open") throw this.ended("add a hook to");
-    this.rollbackHooks.push(hook);
+    (this.rollbackHooks ??= []).push(hook);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -187,9 +190,9 @@ export abstract class Scope implements Transaction, Sender {
   }
 
   /** Takes over the hooks of a savepoint that was kept. */
-  adopt(commitHooks: (() => unknown)[], rollbackHooks: (() => unknown)[]): void {
-    this.commitHooks.push(...commitHooks);
-    this.rollbackHooks.push(...rollbackHooks);
+  adopt(commitHooks: Hooks, rollbackHooks: Hooks): void {
+    if (commitHooks !== undefined) (this.commitHooks ??= []).push(...commitHooks);
+    if (rollbackHooks !== undefined) (this.rollbackHooks ??= []).push(...rollbackHooks);
   }
 
   protected doomed(doing: string, stage: DatabaseStage, why: string, doom: object): TransactionDoomedError {
@@ -302,6 +305,6 @@ export class Savepoint extends Scope {
     this.state = state;
     if (this.#outer.inner === this) this.#outer.inner = undefined;
     if (state === "committed") this.#outer.adopt(this.commitHooks, this.rollbackHooks);
-    else this.root.due.push(...this.rollbackHooks);
+    else if (this.rollbackHooks !== undefined) (this.root.due ??= []).push(...this.rollbackHooks);
   }
 }

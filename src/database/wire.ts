@@ -14,15 +14,7 @@ import {
   type DatabaseStage,
   TransactionConflictError,
 } from "./errors.ts";
-
-/** The limits of a `Database`, in milliseconds, and its name. */
-export interface WireSettings {
-  readonly name: string | undefined;
-  readonly cancelGraceMs: number;
-  readonly commitTimeoutMs: number;
-  readonly rollbackTimeoutMs: number;
-  readonly lockTimeoutMs: number;
-}
+import type { DatabaseSettings } from "./settings.ts";
 
 /** Who sends a statement, asked when its turn has come. */
 export interface Sender {
@@ -48,7 +40,7 @@ const ROLLBACK: Order = { sql: "ROLLBACK", params: [], stage: "rollback", sender
 export class Wire {
   readonly driver: Driver;
   readonly connection: Connection;
-  readonly settings: WireSettings;
+  readonly settings: DatabaseSettings;
   #busy = false;
   #running: PromiseLike<unknown> | undefined;
   #lost: { readonly error: unknown } | undefined;
@@ -56,7 +48,7 @@ export class Wire {
   #lastSql: string | undefined;
   readonly #turns: WaitQueue<void>;
 
-  constructor(driver: Driver, connection: Connection, settings: WireSettings) {
+  constructor(driver: Driver, connection: Connection, settings: DatabaseSettings) {
     this.driver = driver;
     this.connection = connection;
     this.settings = settings;
@@ -203,7 +195,7 @@ export class Wire {
 
   #next(): void {
     // The turn passes on directly; it is never free in between, so nobody can barge.
-    if (!this.#turns.grant()) this.#busy = false;
+    if (this.#turns.size === 0 || !this.#turns.grant(undefined)) this.#busy = false;
   }
 
   #tell({ command, rowCount }: Result, since: number): void {

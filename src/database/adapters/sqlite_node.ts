@@ -40,15 +40,21 @@ interface Statement {
   setReadBigInts(on: boolean): void;
 }
 
+/** A statement made ready, with what is to be known of it at each run. */
 interface Prepared {
   readonly statement: Statement;
   readonly command: string;
   readonly returnsRows: boolean;
+  readonly changesRows: boolean;
+  readonly changesSchema: boolean;
+  readonly turnsReadOnly: boolean;
+  /** The result of one that neither returns nor changes rows: always the same. */
+  readonly done: Result;
 }
 
 const STATEMENTS_KEPT = 128;
 const changing = new Set(["INSERT", "UPDATE", "DELETE", "REPLACE", "WITH"]);
-const harmless = new Set([...changing, "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"]);
+const harmless = new Set([...changing, "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA"]);
 const NO_ROWS: readonly unknown[] = Object.freeze([]);
 
 class SqliteConnection implements Connection {
@@ -63,23 +69,26 @@ class SqliteConnection implements Connection {
   }
 
   query(sql: string, params: readonly unknown[]): Result {
-    const { statement, command, returnsRows } = this.#prepared.get(sql) ?? this.#prepare(sql);
-    const values = params.length === 0 ? params : bindable(params);
-    if (returnsRows) {
-      const rows = statement.all(...values);
+    const prepared = this.#prepared.get(sql) ?? this.#prepare(sql);
+    const { statement, command } = prepared;
+    if (prepared.returnsRows) {
+      const rows = params.length === 0 ? statement.all() : statement.all(...bindable(params));
       return { rows, rowCount: rows.length, command };
     }
-    const { changes, lastInsertRowid } = statement.run(...values);
-    // What it changed may be the schema, and Deno then reads one more time with the columns of before.
-    if (!harmless.has(command)) this.#prepared.clear();
-    if (sql === READ_ONLY) this.#queryOnly = true;
+    const { changes, lastInsertRowid } = params.length === 0
+      ? statement.run()
+      : statement.run(...bindable(params));
+    if (prepared.changesRows) {
+      return { rows: NO_ROWS, rowCount: Number(changes), command, insertId: lastInsertRowid };
+    }
+    // Deno would read once more with the columns of before.
+    if (prepared.changesSchema) this.#prepared.clear();
+    if (prepared.turnsReadOnly) this.#queryOnly = true;
     else if (this.#queryOnly && !this.raw.isTransaction) {
       this.raw.exec("PRAGMA query_only = OFF");
       this.#queryOnly = false;
     }
-    // SQLite repeats the figures of the last change for statements that change no rows.
-    if (!changing.has(command)) return { rows: NO_ROWS, rowCount: 0, command };
-    return { rows: NO_ROWS, rowCount: Number(changes), command, insertId: lastInsertRowid };
+    return prepared.done;
   }
 
   inTransaction(): boolean {
@@ -98,7 +107,17 @@ class SqliteConnection implements Connection {
       throw new TypeError("Cannot run SQL as it must be one statement: the ones after the first are not run");
     }
     if (this.#bigints) statement.setReadBigInts(true);
-    const prepared = { statement, command: commandOf(sql), returnsRows: statement.columns().length > 0 };
+    const command = commandOf(sql);
+    const prepared: Prepared = {
+      statement,
+      command,
+      returnsRows: statement.columns().length > 0,
+      // SQLite repeats the figures of the last change for statements that change no rows.
+      changesRows: changing.has(command),
+      changesSchema: !harmless.has(command),
+      turnsReadOnly: sql === READ_ONLY,
+      done: Object.freeze({ rows: NO_ROWS, rowCount: 0, command }),
+    };
     if (this.#prepared.size >= STATEMENTS_KEPT) this.#prepared.delete(this.#prepared.keys().next().value!);
     this.#prepared.set(sql, prepared);
     return prepared;
