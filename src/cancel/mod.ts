@@ -4,6 +4,7 @@
  * @module
  */
 export { abortable } from "./abortable.ts";
+export { checkpoint } from "./checkpoint.ts";
 export { Deadline } from "./deadline.ts";
 export { type LinkedSignal, linkSignals } from "./link_signals.ts";
 export { sleep } from "./sleep.ts";

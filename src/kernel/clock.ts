@@ -14,6 +14,8 @@ export interface Clock {
   schedule(atMs: number, run: () => void, options: { ref: boolean }): Disposable;
   /** A number from 0 up to 1. */
   random(): number;
+  /** Calls `run` in the next turn of the event loop, after I/O had its chance; by a timer where it is missing. */
+  turn?(run: () => void): void;
 }
 
 /** Longer delays fire at once on every runtime, so they are made of hops. */
@@ -145,7 +147,19 @@ const systemClock: Clock = {
   now,
   schedule: (atMs, run, { ref }) => (ref ? awaited : background).add(atMs, run),
   random: () => Math.random(),
+  turn,
 };
+
+/** A timer of zero takes a millisecond and more; every server runtime has this instead, browsers have channels. */
+function turn(run: () => void): void {
+  if (typeof globalThis.setImmediate === "function") return void globalThis.setImmediate(run);
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = () => {
+    port1.close();
+    run();
+  };
+  port2.postMessage(undefined);
+}
 
 let current: Clock = systemClock;
 
