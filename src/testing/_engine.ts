@@ -42,6 +42,8 @@ export class Engine {
 
   /** Runs `body` to its end. @throws What it throws. @throws {StuckError} When it can never end. */
   async run<T>(body: () => T | PromiseLike<T>): Promise<T> {
+    // First: Bun's `expect().resolves` and `.rejects` block their caller, and only what is on its way goes on meanwhile.
+    const driving = this.#drive();
     const running = (async () => await body())();
     const ended = (): void => {
       this.#over = true;
@@ -50,7 +52,7 @@ export class Engine {
     // Not awaited: a body that is stuck never settles.
     running.then(ended, ended);
     try {
-      await this.#drive();
+      await driving;
       return await running;
     } finally {
       this.#over = true;

@@ -70,6 +70,10 @@ function describe(state: StuckState): string {
   ].join("; ");
 }
 
-function tell({ kind, structure, name }: ObserverRecord): string {
-  return `${kind} ${structure}${name === undefined ? "" : ` ${JSON.stringify(name)}`}`;
+/** `wait lock "orders" (1 waiting)`. */
+function tell({ kind, structure, name, data }: ObserverRecord): string {
+  const waiting = (data as { waiting?: unknown } | undefined)?.waiting;
+  return `${kind} ${structure}${name === undefined ? "" : ` ${JSON.stringify(name)}`}${
+    typeof waiting === "number" ? ` (${waiting} waiting)` : ""
+  }`;
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { sleep, timeout, TimeoutError } from "@uno/async/cancel";
+import { checkpoint, sleep, timeout, TimeoutError } from "@uno/async/cancel";
 import { AsyncLock, Channel } from "@uno/async/sync";
 import { LeakError, MisuseError, StuckError, world } from "@uno/async/testing";
 import { clock } from "../../src/kernel/clock.ts";
@@ -119,6 +119,18 @@ describe("world, time", () => {
     });
   });
 
+  test("does not move during checkpoints, in whichever mode", async () => {
+    for (const auto of [true, false]) {
+      await world(async (w) => {
+        const nap = sleep(1);
+        for (let i = 0; i < 50; i++) await checkpoint();
+        assert.equal(w.now, 0);
+        await w.advance(1);
+        await nap;
+      }, { auto });
+    }
+  });
+
   test("idle resolves when nothing can run, without time moving", async () => {
     await world(async (w) => {
       const channel = new Channel<number>({ capacity: 1 });
@@ -176,6 +188,22 @@ describe("world, real I/O", () => {
   });
 });
 
+describe("world in bun:test", () => {
+  const skip = "Bun" in globalThis ? false : "bun:test is there on Bun only";
+
+  test("goes on while expect().rejects and expect().resolves block their caller", { skip }, async () => {
+    const bunTest = "bun:test";
+    const { expect } = await import(bunTest);
+    await world(async (w) => {
+      await expect(sleep(10, { signal: AbortSignal.abort("no") })).rejects.toBe("no");
+      await expect(timeout(60_000, () => new Promise(() => {}))).rejects.toThrow("within 60000 ms");
+      await w.external(really(1));
+      await expect(sleep(10).then(() => w.now)).resolves.toBe(60_010);
+      await expect(w.advance(5)).resolves.toBe(undefined);
+    });
+  });
+});
+
 describe("world, repeatability", () => {
   test("runs the same with the same seed: chance, order and time", async () => {
     const run = (seed?: number): Promise<string> =>
@@ -212,7 +240,7 @@ describe("world, stuck tests", () => {
     assert.equal(error.state.subscriptions, 1);
     assert.match(error.message, /^Cannot finish the test: nothing can run and it is not finished, at 20 ms/);
     assert.match(error.message, /seed 77; 1 waiter, 1 subscription to abort signals, no timer/);
-    assert.match(error.message, /wait lock "orders"/);
+    assert.match(error.message, /last happened: .*wait lock "orders" \(1 waiting\)/);
   });
 
   test("fails when only timers are left that are never due", async () => {
