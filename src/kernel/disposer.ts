@@ -14,12 +14,15 @@ export interface LeaseOwner<L> {
  * A lease that is given back once: by `release()`, which refuses a second time, or by disposal, which then does
  * nothing. Ownership is this object, so that nobody can release through somebody else's.
  */
-export class OwnedLease implements Lease {
-  readonly #owner: LeaseOwner<OwnedLease>;
+export class OwnedLease<D = undefined> implements Lease {
+  readonly #owner: LeaseOwner<OwnedLease<D>>;
   #held = true;
+  /** What is held, in the engine's terms. A field, as constructing a subclass would cost more than a whole lock. */
+  readonly data: D;
 
-  constructor(owner: LeaseOwner<OwnedLease>) {
+  constructor(owner: LeaseOwner<OwnedLease<D>>, data?: D) {
     this.#owner = owner;
+    this.data = data as D;
   }
 
   get held(): boolean {
@@ -35,16 +38,16 @@ export class OwnedLease implements Lease {
     if (this.#held) this.release();
   }
 
-  /** Ends the lease; what was held is the subclass's to pass on. */
-  protected end(doing: string): void {
+  /** Ends the lease without giving back: what was held is the caller's to pass on. @internal */
+  end(doing: string): void {
     if (!this.#held) {
       throw new MisuseError(`Cannot ${doing} ${this.#owner.describe()}: this lease was given back before`);
     }
     this.#held = false;
   }
 
-  /** Lets an ended lease hold again. */
-  protected renew(): void {
+  /** Lets an ended lease hold again. @internal */
+  renew(): void {
     this.#held = true;
   }
 }

@@ -7,42 +7,24 @@ import { emit, observed } from "../kernel/observer.ts";
 import type { HoldOptions } from "../kernel/types.ts";
 import { WaitQueue } from "../kernel/wait_queue.ts";
 
-/** Permits held by somebody. */
-export class Permit extends OwnedLease {
+/** What somebody asks for, and then holds. */
+export interface Request {
   readonly weight: number;
-  /** Who holds it, as far as the caller said. */
-  readonly hold: HoldOptions | undefined;
-  /** When it was acquired; read from the clock only for callers that say who they are, as it costs more than a lock. */
-  readonly since: number | undefined;
-
-  constructor(owner: LeaseOwner<OwnedLease>, weight: number, hold: HoldOptions | undefined) {
-    super(owner);
-    this.weight = weight;
-    this.hold = hold;
-    this.since = hold !== undefined && (hold.owner ?? hold.label) !== undefined ? clock().now() : undefined;
-  }
-
-  /** Gives it back for a while, as a condition does while it waits; ends with {@linkcode Permits.resume}. */
-  suspend(owner: LeaseOwner<OwnedLease>): void {
-    this.end("wait with");
-    owner.giveBack(this);
-  }
-
-  /** Lets it hold again. */
-  override renew(): void {
-    super.renew();
-  }
-}
-
-interface Request {
-  readonly weight: number;
+  /** Who asks, as far as they said. */
   readonly hold: HoldOptions | undefined;
   /** The suspended permit that is to hold again, instead of a new one. */
   readonly again?: Permit;
 }
 
+/** Permits held by somebody. */
+export type Permit = OwnedLease<Request>;
+
 /** One permit, nothing known about the caller: what most requests are. */
 const PLAIN: Request = { weight: 1, hold: undefined };
+
+function request(weight: number, hold: HoldOptions | undefined): Request {
+  return weight === 1 && hold === undefined ? PLAIN : { weight, hold };
+}
 
 /** Checks the `owner` and `label` of {@linkcode HoldOptions}. */
 export function checkHold(doing: string, hold: HoldOptions): void {
@@ -58,7 +40,7 @@ export interface PermitsOptions {
 }
 
 /** Weighted permits. The structure over it has checked the arguments. */
-export class Permits implements LeaseOwner<OwnedLease> {
+export class Permits implements LeaseOwner<Permit> {
   readonly kind: string;
   readonly name: string | undefined;
   readonly queue: WaitQueue<Permit, Request>;
@@ -68,6 +50,8 @@ export class Permits implements LeaseOwner<OwnedLease> {
   closedWith: { reason: unknown } | undefined;
   /** The latest permit that is still held: for a lock, which has one, its holder. */
   holder: Permit | undefined;
+  /** Since when; read from the clock only for holders that say who they are, as it costs more than a lock. */
+  heldSince: number | undefined;
   /** Called when nobody holds or waits any more. */
   onIdle: (() => void) | undefined;
 
@@ -95,7 +79,7 @@ export class Permits implements LeaseOwner<OwnedLease> {
       return undefined;
     }
     this.queue.totals.granted++;
-    const permit = this.#take(weight, hold);
+    const permit = this.#take(request(weight, hold));
     if (observed()) this.#tell("acquire");
     return permit;
   }
@@ -108,11 +92,11 @@ export class Permits implements LeaseOwner<OwnedLease> {
     const permit = this.tryAcquire(weight, hold);
     if (permit !== undefined) return Promise.resolve(permit);
     if (this.closedWith !== undefined) return Promise.reject(this.closedWith.reason);
-    return this.queue.wait(weight === 1 && hold === undefined ? PLAIN : { weight, hold }, hold);
+    return this.queue.wait(request(weight, hold), hold);
   }
 
-  giveBack(permit: OwnedLease): void {
-    this.inUse -= (permit as Permit).weight;
+  giveBack(permit: Permit): void {
+    this.inUse -= permit.data.weight;
     this.holder = undefined;
     if (observed()) this.#tell("release");
     this.grantFitting();
@@ -123,18 +107,24 @@ export class Permits implements LeaseOwner<OwnedLease> {
     for (let request = this.queue.head(); request !== undefined; request = this.queue.head()) {
       if (this.inUse + request.weight > this.capacity) return;
       // Nobody is told before the grant: an observer could abort this head, and another would get its permits.
-      this.queue.grant(this.#take(request.weight, request.hold, request.again));
+      this.queue.grant(this.#take(request));
       if (observed()) this.#tell("acquire");
     }
     if (this.inUse === 0) this.onIdle?.();
   }
 
+  /** Takes a permit back for a while, as a condition does while it waits; ends with {@linkcode resume}. */
+  suspend(permit: Permit): void {
+    permit.end("wait with");
+    this.giveBack(permit);
+  }
+
   /** Waits until a suspended permit holds again: behind everybody who waits, and not to be given up. */
   async resume(permit: Permit): Promise<void> {
-    const { weight, hold } = permit;
-    const free = this.inUse + weight <= this.capacity && this.queue.head() === undefined;
-    if (free) this.#take(weight, hold, permit);
-    else await this.queue.wait({ weight, hold, again: permit });
+    const again: Request = { ...permit.data, again: permit };
+    const free = this.inUse + again.weight <= this.capacity && this.queue.head() === undefined;
+    if (free) this.#take(again);
+    else await this.queue.wait(again);
   }
 
   resize(capacity: number): void {
@@ -158,10 +148,14 @@ export class Permits implements LeaseOwner<OwnedLease> {
     this.queue.settleAll(this.closedWith.reason);
   }
 
-  #take(weight: number, hold: HoldOptions | undefined, again?: Permit): Permit {
+  #take(request: Request): Permit {
+    const { weight, hold, again } = request;
     this.inUse += weight;
     again?.renew();
-    return this.holder = again ?? new Permit(this, weight, hold);
+    this.heldSince = hold !== undefined && (hold.owner ?? hold.label) !== undefined
+      ? clock().now()
+      : undefined;
+    return this.holder = again ?? new OwnedLease(this, request);
   }
 
   #tell(kind: string): void {

@@ -2,7 +2,7 @@ import { checkFunction, checkName, checkOptions, subject } from "../kernel/check
 import { clock } from "../kernel/clock.ts";
 import { MisuseError } from "../kernel/errors.ts";
 import type { HoldOptions, Lease } from "../kernel/types.ts";
-import { checkHold, type Permit, Permits } from "./_permits.ts";
+import { checkHold, Permits } from "./_permits.ts";
 
 /** A lock was asked for by the owner that holds it: waiting would never end. */
 export class LockReentryError extends MisuseError {
@@ -133,11 +133,12 @@ export class AsyncLock {
   /** A snapshot of who holds it, who waits, and the totals so far. */
   statistics(): AsyncLockStatistics {
     const { inUse, holder, queue } = this.#permits;
+    const hold = holder?.data.hold;
     return Object.freeze({
       held: inUse > 0,
-      owner: holder?.hold?.owner,
-      label: holder?.hold?.label,
-      heldForMs: heldFor(holder),
+      owner: hold?.owner,
+      label: hold?.label,
+      heldForMs: this.#heldForMs(),
       waiting: queue.size,
       ...queue.totals,
     });
@@ -149,24 +150,24 @@ export class AsyncLock {
     checkHold(doing, options);
     const { owner, signal } = options;
     // An aborted signal comes first, and is refused further on.
-    if (owner !== undefined && this.#permits.holder?.hold?.owner === owner && !signal?.aborted) {
+    if (owner !== undefined && this.#permits.holder?.data.hold?.owner === owner && !signal?.aborted) {
       throw new LockReentryError(`Cannot ${doing}: the same owner holds it already${this.#byWhom()}`);
     }
   }
 
   #byWhom(): string {
-    const label = this.#permits.holder?.hold?.label;
+    const label = this.#permits.holder?.data.hold?.label;
     return label === undefined ? "" : ` as ${JSON.stringify(label)}`;
   }
 
   #behind(): string {
-    const { holder, queue } = this.#permits;
-    const forMs = heldFor(holder);
+    const forMs = this.#heldForMs();
     const since = forMs === undefined ? "" : ` for ${Math.round(forMs)} ms`;
-    return `it is held${this.#byWhom()}${since}, ${queue.size} waiting`;
+    return `it is held${this.#byWhom()}${since}, ${this.#permits.queue.size} waiting`;
   }
-}
 
-function heldFor(holder: Permit | undefined): number | undefined {
-  return holder?.since === undefined ? undefined : clock().now() - holder.since;
+  #heldForMs(): number | undefined {
+    const { holder, heldSince } = this.#permits;
+    return holder === undefined || heldSince === undefined ? undefined : clock().now() - heldSince;
+  }
 }

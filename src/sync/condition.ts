@@ -2,7 +2,6 @@ import { checkCount, show } from "../kernel/checks.ts";
 import { MisuseError } from "../kernel/errors.ts";
 import type { Lease, WaitOptions } from "../kernel/types.ts";
 import { WaitQueue } from "../kernel/wait_queue.ts";
-import { Permit } from "./_permits.ts";
 import { AsyncLock, permitsOf } from "./async_lock.ts";
 
 /** What an operator wants to know of a {@linkcode Condition}. */
@@ -80,7 +79,8 @@ export class Condition {
    */
   async wait(lease: Lease, options?: WaitOptions): Promise<void> {
     const permits = permitsOf(this.lock);
-    if (!(lease instanceof Permit) || permits.holder !== lease) {
+    const held = permits.holder;
+    if (held === undefined || held !== lease) {
       throw new MisuseError(
         `Cannot wait for a condition of ${permits.describe()}: the lease given does not hold it`,
       );
@@ -88,11 +88,11 @@ export class Condition {
     const refused = this.#queue.refusal(options);
     if (refused !== undefined) return await refused;
     const notified = this.#queue.wait(true, options);
-    lease.suspend(permits);
+    permits.suspend(held);
     try {
       await notified;
     } finally {
-      await permits.resume(lease);
+      await permits.resume(held);
     }
   }
 
