@@ -1,0 +1,195 @@
+import { show } from "../kernel/checks.ts";
+import { type Deferred, deferred, ignore } from "../kernel/deferred.ts";
+import { MisuseError } from "../kernel/errors.ts";
+import { discard } from "../kernel/late.ts";
+
+type Opener = (context: { signal: AbortSignal }) => unknown;
+
+/** A resource on its way, or open. */
+interface Entry {
+  readonly name: string;
+  readonly after: readonly string[];
+  readonly open: Opener;
+  readonly result: Deferred<unknown>;
+  state: "waiting" | "opening" | "open";
+}
+
+/** A resource that is open. */
+export interface Opened {
+  readonly name: string;
+  readonly value: AsyncDisposable | Disposable;
+}
+
+/** Whom {@linkcode Openings} tells. */
+export interface OpeningsOwner {
+  /** A resource can't be opened. */
+  openingFailed(error: unknown): void;
+  /** Nothing is being opened any more. */
+  openingsQuiet(): void;
+}
+
+/** Opens resources, each as soon as those it comes after are open: independent ones all together. */
+export class Openings {
+  /** What is open, in the order in which it was opened. */
+  readonly opened: Opened[] = [];
+  readonly #controller = new AbortController();
+  readonly #entries = new Map<string, Entry>();
+  readonly #owner: OpeningsOwner;
+  #opening = 0;
+  #quiet: Deferred<void> | undefined;
+  #discarding = false;
+
+  constructor(owner: OpeningsOwner) {
+    this.#owner = owner;
+  }
+
+  /**
+   * Takes a resource in. The promise resolves with it when it is open; its rejection is told to the owner, too, and so
+   * never an unhandled one.
+   *
+   * @throws {MisuseError} When the name is taken.
+   */
+  add(name: string, open: Opener, after: readonly string[]): Promise<unknown> {
+    if (this.#entries.has(name)) {
+      throw new MisuseError(`Cannot open ${show(name)} as names must be unique: there is one with it`);
+    }
+    const circle = this.#circle(name, after);
+    if (circle !== undefined) {
+      const error = new MisuseError(
+        `Cannot open ${show(name)} as no resource may come after itself: ${circle.join(" -> ")}`,
+      );
+      this.#owner.openingFailed(error);
+      const refused = Promise.reject(error);
+      refused.catch(ignore);
+      return refused;
+    }
+    const entry: Entry = { name, open, after, result: deferred(), state: "waiting" };
+    this.#entries.set(name, entry);
+    entry.result.promise.catch(ignore);
+    this.#advance();
+    return entry.result.promise;
+  }
+
+  /** The names of what is in one state. */
+  names(state: Entry["state"]): string[] {
+    return [...this.#entries.values()].filter((entry) => entry.state === state).map(({ name }) => name);
+  }
+
+  /** How many are being opened. What waits while none is, waits for what nobody registered. */
+  get opening(): number {
+    return this.#opening;
+  }
+
+  /** Resolves when nothing is being opened. */
+  async quiet(): Promise<void> {
+    while (this.#opening > 0) await (this.#quiet ??= deferred<void>()).promise;
+  }
+
+  /** Fails what waits for a resource that nobody registered. */
+  refuseUnknown(): void {
+    for (const entry of this.#entries.values()) {
+      const missing = entry.after.find((name) => !this.#entries.has(name));
+      if (entry.state !== "waiting" || missing === undefined) continue;
+      this.#fail(
+        entry,
+        new MisuseError(`Cannot open ${show(entry.name)} after ${show(missing)}: no resource has that name`),
+      );
+    }
+  }
+
+  /** Opens nothing more: what waits is refused with `reason`, what is being opened is aborted with it. */
+  stop(reason: unknown): void {
+    this.#controller.abort(reason);
+    for (const entry of [...this.#entries.values()]) {
+      if (entry.state === "waiting") this.#drop(entry, reason);
+    }
+  }
+
+  /** From here on, what comes open too late is disposed at once. */
+  discardLate(): void {
+    this.#discarding = true;
+  }
+
+  /** The way from `name` over what it comes after back to itself. */
+  #circle(
+    name: string,
+    after: readonly string[],
+    way: readonly string[] = [name],
+    seen: Set<string> = new Set(),
+  ): string[] | undefined {
+    for (const next of after) {
+      if (next === name) return [...way, name];
+      if (seen.has(next)) continue;
+      seen.add(next);
+      const circle = this.#circle(name, this.#entries.get(next)?.after ?? [], [...way, next], seen);
+      if (circle !== undefined) return circle;
+    }
+    return undefined;
+  }
+
+  #advance(): void {
+    for (const entry of this.#entries.values()) {
+      const ready = entry.after.every((name) => this.#entries.get(name)?.state === "open");
+      if (entry.state !== "waiting" || !ready) continue;
+      entry.state = "opening";
+      this.#opening++;
+      // Registered first, called in a microtask: what is registered together starts together.
+      Promise.resolve().then(() => this.#open(entry));
+    }
+  }
+
+  async #open(entry: Entry): Promise<void> {
+    const { signal } = this.#controller;
+    if (signal.aborted) return this.#drop(entry, signal.reason);
+    let value: unknown;
+    try {
+      value = await entry.open({ signal });
+      checkDisposable(entry.name, value);
+    } catch (error) {
+      return this.#fail(entry, error);
+    }
+    if (this.#discarding) {
+      discard(value, "application", entry.name);
+      return this.#drop(entry, signal.reason);
+    }
+    entry.state = "open";
+    this.opened.push({ name: entry.name, value });
+    if (signal.aborted) entry.result.reject(signal.reason); // It is about to be closed again.
+    else entry.result.resolve(value);
+    this.#advance();
+    this.#opened();
+  }
+
+  #fail(entry: Entry, error: unknown): void {
+    this.#owner.openingFailed(error);
+    this.#drop(entry, error);
+    // What comes after it can't be opened either, and for the same reason.
+    for (const other of [...this.#entries.values()]) {
+      const waits = this.#entries.get(other.name) === other && other.state === "waiting";
+      if (waits && other.after.includes(entry.name)) this.#fail(other, error);
+    }
+  }
+
+  #drop(entry: Entry, reason: unknown): void {
+    this.#entries.delete(entry.name);
+    entry.result.reject(reason);
+    if (entry.state === "opening") this.#opened();
+  }
+
+  #opened(): void {
+    if (--this.#opening > 0) return;
+    this.#quiet?.resolve();
+    this.#quiet = undefined;
+    this.#owner.openingsQuiet();
+  }
+}
+
+function checkDisposable(name: string, value: unknown): asserts value is AsyncDisposable | Disposable {
+  const it = value as Partial<AsyncDisposable & Disposable> | null | undefined;
+  if (typeof it?.[Symbol.asyncDispose] === "function" || typeof it?.[Symbol.dispose] === "function") return;
+  throw new TypeError(
+    `Cannot open ${
+      show(name)
+    } as what is opened must have [Symbol.asyncDispose]() or [Symbol.dispose](): received ${show(value)}`,
+  );
+}

@@ -1,0 +1,550 @@
+import { checkDurationMs, checkFunction, checkName, checkOptions, show, subject } from "../kernel/checks.ts";
+import { clock } from "../kernel/clock.ts";
+import { type Deferred, deferred, ignore } from "../kernel/deferred.ts";
+import { isEcho } from "../kernel/echo.ts";
+import { ClosedError, ownAbort, TaskGroupError, TimeoutError } from "../kernel/errors.ts";
+import { emit } from "../kernel/observer.ts";
+import type { GroupTree } from "../task/task_group.ts";
+import { TaskManager, type TaskManagerStatistics } from "../task/task_manager.ts";
+import { Blocks } from "./_blocks.ts";
+import { Openings } from "./_openings.ts";
+import { type Body, Shutdown } from "./_shutdown.ts";
+import { type Hook, type NamedHook, StartHooks } from "./_start_hooks.ts";
+import type { StopReport } from "./stop_report.ts";
+
+/** Where an application is in its life. */
+export type AppState = "new" | "starting" | "ready" | "stopping" | "stopped";
+
+/** What probes ask an application. */
+export interface AppHealth {
+  /** It has been ready once. */
+  readonly started: boolean;
+  /** It has not ended: no reason to start it anew. */
+  readonly live: boolean;
+  /** It takes work. False as soon as a stop is asked for, before anything else happens. */
+  readonly ready: boolean;
+}
+
+/** Options of an {@linkcode AsyncManager}. */
+export interface AppOptions {
+  /** Appears in messages, records and the tree. */
+  name?: string;
+  /** How long a stop may take altogether, in milliseconds. Default 10,000. */
+  graceMs?: number;
+  /** How long the start may take altogether, in milliseconds. Default `Infinity`. */
+  startTimeoutMs?: number;
+  /**
+   * How long tasks, blocks and main may take to finish by themselves before tasks are cancelled, in milliseconds.
+   * Default: half of what is left of `graceMs` then.
+   */
+  drainMs?: number;
+  /**
+   * How long to go on as before once a stop is asked for, not ready but working, so that a load balancer can notice.
+   * A part of `graceMs`, in milliseconds. Default 0.
+   */
+  preStopMs?: number;
+}
+
+/** Options of a hook. */
+export interface HookOptions {
+  /** Appears in messages and the report. Default: the function's own name. */
+  name?: string;
+  /** Its time limit, in milliseconds. Default: none at the start, half of what is left at the stop. */
+  timeoutMs?: number;
+}
+
+/** What an operator wants to know of an {@linkcode AsyncManager}. */
+export interface AppStatistics {
+  readonly state: AppState;
+  /** Time since it became ready, until it stopped, in milliseconds. */
+  readonly uptimeMs: number;
+  /** Resources that are open. */
+  readonly resources: number;
+  /** Blocks that are held. */
+  readonly blocks: number;
+  readonly tasks: TaskManagerStatistics;
+}
+
+/** A live application as {@linkcode AsyncManager.tree} shows it. */
+export interface AppTree {
+  readonly application: string;
+  readonly state: AppState;
+  /** The resources that are open, in the order in which they were opened. */
+  readonly resources: readonly string[];
+  /** The resources that are being opened, or wait for others. */
+  readonly opening: readonly string[];
+  /** The start hook that runs. */
+  readonly hook: string | undefined;
+  readonly blocks: readonly string[];
+  readonly tasks: GroupTree & { readonly groups: readonly GroupTree[] };
+}
+
+/** What `runApplication` may do with a manager, and nobody else. */
+export interface Reins {
+  /** Begins the start, and runs the application's body: what is registered from here on acts at once. */
+  run(body: () => unknown): Promise<void>;
+  /** Stops it; `failure` is why, when it is one of the application's. */
+  stop(reason: unknown, failure?: { readonly error: unknown }): void;
+  /** Gives up on a stop: nothing is waited for any more. Returns what still runs. */
+  force(): readonly string[];
+  /** Waits for a stop, whoever asks for it, and for the body. */
+  stopped(): Promise<StopReport>;
+}
+
+/** The reins of a manager. */
+export let reinsOf: (app: AsyncManager) => Reins;
+
+/**
+ * An application: what it opens, what it runs, how it starts and how it stops.
+ *
+ * **Start** — resources open as soon as those they come `after` are open, independent ones together; then start hooks
+ * run, one by one. If any of it fails, or a stop is asked for meanwhile, what has started is stopped again, in reverse.
+ * **Stop** — takes nothing new; runs stop hooks in reverse; lets tasks finish, then cancels them; closes resources in
+ * the reverse order of opening. One time limit for all of it (`graceMs`); whatever is still running then is named in the
+ * report. A step without a limit of its own gets half of what is left, so that those after it get some, too. **Again** —
+ * whoever asks for a stop waits for the same one. **Misuse** — a name that is taken is a `MisuseError`, anything new
+ * after a stop has begun a `ClosedError`.
+ *
+ * It touches no process: {@linkcode runApplication} adds signals and exit codes.
+ *
+ * @example
+ * ```ts
+ * import { AsyncManager } from "@uno/async/app";
+ * import assert from "node:assert/strict";
+ *
+ * const log: string[] = [];
+ * const open = (name: string) => () => {
+ *   log.push(`open ${name}`);
+ *   return { [Symbol.dispose]: () => void log.push(`close ${name}`) };
+ * };
+ *
+ * const app = new AsyncManager({ name: "shop" });
+ * app.use("web", open("web"), { after: ["db"] });
+ * app.use("db", open("db"));
+ * app.onStop(() => void log.push("last orders"));
+ * await app.start();
+ * assert.equal(app.state, "ready");
+ *
+ * const report = await app.stop();
+ * assert.equal(report.code, 0);
+ * assert.deepEqual(log, ["open db", "open web", "last orders", "close web", "close db"]);
+ * ```
+ */
+export class AsyncManager implements AsyncDisposable {
+  static {
+    reinsOf = (app) => ({
+      run: (body) => app.#run(body),
+      stop: (reason, failure) => void app.#stop(reason, failure),
+      force: () => app.#force(),
+      stopped: () => app.#stoppedWithBody(),
+    });
+  }
+
+  /** The name given at creation. */
+  readonly name: string | undefined;
+  /** Its background tasks; cancelled when they do not finish by themselves at the stop. */
+  readonly tasks: TaskManager;
+  readonly #what: string;
+  readonly #options: AppOptions;
+  readonly #openings: Openings;
+  readonly #startHooks: StartHooks;
+  readonly #stopHooks: (NamedHook & { readonly after: number })[] = [];
+  readonly #blocks = new Blocks();
+  readonly #controller = new AbortController();
+  readonly #cancel = new AbortController();
+  readonly #stopRequested = deferred<void>();
+  readonly #stopped = deferred<StopReport>();
+  #state: AppState = "new";
+  #body: Body | undefined;
+  #startTimer: Disposable | undefined;
+  #start: Deferred<void> | undefined;
+  /** Why it could not start. */
+  #failure: { readonly error: unknown } | undefined;
+  #shutdown: Shutdown | undefined;
+  /** Whether somebody has the report, or is going to get it. */
+  #asked = false;
+  #readyMs: number | undefined;
+  #endMs: number | undefined;
+
+  /** Creates an application that has not begun to start. */
+  constructor(options: AppOptions = {}) {
+    checkAppOptions("create application", options);
+    this.name = options.name;
+    this.#what = subject("application", options.name);
+    this.#options = { ...options };
+    this.tasks = new TaskManager({ name: options.name ?? "application", signal: this.#cancel.signal });
+    this.#openings = new Openings({
+      openingFailed: (error) => this.#startFailed(error),
+      openingsQuiet: () => this.#advance(),
+    });
+    this.#startHooks = new StartHooks({
+      mayRun: () => this.#state !== "new" && this.#openings.opening === 0,
+      hookFailed: (error) => this.#startFailed(error, true),
+      hooksQuiet: () => this.#advance(),
+    });
+  }
+
+  /** Aborted when a stop begins: take no more work, finish what you have. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Where it is in its life. */
+  get state(): AppState {
+    return this.#state;
+  }
+
+  /** What probes ask. */
+  get health(): AppHealth {
+    return {
+      started: this.#readyMs !== undefined,
+      live: this.#state !== "stopped",
+      ready: this.#state === "ready",
+    };
+  }
+
+  /**
+   * Opens a resource that the application closes when it stops.
+   *
+   * **Order** — opened as soon as those in `after` are, whether or not `start` was called; those may be registered
+   * later, but before `start`. **Failure** — rejects, and fails the start if the application is not ready yet: what is
+   * optional has to be caught inside `open`. **Stop** — aborts the signal that `open` got; what comes open nevertheless
+   * is closed.
+   *
+   * @param name Unique in the application.
+   * @param open Opens it; the result must be disposable.
+   * @param options `after`: the names of the resources that must be open before.
+   * @returns The resource, when it is open.
+   * @throws {MisuseError} When the name is taken, or a resource would come after itself.
+   * @throws {ClosedError} When a stop has begun.
+   * @throws What `open` throws.
+   */
+  use<D extends AsyncDisposable | Disposable>(
+    name: string,
+    open: (context: { signal: AbortSignal }) => PromiseLike<D> | D,
+    options: { after?: readonly string[] } = {},
+  ): Promise<D> {
+    try {
+      checkUse(name, open, options);
+      this.#refuseLate(`open ${show(name)}`);
+      const opened = this.#openings.add(name, open, options.after ?? []);
+      // When everything that is registered in one go is there.
+      if (this.#state !== "new") Promise.resolve().then(() => this.#openings.refuseUnknown());
+      return opened as Promise<D>;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Runs `hook` at the start: after the resources that were registered before it have opened, one hook after the
+   * other. In an application that has begun to start, at once.
+   *
+   * @throws {ClosedError} When a stop has begun.
+   */
+  onStart(hook: Hook, options: HookOptions = {}): void {
+    const named = this.#named("start hook", hook, options, this.#startHooks.registered);
+    this.#startHooks.add(named);
+    Promise.resolve().then(() => this.#startHooks.advance());
+  }
+
+  /**
+   * Runs `hook` at the stop, the last registered first. It is the counterpart of what was registered before it: it is
+   * left out when a start hook registered before it has not succeeded.
+   *
+   * Its signal is aborted at its time limit; then the next one runs.
+   *
+   * @throws {ClosedError} When a stop has begun.
+   */
+  onStop(hook: Hook, options: HookOptions = {}): void {
+    const named = this.#named("stop hook", hook, options, this.#stopHooks.length);
+    this.#stopHooks.push({ ...named, after: this.#startHooks.registered });
+  }
+
+  /**
+   * Holds up a stop, after the stop hooks, until disposed or its time is over: for work in flight that is no task, such
+   * as a request.
+   *
+   * @throws {ClosedError} When a stop has begun.
+   */
+  block(name: string): Disposable {
+    checkName(`block the end of ${this.#what}`, name);
+    if (this.#controller.signal.aborted) throw this.#closed(`block the end of ${this.#what}`);
+    return this.#blocks.add(name);
+  }
+
+  /**
+   * Starts the application: waits for all that was registered, and is ready then. Again: the same promise.
+   *
+   * @throws What failed, after everything that had started was stopped again; in a `TaskGroupError` when that failed,
+   * too.
+   * @throws The reason of `signal`, when it was stopped meanwhile.
+   */
+  start(): Promise<void> {
+    if (this.#start !== undefined) return this.#start.promise;
+    if (this.#isStopping()) return Promise.reject(this.#closed(`start ${this.#what}`));
+    this.#start = deferred<void>();
+    this.#begin();
+    if (this.#failure !== undefined) this.#rollBack(this.#failure);
+    else this.#advance();
+    return this.#start.promise;
+  }
+
+  /**
+   * Stops the application. Again, and at any time: the same stop, and its first reason. Never rejects.
+   *
+   * Not to be awaited by what the stop itself waits for: in main, in a task or in a hook, call it and return.
+   *
+   * @param reason What `signal` is aborted with; an AbortError by default. An error other than an AbortError counts as
+   * a failure.
+   * @returns How it went.
+   */
+  stop(reason?: unknown): Promise<StopReport> {
+    this.#asked = true;
+    this.#stop(reason);
+    return this.#stopped.promise;
+  }
+
+  /** Resolves when a stop begins, with {@linkcode signal}. */
+  stopRequested(): Promise<void> {
+    return this.#stopRequested.promise;
+  }
+
+  /** What is there and what runs. */
+  tree(): AppTree {
+    return {
+      application: this.name ?? "application",
+      state: this.#state,
+      resources: this.#openings.opened.map(({ name }) => name),
+      opening: [...this.#openings.names("opening"), ...this.#openings.names("waiting")],
+      hook: this.#startHooks.running?.name,
+      blocks: this.#blocks.names,
+      tasks: this.tasks.tree(),
+    };
+  }
+
+  /** A snapshot in numbers. */
+  statistics(): AppStatistics {
+    return Object.freeze({
+      state: this.#state,
+      uptimeMs: this.#readyMs === undefined ? 0 : (this.#endMs ?? clock().now()) - this.#readyMs,
+      resources: this.#openings.opened.length,
+      blocks: this.#blocks.names.length,
+      tasks: this.tasks.statistics(),
+    });
+  }
+
+  /** Stops it. Throws what went wrong if nobody has asked for the report. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const asked = this.#asked;
+    const { errors } = await this.stop();
+    if (asked || errors.length === 0) return;
+    if (errors.length === 1) throw errors[0];
+    throw new TaskGroupError(errors, `Cannot stop ${this.#what} cleanly: ${errors.length} failures`, {
+      cause: errors[0],
+    });
+  }
+
+  async #run(body: () => unknown): Promise<void> {
+    this.#begin();
+    const ended = deferred<void>();
+    const state = { running: true, ended: ended.promise, failure: undefined as Body["failure"] };
+    this.#body = state;
+    try {
+      await body();
+      if (this.#state === "starting") await this.start();
+    } catch (error) {
+      const stopping = this.#controller.signal.aborted;
+      if (!stopping || !isEcho(error, this.#controller.signal)) state.failure = { error };
+    } finally {
+      state.running = false;
+      ended.resolve();
+    }
+    const { failure } = state;
+    if (failure === undefined) this.#stop(ownAbort(`Cannot go on in ${this.#what}: its main has ended`));
+    else this.#stop(ownAbort(`Cannot go on in ${this.#what}: its main has failed`, failure.error), failure);
+  }
+
+  #begin(): void {
+    if (this.#state !== "new") return;
+    this.#state = "starting";
+    emit("app.starting", "application", this.name);
+    const { startTimeoutMs = Infinity } = this.#options;
+    if (startTimeoutMs !== Infinity) {
+      const expire = (): void => this.#startOverdue(startTimeoutMs);
+      this.#startTimer = clock().schedule(clock().now() + startTimeoutMs, expire, { ref: true });
+    }
+  }
+
+  /** Looks what can be done next to start. */
+  #advance(): void {
+    if (this.#state === "new" || this.#openings.opening > 0) return;
+    if (
+      this.#state === "starting" && this.#start !== undefined && this.#openings.names("waiting").length > 0
+    ) {
+      return this.#openings.refuseUnknown();
+    }
+    if (!this.#startHooks.quiet) return this.#startHooks.advance();
+    if (this.#state !== "starting" || this.#start === undefined) return;
+    this.#state = "ready";
+    this.#readyMs = clock().now();
+    this.#startTimer?.[Symbol.dispose]();
+    emit("app.ready", "application", this.name);
+    this.#start.resolve();
+  }
+
+  #startOverdue(limitMs: number): void {
+    const late = [
+      ...[...this.#openings.names("opening"), ...this.#openings.names("waiting")].map((name) =>
+        `opening of ${show(name)}`
+      ),
+      ...(this.#startHooks.running === undefined ? [] : [this.#startHooks.running.name]),
+    ];
+    // A main that never calls start() has nothing to be late with.
+    if (late.length === 0 && this.#start === undefined) return;
+    const operation = `start ${this.#what}`;
+    const message = `Cannot ${operation} within ${limitMs} ms: waiting for ${late.join(", ")}`;
+    this.#startFailed(new TimeoutError(message, { operation, limitMs }));
+  }
+
+  #startFailed(error: unknown, always = false): void {
+    if (this.#shutdown !== undefined) return this.#shutdown.ended(error);
+    if (this.#state === "ready" && !always) return; // It is its caller's only.
+    this.#failure ??= { error };
+    if (this.#state !== "new") this.#rollBack(this.#failure);
+  }
+
+  #rollBack(failure: { readonly error: unknown }): void {
+    this.#stop(ownAbort(`Cannot go on in ${this.#what}: its start has failed`, failure.error), failure);
+  }
+
+  #stop(reason: unknown, failure = failureIn(reason) ?? this.#failure): void {
+    if (this.#shutdown !== undefined) {
+      if (failure !== undefined) this.#shutdown.ended(failure.error);
+      return;
+    }
+    const { graceMs = 10_000, drainMs, preStopMs = 0 } = this.#options;
+    reason ??= ownAbort(`Cannot go on in ${this.#what}: it was stopped`);
+    const done = this.#startHooks;
+    const shutdown = this.#shutdown = new Shutdown(
+      {
+        what: this.#what,
+        openings: this.#openings,
+        startHooks: this.#startHooks,
+        stopHooks: () => hooks.filter(({ after }) => after <= done.done),
+        blocks: this.#blocks,
+        tasks: this.tasks,
+        cancel: this.#cancel,
+        body: this.#body,
+        bodyMayWait: () => this.#asked,
+      },
+      { graceMs, drainMs },
+      reason,
+    );
+    const hooks = this.#state === "new" ? [] : this.#stopHooks;
+    const wasReady = this.#state === "ready";
+    this.#state = "stopping";
+    this.#startTimer?.[Symbol.dispose]();
+    emit("app.stopping", "application", this.name, { reason });
+    if (failure !== undefined) shutdown.failed(failure.error);
+    void this.#shutDown(shutdown, reason, wasReady ? preStopMs : 0);
+  }
+
+  async #shutDown(shutdown: Shutdown, reason: unknown, pauseMs: number): Promise<void> {
+    if (pauseMs > 0) await shutdown.pause(pauseMs);
+    this.#openings.stop(reason);
+    this.#startHooks.stop(reason);
+    const closing = this.tasks.close({ graceMs: Infinity });
+    this.#controller.abort(reason);
+    this.#stopRequested.resolve();
+    await shutdown.run(closing);
+    this.#state = "stopped";
+    this.#endMs = clock().now();
+    const report = shutdown.report();
+    emit("app.stopped", "application", this.name, report);
+    this.#stopped.resolve(report);
+    this.#settleStart(reason, report);
+  }
+
+  /** Ends a start that did not get to its end. */
+  #settleStart(reason: unknown, report: StopReport): void {
+    if (this.#start === undefined || this.#readyMs !== undefined) return;
+    // Whoever runs a body gets the failure in the report.
+    if (this.#body !== undefined) this.#start.promise.catch(ignore);
+    if (this.#failure === undefined) this.#start.reject(reason);
+    else if (report.errors.length <= 1) this.#start.reject(this.#failure.error);
+    else {
+      const message = `Cannot start ${this.#what}: ${report.errors.length} failures`;
+      this.#start.reject(new TaskGroupError(report.errors, message, { cause: this.#failure.error }));
+    }
+  }
+
+  async #stoppedWithBody(): Promise<StopReport> {
+    await this.#stopped.promise;
+    await this.#shutdown!.waitForBody();
+    return this.#shutdown!.report();
+  }
+
+  #force(): readonly string[] {
+    const running = this.#shutdown?.running() ?? [];
+    this.#shutdown?.force();
+    return running;
+  }
+
+  #named(kind: string, hook: Hook, options: HookOptions, index: number): NamedHook {
+    const doing = `register ${kind}`;
+    checkFunction(doing, "hook", hook);
+    checkOptions(doing, options);
+    checkName(doing, options.name);
+    if (options.timeoutMs !== undefined) checkDurationMs(doing, "timeoutMs", options.timeoutMs);
+    this.#refuseLate(doing);
+    const name = options.name ?? (hook.name === "" ? `#${index + 1}` : hook.name);
+    return { name: `${kind} ${show(name)}`, run: hook, timeoutMs: options.timeoutMs };
+  }
+
+  #isStopping(): boolean {
+    return this.#state === "stopping" || this.#state === "stopped";
+  }
+
+  #refuseLate(doing: string): void {
+    if (this.#isStopping()) throw this.#closed(doing);
+  }
+
+  #closed(doing: string): ClosedError {
+    return new ClosedError(`Cannot ${doing}: ${this.#what} is ${this.#state}`);
+  }
+}
+
+function checkUse(name: unknown, open: unknown, options: { after?: unknown }): void {
+  if (typeof name !== "string" || name === "") {
+    throw new TypeError(`Cannot open as name must be a non-empty string: received ${show(name)}`);
+  }
+  const doing = `open ${show(name)}`;
+  checkFunction(doing, "open", open);
+  checkOptions(doing, options);
+  const { after = [] } = options;
+  if (!Array.isArray(after) || after.some((other) => typeof other !== "string")) {
+    throw new TypeError(`Cannot ${doing} as after must be an array of names: received ${show(after)}`);
+  }
+}
+
+/** A reason that is a failure, and not just somebody's wish. */
+function failureIn(reason: unknown): { readonly error: unknown } | undefined {
+  return reason instanceof Error && reason.name !== "AbortError" ? { error: reason } : undefined;
+}
+
+/** Throws unless `options` are proper {@linkcode AppOptions}. */
+export function checkAppOptions(doing: string, options: AppOptions): void {
+  checkOptions(doing, options);
+  checkName(doing, options.name);
+  const { graceMs = 10_000, startTimeoutMs = Infinity, drainMs = 0, preStopMs = 0 } = options;
+  checkDurationMs(doing, "graceMs", graceMs);
+  checkDurationMs(doing, "startTimeoutMs", startTimeoutMs);
+  checkDurationMs(doing, "drainMs", drainMs);
+  checkDurationMs(doing, "preStopMs", preStopMs);
+  if (preStopMs > 0 && preStopMs >= graceMs) {
+    throw new RangeError(
+      `Cannot ${doing} as preStopMs must be less than graceMs (${graceMs}): received ${preStopMs}`,
+    );
+  }
+}

@@ -1,0 +1,27 @@
+/**
+ * Applications: start, run, stop. Signals, exit codes, and a report of how it ended.
+ *
+ * @module
+ */
+export {
+  type AppHealth,
+  type AppOptions,
+  type AppState,
+  type AppStatistics,
+  type AppTree,
+  AsyncManager,
+  type HookOptions,
+} from "./async_manager.ts";
+export type { Hook } from "./_start_hooks.ts";
+export type { Host, SignalName, StopSignal } from "./host.ts";
+export { runApplication, type RunApplicationOptions } from "./run_application.ts";
+export { SignalReceived } from "./signal_received.ts";
+export type { StopReport, StopStep } from "./stop_report.ts";
+export {
+  ClosedError,
+  findError,
+  leaves,
+  MisuseError,
+  TaskGroupError,
+  TimeoutError,
+} from "../kernel/errors.ts";
