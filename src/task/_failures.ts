@@ -1,18 +1,31 @@
 /** What a scope throws, given what went wrong in it. */
+import { show } from "../kernel/checks.ts";
 import { TaskGroupError } from "../kernel/errors.ts";
 import { emit } from "../kernel/observer.ts";
 
-/** One real failure in a scope, in the order of time. */
+/** One real failure in a scope. */
 export interface Failure {
-  error: unknown;
+  readonly error: unknown;
   /** Whether it came after an abort from outside. */
   readonly late: boolean;
-  /** Whether it must be thrown: false once somebody observed it in a scope that tolerates failures. */
-  counts: () => boolean;
+  /** Whether somebody has attached a rejection handler to the task that failed. */
+  readonly observed: () => boolean;
 }
 
 /** How a scope shapes what it throws. */
 export type ErrorMode = "auto" | "first" | "all";
+
+/** What {@linkcode Failures.thrown} has to know of its scope. */
+export interface Throwing {
+  /** The scope, as it stands in messages after "Cannot finish". */
+  readonly what: string;
+  readonly name: string | undefined;
+  readonly mode: ErrorMode;
+  /** Whether a failure that somebody observed is not thrown. */
+  readonly tolerant: boolean;
+  /** The abort from outside, if there was one. */
+  readonly outside: { readonly reason: unknown } | undefined;
+}
 
 /** The failures of one scope, each error object once, in the order of time. */
 export class Failures {
@@ -23,18 +36,15 @@ export class Failures {
   }
 
   /**
-   * Adds the error of the body. One that carries a failure already here as itself or as a `cause` replaces it: the
-   * body has caught a child's error and said what it means.
+   * Adds the error of the body. The failures that it carries, as itself or in its chain of causes, it replaces at the
+   * place of the first: the body has caught them and said what they mean.
    */
   addBody(error: unknown, late: boolean): void {
-    for (const cause of causes(error)) {
-      const known = this.#byError.get(cause);
-      if (known === undefined) continue;
-      known.error = error;
-      known.counts = () => true;
-      return;
-    }
-    this.add({ error, late, counts: () => true });
+    const chain = causes(error);
+    const carried = [...this.#byError].filter(([cause]) => chain.has(cause));
+    const body: Failure = { error, late: carried[0]?.[1].late ?? late, observed: () => false };
+    for (const [cause] of carried) this.#byError.set(cause, body); // keeps its place
+    this.#byError.set(error, body);
   }
 
   /**
@@ -43,40 +53,38 @@ export class Failures {
    * One failure is thrown as it is. Several, or one that came after an abort from outside, become a
    * {@linkcode TaskGroupError} whose `cause` is what came first: a failure or the abort's reason.
    */
-  thrown(
-    what: string,
-    mode: ErrorMode,
-    outside: { readonly reason: unknown } | undefined,
-  ): { readonly error: unknown } | undefined {
-    const failures = [...this.#byError.values()].filter(({ counts }) => counts());
+  thrown({ what, name, mode, tolerant, outside }: Throwing): { readonly error: unknown } | undefined {
+    const failures = [...new Set(this.#byError.values())].filter(({ observed }) => !(tolerant && observed()));
     const [first] = failures;
     if (first === undefined) return outside && { error: outside.reason };
-    if (mode === "first" || (mode === "auto" && failures.length === 1 && !(outside && first.late))) {
-      for (const { error } of failures.slice(1)) emit("task.failure", "group", undefined, { error });
-      return { error: first.error };
+    const { error } = first;
+    const others = failures.slice(1);
+    const alone = others.length === 0 && !(outside && first.late);
+    if (mode === "first" || (mode === "auto" && alone)) {
+      for (const { error } of others) emit("task.failure", "group", name, { error });
+      return { error };
     }
-    const cause = outside && first.late ? outside.reason : first.error;
-    const count = failures.length === 1 ? "1 failure" : `${failures.length} failures, the first`;
+    const count = others.length === 0 ? "1 failure" : `${failures.length} failures, the first`;
+    const text = error instanceof Error ? error.message : show(error);
     return {
       error: new TaskGroupError(
         failures.map(({ error }) => error),
-        `Cannot finish ${what}: ${count}: ${text(first.error)}`,
-        { cause },
+        `Cannot finish ${what}: ${count}: ${text}`,
+        {
+          cause: outside && first.late ? outside.reason : error,
+        },
       ),
     };
   }
 }
 
-function* causes(error: unknown): Iterable<unknown> {
-  const seen = new Set<unknown>();
-  for (let at = error; !seen.has(at);) {
-    seen.add(at);
-    yield at;
-    if (typeof at !== "object" || at === null || !("cause" in at)) return;
+/** An error and the causes behind it. */
+function causes(error: unknown): Set<unknown> {
+  const chain = new Set<unknown>();
+  for (let at = error; !chain.has(at);) {
+    chain.add(at);
+    if (typeof at !== "object" || at === null || !("cause" in at)) break;
     at = at.cause;
   }
-}
-
-function text(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return chain;
 }

@@ -149,7 +149,10 @@ export class TaskNode<T> implements Task<T>, HeapItem {
 
   cancel(reason?: unknown): void {
     if (this.abortedWith !== undefined || this.#isSettled()) return;
-    this.abort(reason ?? ownAbort(`Cannot go on with task ${JSON.stringify(this.name)}: it was cancelled`));
+    if (reason === undefined) {
+      reason = ownAbort(`Cannot go on with task ${JSON.stringify(this.name)}: it was cancelled`);
+    }
+    this.abort(reason);
   }
 
   then<A = T, B = never>(
@@ -197,8 +200,10 @@ export class TaskNode<T> implements Task<T>, HeapItem {
     try {
       const result = fn(new Context(this as TaskNode<unknown>));
       if (isThenable(result)) {
-        const promise = result instanceof Promise ? result : Promise.resolve(result);
-        promise.then((value) => this.#settle("fulfilled", value), (error) => this.#fail(error));
+        Promise.resolve(result).then(
+          (value) => this.#settle("fulfilled", value),
+          (error) => this.#fail(error),
+        );
       } else this.#settle("fulfilled", result);
     } catch (error) {
       this.#fail(error);
@@ -216,9 +221,10 @@ export class TaskNode<T> implements Task<T>, HeapItem {
     this.#outcome = outcome;
     this.#fn = undefined;
     this.#owner.settled(this as TaskNode<unknown>);
+    // First, so that who awaits the task finds everything in order that follows its end.
+    this.#ended?.resolve();
     if (state === "fulfilled") this.#result?.resolve(outcome as T);
     else this.#result?.reject(outcome);
-    this.#ended?.resolve();
   }
 
   /** What it failed with; only for a failed task. */

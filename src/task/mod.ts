@@ -6,13 +6,8 @@
 export { type MapOptions, mapTasks } from "./map_tasks.ts";
 export { type Results, runTask, runTasks, type SettledResults } from "./run_tasks.ts";
 export type { Job, Task, TaskContext, TaskState } from "./task.ts";
-export {
-  type CloseOptions,
-  type CloseReport,
-  type GroupOptions,
-  type GroupTree,
-  TaskGroup,
-} from "./task_group.ts";
+export type { CloseOptions, CloseReport, GroupOptions, GroupStatistics, GroupTree } from "./group_options.ts";
+export { TaskGroup } from "./task_group.ts";
 export { type RestartOptions, TaskManager, type TaskManagerStatistics } from "./task_manager.ts";
 export type { SpawnOptions, TaskTree } from "./_task_node.ts";
 export type { StartContext } from "./_handshake.ts";

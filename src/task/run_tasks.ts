@@ -3,8 +3,9 @@ import { checkChoice, checkFunction, checkOptions, show } from "../kernel/checks
 import { deferred, ignore } from "../kernel/deferred.ts";
 import { TaskGroupError } from "../kernel/errors.ts";
 import { emit } from "../kernel/observer.ts";
-import { type GroupOptions, TaskGroup } from "./task_group.ts";
+import type { GroupOptions } from "./group_options.ts";
 import type { Job, Task } from "./task.ts";
+import { TaskGroup } from "./task_group.ts";
 
 /** The results of a tuple of jobs. */
 export type Results<J extends readonly Job<unknown>[]> = {

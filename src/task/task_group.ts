@@ -1,15 +1,5 @@
 import { shield } from "../cancel/timeout.ts";
-import {
-  checkBoolean,
-  checkChoice,
-  checkCount,
-  checkDurationMs,
-  checkFunction,
-  checkName,
-  checkOptions,
-  checkWaitOptions,
-  subject,
-} from "../kernel/checks.ts";
+import { checkFunction, checkWaitOptions, subject } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { deadlineOf, noteDeadline } from "../kernel/deadlines.ts";
 import { type Deferred, deferred } from "../kernel/deferred.ts";
@@ -20,50 +10,22 @@ import { emit } from "../kernel/observer.ts";
 import { Canceller, subscribe, type Subscription } from "../kernel/signals.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import { WaitQueue } from "../kernel/wait_queue.ts";
-import { type ErrorMode, Failures } from "./_failures.ts";
+import { Failures, type Throwing } from "./_failures.ts";
 import { handshake, type StartContext } from "./_handshake.ts";
-import { type SpawnOptions, TaskNode, type TaskOwner, type TaskTree } from "./_task_node.ts";
+import { type SpawnOptions, TaskNode, type TaskOwner } from "./_task_node.ts";
+import {
+  checkCloseOptions,
+  checkGroupOptions,
+  checkSpawnOptions,
+  type CloseOptions,
+  type CloseReport,
+  type GroupOptions,
+  type GroupStatistics,
+  type GroupTree,
+} from "./group_options.ts";
 import type { Job, Task } from "./task.ts";
 
-/** Options of a {@linkcode TaskGroup}. */
-export interface GroupOptions extends WaitOptions {
-  /** Appears in messages, records and the tree. */
-  name?: string;
-  /** Whether a task's failure ends its siblings (`"failFast"`, the default) or they survive it (`"supervise"`). */
-  policy?: "failFast" | "supervise";
-  /**
-   * The shape of what is thrown: one failure as it is, several as a `TaskGroupError` (`"auto"`, the default); always
-   * the first, the others going to the observer (`"first"`); always a `TaskGroupError` (`"all"`).
-   */
-  errors?: "auto" | "first" | "all";
-  /** How many tasks run at once; further ones are queued. Daemons don't count. Default `Infinity`. */
-  maxConcurrency?: number;
-  /** After so long in vain, an aborted group tells the observer which tasks do not end (`task.stuck`). */
-  stuckAfterMs?: number;
-}
-
-/** Options of {@linkcode TaskGroup.close}. */
-export interface CloseOptions {
-  /** How long tasks may take to finish by themselves before they are aborted, in milliseconds. Default 10,000. */
-  graceMs?: number;
-  /** How long to wait for aborted tasks before they are given up, in milliseconds. Default `Infinity`: never. */
-  abandonAfterMs?: number;
-  /** What tasks are aborted with after the grace; a fresh AbortError by default. */
-  reason?: unknown;
-}
-
-/** What {@linkcode TaskGroup.close} came to. */
-export interface CloseReport {
-  /** The tasks that were given up and may still be running. */
-  readonly stuck: readonly string[];
-}
-
-/** A live group as {@linkcode TaskGroup.tree} shows it. */
-export interface GroupTree {
-  readonly group: string;
-  readonly state: "open" | "cancelled" | "closed";
-  readonly tasks: readonly TaskTree[];
-}
+export type { CloseOptions, CloseReport, GroupOptions, GroupTree } from "./group_options.ts";
 
 /** How a group was aborted: by whom, and with what. */
 interface Abort {
@@ -119,9 +81,10 @@ export class TaskGroup implements AsyncDisposable {
   #pending = 0;
   /** Tasks among the at most `maxConcurrency` that run. */
   #running = 0;
+  readonly #ends = { fulfilled: 0, failed: 0, cancelled: 0 };
   #aborted: Abort | undefined;
   #outside: { readonly reason: unknown } | undefined;
-  /** What the body threw when that was no failure but the echo of `cancel`. */
+  /** What the body threw when that was no failure but the echo of `cancel` or of a disposal. */
   #echo: { readonly error: unknown } | undefined;
   #controller: Canceller | undefined;
   #stopping: Canceller | undefined;
@@ -132,6 +95,9 @@ export class TaskGroup implements AsyncDisposable {
   #draining = false;
   #closing: Promise<CloseReport> | undefined;
   #joined = false;
+  #joining: Promise<void> | undefined;
+  /** What `join` has thrown. */
+  #thrown: { readonly error: unknown } | undefined;
   #closed = false;
   #abandoned = false;
   readonly #deadlineMs: number;
@@ -149,7 +115,7 @@ export class TaskGroup implements AsyncDisposable {
     const { name, signal, timeoutMs = Infinity, maxConcurrency = Infinity } = options;
     this.name = name;
     this.#what = subject("task group", name);
-    this.#options = options;
+    this.#options = { ...options };
     this.#maxConcurrency = maxConcurrency;
     this.#deadlineMs = timeoutMs === Infinity ? Infinity : clock().now() + timeoutMs;
     this.#owner = {
@@ -209,9 +175,14 @@ export class TaskGroup implements AsyncDisposable {
     if (controller === undefined) {
       this.#stopping = controller = new Canceller();
       if (this.#aborted !== undefined) controller.abort(this.#aborted.reason);
-      else if (this.#stops) controller.abort(this.#gone("it is closing"));
+      else if (this.#stops) controller.abort(this.#closingAbort());
     }
     return controller.signal;
+  }
+
+  /** Whether the group has ended. */
+  get closed(): boolean {
+    return this.#closed;
   }
 
   /** Resolves, never rejects, when the group has ended; asking does not end it. */
@@ -268,7 +239,7 @@ export class TaskGroup implements AsyncDisposable {
     const refused = this.#capacity.refusal(options);
     if (refused !== undefined) return refused;
     if (this.#aborted !== undefined) return Promise.reject(this.#aborted.reason);
-    if (this.#closed || this.#stops) return Promise.reject(this.#gone("it takes no more tasks"));
+    if (this.#closed || this.#stops) return Promise.reject(this.#gone("wait for capacity of"));
     if (this.#hasRoom()) return Promise.resolve();
     return this.#capacity.wait(true, options);
   }
@@ -282,7 +253,7 @@ export class TaskGroup implements AsyncDisposable {
    * @throws {TimeoutError} At the limit; {@linkcode ClosedError} when the group has ended.
    */
   async shield<T>(ms: number, fn: (context: { signal: AbortSignal }) => PromiseLike<T>): Promise<T> {
-    if (this.#closed) throw this.#gone("it has ended");
+    if (this.#closed) throw this.#gone("shield in");
     this.#pending++;
     try {
       return await shield(ms, fn);
@@ -300,11 +271,17 @@ export class TaskGroup implements AsyncDisposable {
   join(): Promise<void> {
     this.#joined = true;
     if (!this.#closed) this.#arm(true);
-    return this.#ended().then(() => {
-      const mode = this.#options.errors ?? "auto";
-      const thrown = this.#failures.thrown(this.#what, mode, this.#outside);
-      if (thrown !== undefined) throw thrown.error;
+    return this.#joining ??= this.#join();
+  }
+
+  async #join(): Promise<void> {
+    await this.#ended();
+    this.#thrown = this.#failures.thrown({
+      ...this.#throwing,
+      tolerant: this.#options.policy === "supervise",
+      outside: this.#outside,
     });
+    if (this.#thrown !== undefined) throw this.#thrown.error;
   }
 
   /**
@@ -313,10 +290,8 @@ export class TaskGroup implements AsyncDisposable {
    */
   cancel(reason?: unknown): void {
     if (this.#closed) return;
-    this.#abort({
-      reason: reason ?? ownAbort(`Cannot go on in ${this.#what}: it was cancelled`),
-      by: "owner",
-    });
+    if (reason === undefined) reason = ownAbort(`Cannot go on in ${this.#what}: it was cancelled`);
+    this.#abort({ reason, by: "owner" });
   }
 
   /**
@@ -326,21 +301,18 @@ export class TaskGroup implements AsyncDisposable {
    *
    * @returns Which tasks were given up: none without `abandonAfterMs`.
    */
-  close(options: CloseOptions = {}): Promise<CloseReport> {
-    return this.#closing ??= this.#close(options);
+  async close(options: CloseOptions = {}): Promise<CloseReport> {
+    checkCloseOptions(`close ${this.#what}`, options);
+    return await (this.#closing ??= this.#close(options));
   }
 
-  async #close(options: CloseOptions): Promise<CloseReport> {
-    const doing = `close ${this.#what}`;
-    checkOptions(doing, options);
-    const { graceMs = 10_000, abandonAfterMs = Infinity } = options;
-    checkDurationMs(doing, "graceMs", graceMs);
-    checkDurationMs(doing, "abandonAfterMs", abandonAfterMs);
+  async #close({ graceMs = 10_000, abandonAfterMs = Infinity, reason }: CloseOptions): Promise<CloseReport> {
     this.#stop();
     const ended = this.#ended();
     if (await within(ended, graceMs)) return { stuck: [] };
-    const reason = options.reason ??
-      ownAbort(`Cannot go on in ${this.#what}: it is closed after ${graceMs} ms`);
+    if (reason === undefined) {
+      reason = ownAbort(`Cannot go on in ${this.#what}: it is closed after ${graceMs} ms`);
+    }
     this.#abort({ reason, by: "owner" });
     if (await within(ended, abandonAfterMs)) return { stuck: [] };
     const stuck = this.#live().map((task) => task.name);
@@ -359,6 +331,22 @@ export class TaskGroup implements AsyncDisposable {
     };
   }
 
+  /** A snapshot of what runs and how tasks have ended so far. */
+  statistics(): GroupStatistics {
+    const { fulfilled, failed, cancelled } = this.#ends;
+    const queued = this.#queued.size;
+    return Object.freeze({
+      running: this.#spawned - fulfilled - failed - cancelled - queued,
+      queued,
+      free: this.#maxConcurrency - this.#running,
+      waiting: this.#capacity?.size ?? 0,
+      spawned: this.#spawned,
+      fulfilled,
+      failed,
+      cancelled,
+    });
+  }
+
   /**
    * After `join`: does nothing. Without it: cancels the tasks and waits for them; throws only failures that nobody
    * has observed yet. Again: waits for the same end.
@@ -373,15 +361,14 @@ export class TaskGroup implements AsyncDisposable {
       });
     }
     await this.#ended();
-    const thrown = this.#failures.thrown(this.#what, this.#options.errors ?? "auto", undefined);
+    const thrown = this.#failures.thrown({ ...this.#throwing, tolerant: true, outside: undefined });
     if (thrown !== undefined) throw thrown.error;
   }
 
   #spawn<T>(fn: Job<T>, options: SpawnOptions | undefined): TaskNode<T> {
     checkFunction(`spawn in ${this.#what}`, "fn", fn);
     if (options !== undefined) checkSpawnOptions(`spawn in ${this.#what}`, options);
-    if (this.#closed) throw this.#gone("it has ended");
-    if (this.#stops) throw this.#gone("it is closing");
+    if (this.#closed || this.#stops) throw this.#gone("spawn in");
     // A copy: callers reuse and change their options.
     const task = new TaskNode<T>(this.#owner, fn, ++this.#spawned, options && { ...options });
     if (this.#options.stuckAfterMs !== undefined) task.site = new Error("spawned here");
@@ -413,6 +400,7 @@ export class TaskGroup implements AsyncDisposable {
     if (task.next === undefined) this.#last = task.prev;
     else task.next.prev = task.prev;
     task.prev = task.next = undefined;
+    this.#ends[task.state as "fulfilled" | "failed" | "cancelled"]++;
     if (task.state === "failed") this.#taskFailed(task);
     if (task.admitted) this.#running--;
     else this.#queued.remove(task);
@@ -424,20 +412,18 @@ export class TaskGroup implements AsyncDisposable {
     const { error } = task;
     if (this.#abandoned) return emit("task.failure", "group", this.name, { task: task.name, error });
     if (task.intercept !== undefined) return task.intercept(error);
-    const failFast = this.#options.policy !== "supervise";
-    this.#failures.add({
-      error,
-      late: this.#outside !== undefined,
-      counts: () => failFast || !task.observed,
-    });
-    if (failFast) this.#fail(`task ${JSON.stringify(task.name)} failed`, error);
+    this.#failures.add({ error, late: this.#outside !== undefined, observed: () => task.observed });
+    if (this.#options.policy !== "supervise") this.#fail(`task ${JSON.stringify(task.name)} failed`, error);
   }
 
   #bodyFailed(error: unknown): void {
+    if (this.#thrown !== undefined && error === this.#thrown.error) return; // join is going to throw it again
     if (this.#aborted !== undefined && isEcho(error, this.#aborted)) {
-      if (this.#aborted.by === "owner") this.#echo = { error: this.#aborted.reason };
+      const { by, reason } = this.#aborted;
+      if (by === "owner" || by === "end") this.#echo = { error: reason };
       return;
     }
+    this.#joining = undefined; // of a join inside the body: it could not know of this
     this.#failures.addBody(error, this.#outside !== undefined);
     this.#fail("its body failed", error);
   }
@@ -503,6 +489,7 @@ export class TaskGroup implements AsyncDisposable {
       }
       const daemon = this.#last;
       if (daemon === undefined) break;
+      this.#watch();
       daemon.abort(ownAbort(`Cannot go on with daemon ${JSON.stringify(daemon.name)}: its group has ended`));
       await daemon.settled;
     }
@@ -515,18 +502,26 @@ export class TaskGroup implements AsyncDisposable {
     this.#subscription?.cancel();
     this.#timer?.[Symbol.dispose]();
     this.#watchdog?.[Symbol.dispose]();
-    this.#capacity?.settleAll(this.#gone("it has ended"));
+    this.#capacity?.settleAll(this.#gone("wait for capacity of"));
   }
 
   #stop(): void {
     if (this.#stops) return;
     this.#stops = true;
-    this.#stopping?.abort(this.#gone("it is closing"));
-    this.#capacity?.settleAll(this.#gone("it is closing"));
+    this.#stopping?.abort(this.#closingAbort());
+    this.#capacity?.settleAll(this.#gone("wait for capacity of"));
   }
 
-  #gone(how: string): ClosedError {
-    return new ClosedError(`Cannot spawn in ${this.#what}: ${how}`);
+  #gone(doing: string): ClosedError {
+    return new ClosedError(`Cannot ${doing} ${this.#what}: it ${this.#closed ? "has ended" : "is closing"}`);
+  }
+
+  #closingAbort(): DOMException {
+    return ownAbort(`Cannot go on in ${this.#what}: it is closing`);
+  }
+
+  get #throwing(): Pick<Throwing, "what" | "name" | "mode"> {
+    return { what: this.#what, name: this.name, mode: this.#options.errors ?? "auto" };
   }
 
   #deadline(): number {
@@ -556,8 +551,11 @@ export class TaskGroup implements AsyncDisposable {
   #watch(): void {
     const { stuckAfterMs } = this.#options;
     if (stuckAfterMs === undefined || stuckAfterMs === Infinity) return;
+    if (this.#watchdog !== undefined || this.#closed) return;
     this.#watchdog = clock().schedule(clock().now() + stuckAfterMs, () => {
-      const tasks = this.#live().map((task) => ({ ...task.tree(), spawnedAt: task.site?.stack }));
+      const tasks = this.#live()
+        .filter(({ abortedWith }) => abortedWith !== undefined)
+        .map((task) => ({ ...task.tree(), spawnedAt: task.site?.stack }));
       if (tasks.length > 0) emit("task.stuck", "group", this.name, { afterMs: stuckAfterMs, tasks });
     }, { ref: false });
   }
@@ -573,26 +571,5 @@ async function within(ended: Promise<void>, ms: number): Promise<boolean> {
     return await limit.promise;
   } finally {
     timer[Symbol.dispose]();
-  }
-}
-
-function checkGroupOptions(options: GroupOptions): void {
-  const doing = "create task group";
-  checkWaitOptions(doing, options);
-  checkName(doing, options.name);
-  if (options.policy !== undefined) checkChoice(doing, "policy", options.policy, ["failFast", "supervise"]);
-  if (options.errors !== undefined) {
-    checkChoice(doing, "errors", options.errors, ["auto", "first", "all"] satisfies ErrorMode[]);
-  }
-  if (options.maxConcurrency !== undefined) checkCount(doing, "maxConcurrency", options.maxConcurrency, 1);
-  if (options.stuckAfterMs !== undefined) checkDurationMs(doing, "stuckAfterMs", options.stuckAfterMs);
-}
-
-function checkSpawnOptions(doing: string, options: SpawnOptions): void {
-  checkOptions(doing, options);
-  checkName(doing, options.name);
-  checkBoolean(doing, "daemon", options.daemon);
-  if (options.priority !== undefined && !Number.isFinite(options.priority)) {
-    throw new RangeError(`Cannot ${doing} as priority must be a finite number: received ${options.priority}`);
   }
 }

@@ -15,14 +15,9 @@ import { Deque } from "../kernel/deque.ts";
 import { ClosedError, MisuseError, TaskGroupError } from "../kernel/errors.ts";
 import { emit } from "../kernel/observer.ts";
 import type { TaskNode } from "./_task_node.ts";
+import type { CloseOptions, CloseReport, GroupOptions, GroupTree } from "./group_options.ts";
 import type { Job, Task, TaskContext } from "./task.ts";
-import {
-  type CloseOptions,
-  type CloseReport,
-  type GroupOptions,
-  type GroupTree,
-  TaskGroup,
-} from "./task_group.ts";
+import { TaskGroup } from "./task_group.ts";
 
 /** When a managed task is started again. */
 export interface RestartOptions {

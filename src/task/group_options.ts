@@ -1,0 +1,100 @@
+/** What a task group is told and what it tells: options, reports, snapshots. */
+import {
+  checkBoolean,
+  checkChoice,
+  checkCount,
+  checkDurationMs,
+  checkName,
+  checkOptions,
+  checkWaitOptions,
+} from "../kernel/checks.ts";
+import type { WaitOptions } from "../kernel/types.ts";
+import type { ErrorMode } from "./_failures.ts";
+import type { SpawnOptions, TaskTree } from "./_task_node.ts";
+
+/** Options of a {@linkcode TaskGroup}. */
+export interface GroupOptions extends WaitOptions {
+  /** Appears in messages, records and the tree. */
+  name?: string;
+  /** Whether a task's failure ends its siblings (`"failFast"`, the default) or they survive it (`"supervise"`). */
+  policy?: "failFast" | "supervise";
+  /**
+   * The shape of what is thrown: one failure as it is, several as a `TaskGroupError` (`"auto"`, the default); always
+   * the first, the others going to the observer (`"first"`); always a `TaskGroupError` (`"all"`).
+   */
+  errors?: "auto" | "first" | "all";
+  /** How many tasks run at once; further ones are queued. Daemons don't count. Default `Infinity`. */
+  maxConcurrency?: number;
+  /** After so long in vain, the observer is told which aborted tasks do not end (`task.stuck`). */
+  stuckAfterMs?: number;
+}
+
+/** Options of {@linkcode TaskGroup.close}. */
+export interface CloseOptions {
+  /** How long tasks may take to finish by themselves before they are aborted, in milliseconds. Default 10,000. */
+  graceMs?: number;
+  /** How long to wait for aborted tasks before they are given up, in milliseconds. Default `Infinity`: never. */
+  abandonAfterMs?: number;
+  /** What tasks are aborted with after the grace; a fresh AbortError by default. */
+  reason?: unknown;
+}
+
+/** What {@linkcode TaskGroup.close} came to. */
+export interface CloseReport {
+  /** The tasks that were given up and may still be running. */
+  readonly stuck: readonly string[];
+}
+
+/** A live group as {@linkcode TaskGroup.tree} shows it. */
+export interface GroupTree {
+  readonly group: string;
+  readonly state: "open" | "cancelled" | "closed";
+  readonly tasks: readonly TaskTree[];
+}
+
+/** What an operator wants to know of a {@linkcode TaskGroup}. */
+export interface GroupStatistics {
+  /** Tasks that run, or will in this turn; daemons included. */
+  readonly running: number;
+  /** Tasks that wait for a place among the `maxConcurrency`. */
+  readonly queued: number;
+  /** Places that are free; `Infinity` without `maxConcurrency`. */
+  readonly free: number;
+  /** Callers that wait for {@linkcode TaskGroup.capacity}. */
+  readonly waiting: number;
+  /** Tasks spawned so far. */
+  readonly spawned: number;
+  /** Tasks that have succeeded so far. */
+  readonly fulfilled: number;
+  /** Tasks that have failed so far. */
+  readonly failed: number;
+  /** Tasks that were cancelled so far. */
+  readonly cancelled: number;
+}
+
+export function checkGroupOptions(options: GroupOptions): void {
+  const doing = "create task group";
+  checkWaitOptions(doing, options);
+  checkName(doing, options.name);
+  if (options.policy !== undefined) checkChoice(doing, "policy", options.policy, ["failFast", "supervise"]);
+  if (options.errors !== undefined) {
+    checkChoice(doing, "errors", options.errors, ["auto", "first", "all"] satisfies ErrorMode[]);
+  }
+  if (options.maxConcurrency !== undefined) checkCount(doing, "maxConcurrency", options.maxConcurrency, 1);
+  if (options.stuckAfterMs !== undefined) checkDurationMs(doing, "stuckAfterMs", options.stuckAfterMs);
+}
+
+export function checkSpawnOptions(doing: string, options: SpawnOptions): void {
+  checkOptions(doing, options);
+  checkName(doing, options.name);
+  checkBoolean(doing, "daemon", options.daemon);
+  if (options.priority !== undefined && !Number.isFinite(options.priority)) {
+    throw new RangeError(`Cannot ${doing} as priority must be a finite number: received ${options.priority}`);
+  }
+}
+
+export function checkCloseOptions(doing: string, options: CloseOptions): void {
+  checkOptions(doing, options);
+  if (options.graceMs !== undefined) checkDurationMs(doing, "graceMs", options.graceMs);
+  if (options.abandonAfterMs !== undefined) checkDurationMs(doing, "abandonAfterMs", options.abandonAfterMs);
+}
