@@ -46,10 +46,9 @@ class Mapping<T, R> implements AbortTarget {
     this.#concurrency = concurrency;
     this.#resolve = resolve;
     this.#reject = reject;
-    this.#async = Symbol.asyncIterator in source;
-    this.#iterator = Symbol.asyncIterator in source
-      ? source[Symbol.asyncIterator]()
-      : source[Symbol.iterator]();
+    const asynchronous = (source as Partial<AsyncIterable<T>>)[Symbol.asyncIterator]?.();
+    this.#async = asynchronous !== undefined;
+    this.#iterator = asynchronous ?? (source as Iterable<T>)[Symbol.iterator]();
   }
 
   start(signal: AbortSignal | undefined): void {
