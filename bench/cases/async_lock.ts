@@ -4,7 +4,7 @@ import type { Case } from "../_measure.ts";
 import { sink } from "../_measure.ts";
 import { HandList, HandLock } from "./_by_hand.ts";
 
-const TIMES = 20_000;
+const TIMES = 50_000;
 
 async function checkExclusion(acquire: () => Promise<() => void>): Promise<void> {
   let inside = 0;
@@ -20,10 +20,11 @@ async function checkExclusion(acquire: () => Promise<() => void>): Promise<void>
   assert.deepEqual(order, order.toSorted((a, b) => a - b));
 }
 
-async function check(): Promise<void> {
+async function check(): Promise<unknown> {
   const [hand, ours] = [new HandLock(), new AsyncLock()];
   await checkExclusion(() => hand.acquire().then(() => () => hand.release()));
   await checkExclusion(() => ours.acquire().then((lease) => () => lease.release()));
+  return [hand, ours, await ours.acquire(), ours.acquire({ timeoutMs: Infinity })];
 }
 
 function handedOver(among: number, target: number): Case {
@@ -79,6 +80,7 @@ function abortedInTheMiddle(of: number): Case {
       for (const controller of controllers) controller.abort("stop");
       assert.ok((await settled).every((one) => one.status === "rejected" && one.reason === "stop"));
       assert.equal(lock.statistics().waiting, 0);
+      return await check();
     },
     async minimum(timer) {
       const list = new HandList();
@@ -135,6 +137,7 @@ function abortedTogether(number: number): Case {
       const settled = Promise.allSettled(Array.from({ length: 100 }, () => lock.acquire({ signal })));
       controller.abort("stop");
       assert.ok((await settled).every((one) => one.status === "rejected" && one.reason === "stop"));
+      return await check();
     },
     async minimum(timer) {
       const controller = new AbortController();

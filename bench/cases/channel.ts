@@ -4,7 +4,7 @@ import type { Case } from "../_measure.ts";
 import { sink } from "../_measure.ts";
 import { HandChannel } from "./_by_hand.ts";
 
-const TIMES = 20_000;
+const TIMES = 50_000;
 const BURST = 100_000;
 
 interface Ends {
@@ -12,7 +12,7 @@ interface Ends {
   receive(): Promise<number>;
 }
 
-async function checkOrder(channel: Ends): Promise<void> {
+async function checkOrder(channel: Ends): Promise<Ends> {
   const received: number[] = [];
   const sending = (async () => {
     for (let i = 0; i < 100; i++) await channel.send(i);
@@ -20,13 +20,16 @@ async function checkOrder(channel: Ends): Promise<void> {
   for (let i = 0; i < 100; i++) received.push(await channel.receive());
   await sending;
   assert.deepEqual(received, Array.from({ length: 100 }, (_, i) => i));
+  return channel;
 }
 
-async function check(): Promise<void> {
+async function check(): Promise<unknown> {
+  const checked: Ends[] = [];
   for (const capacity of [0, 1, 16]) {
-    await checkOrder(new HandChannel(capacity));
-    await checkOrder(new Channel<number>({ capacity }));
+    checked.push(await checkOrder(new HandChannel(capacity)));
+    checked.push(await checkOrder(new Channel<number>({ capacity })));
   }
+  return checked;
 }
 
 export const cases: readonly Case[] = [
