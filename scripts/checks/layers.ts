@@ -25,7 +25,10 @@ const wings = new Map<string, readonly string[]>([
 const ports = new Map([["app", "src/app/host.ts"], ["database", "src/database/driver.ts"]]);
 
 /** The only ways from a wing into its adapters. */
-const passages = new Map([["src/app/run_application.ts", "src/app/adapters/detect.ts"]]);
+const passages = new Map([
+  ["src/app/run_application.ts", "src/app/adapters/detect.ts"],
+  ["src/app/register_signal_handlers.ts", "src/app/adapters/detect.ts"],
+]);
 
 /** Adapters that choose among their siblings, which they load dynamically. */
 const choosers = new Set(["src/app/adapters/detect.ts", "src/database/adapters/sqlite.ts"]);

@@ -4,7 +4,7 @@ import { type Deferred, deferred, ignore } from "../kernel/deferred.ts";
 import { isEcho } from "../kernel/echo.ts";
 import { ClosedError, ownAbort, TaskGroupError, TimeoutError } from "../kernel/errors.ts";
 import { emit } from "../kernel/observer.ts";
-import type { GroupTree } from "../task/task_group.ts";
+import type { GroupTree } from "../task/group_options.ts";
 import { TaskManager, type TaskManagerStatistics } from "../task/task_manager.ts";
 import { Blocks } from "./_blocks.ts";
 import { Openings } from "./_openings.ts";
@@ -55,6 +55,7 @@ export interface HookOptions {
 
 /** What an operator wants to know of an {@linkcode AsyncManager}. */
 export interface AppStatistics {
+  /** Where it is in its life. */
   readonly state: AppState;
   /** Time since it became ready, until it stopped, in milliseconds. */
   readonly uptimeMs: number;
@@ -62,12 +63,15 @@ export interface AppStatistics {
   readonly resources: number;
   /** Blocks that are held. */
   readonly blocks: number;
+  /** Its background tasks. */
   readonly tasks: TaskManagerStatistics;
 }
 
 /** A live application as {@linkcode AsyncManager.tree} shows it. */
 export interface AppTree {
+  /** Its name, or `"application"`. */
   readonly application: string;
+  /** Where it is in its life. */
   readonly state: AppState;
   /** The resources that are open, in the order in which they were opened. */
   readonly resources: readonly string[];
@@ -75,7 +79,9 @@ export interface AppTree {
   readonly opening: readonly string[];
   /** The start hook that runs. */
   readonly hook: string | undefined;
+  /** What holds up its stop. */
   readonly blocks: readonly string[];
+  /** The live tasks and groups. */
   readonly tasks: GroupTree & { readonly groups: readonly GroupTree[] };
 }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+export { type AsTask, asTask } from "./as_task.ts";
 export {
   type AppHealth,
   type AppOptions,
@@ -14,6 +15,12 @@ export {
 } from "./async_manager.ts";
 export type { Hook } from "./_start_hooks.ts";
 export type { Host, SignalName, StopSignal } from "./host.ts";
+export {
+  registerSignalHandlers,
+  type SignalContext,
+  type SignalHandlerOptions,
+  type SignalHandlers,
+} from "./register_signal_handlers.ts";
 export { runApplication, type RunApplicationOptions } from "./run_application.ts";
 export { SignalReceived } from "./signal_received.ts";
 export type { StopReport, StopStep } from "./stop_report.ts";

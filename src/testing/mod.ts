@@ -3,6 +3,7 @@
  *
  * @module
  */
+export { FakeExit, FakeHost } from "./fake_host.ts";
 export { LeakError, type LeakGuard, leakGuard, type Leaks } from "./leak_guard.ts";
 export { StuckError, type StuckState } from "./stuck_error.ts";
 export { sweep, SweepError, type SweepOptions, type SweepResult } from "./sweep.ts";
