@@ -1,0 +1,289 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { sleep } from "@uno/async/cancel";
+import {
+  ClosedError,
+  ConnectFailedError,
+  ConnectionLostError,
+  Database,
+  type Driver,
+  TimeoutError,
+} from "@uno/async/database";
+import { sweep, world } from "@uno/async/testing";
+import { fakeDriver, FakeServer } from "./_fake_driver.ts";
+
+test("Database connects when first needed, and keeps the connection", () =>
+  world(async () => {
+    const server = new FakeServer();
+    await using db = new Database(fakeDriver(server), { name: "orders" });
+    assert.deepEqual([db.name, server.connects], ["orders", 0]);
+    for (let i = 0; i < 3; i++) {
+      await using session = await db.session();
+      await session.query("SELECT");
+    }
+    assert.deepEqual(server.connects, 1);
+    assert.deepEqual(db.statistics(), {
+      open: 1,
+      idle: 1,
+      inUse: 0,
+      waiting: 0,
+      granted: 3,
+      aborted: 0,
+      timedOut: 0,
+      closed: false,
+    });
+  }));
+
+test("Database gives out one session at a time, first come, first served", () =>
+  world(async () => {
+    const server = new FakeServer();
+    await using db = new Database(fakeDriver(server));
+    const order: number[] = [];
+    let inUse = 0;
+    await Promise.all(Array.from({ length: 5 }, async (_, i) => {
+      await using session = await db.session();
+      assert.deepEqual(++inUse, 1);
+      await session.query("SELECT");
+      order.push(i);
+      inUse--;
+    }));
+    assert.deepEqual(order, [0, 1, 2, 3, 4]);
+    assert.deepEqual(server.violations, []);
+  }));
+
+test("Database passes a session on when a waiter is aborted in the same turn as it is handed over", () =>
+  world(async () => {
+    const db = new Database(fakeDriver(new FakeServer()));
+    const first = await db.session();
+    const controller = new AbortController();
+    const second = db.session({ signal: controller.signal });
+    const third = db.session();
+    await Promise.all([
+      first[Symbol.asyncDispose](),
+      controller.abort("gone"),
+    ]);
+    const [a, b] = await Promise.allSettled([second, third].map(async (session) => {
+      await using _session = await session;
+    }));
+    assert.deepEqual(a!.status, "fulfilled", "an abort after the grant is ignored");
+    assert.deepEqual(b!.status, "fulfilled");
+    await db.close();
+  }));
+
+test("Database aborted at any await of a session gives it to the next", async () => {
+  let server: FakeServer;
+  let db: Database;
+  await sweep(async (signal) => {
+    server = new FakeServer();
+    db = new Database(fakeDriver(server));
+    await Promise.all([1, 2].map(async (ms) => {
+      await using session = await db.session({ signal });
+      await session.query("SELECT", [], { signal });
+      await sleep(ms, { signal });
+    }));
+  }, async () => {
+    {
+      await using session = await db.session();
+      await session.query("SELECT");
+    }
+    assert.deepEqual([db.statistics().inUse, server.connections.size], [0, 1]);
+    await db.close();
+    assert.deepEqual(server.connections.size, 0);
+  });
+});
+
+test("Database does not lose a connection whose caller gave up while it was opened", () =>
+  world(async () => {
+    const server = new FakeServer();
+    await using db = new Database(fakeDriver(server));
+    const controller = new AbortController();
+    const session = db.session({ signal: controller.signal });
+    controller.abort("gone");
+    await assert.rejects(session, (reason) => reason === "gone");
+    await using _next = await db.session();
+    assert.deepEqual(server.connects, 1);
+  }));
+
+test("Database tries again to connect when that may help, up to its limit", () =>
+  world(async (w) => {
+    const server = new FakeServer({
+      refuse: (attempt) => attempt <= 3 ? { kind: "conflict" } : undefined,
+    });
+    await using db = new Database(fakeDriver(server));
+    await using _session = await db.session();
+    assert.deepEqual(server.connects, 4);
+
+    const down = new FakeServer({ refuse: () => ({ kind: "connection", lost: true }) });
+    await using unreachable = new Database(fakeDriver(down), { name: "orders", lockTimeoutMs: 1_000 });
+    const since = w.now;
+    await assert.rejects(unreachable.session(), (error: ConnectFailedError) => {
+      assert.ok(error instanceof ConnectFailedError);
+      assert.deepEqual(error.message, 'Cannot connect to database "orders": connection refused');
+      assert.deepEqual([error.attempts, error.stage], [down.connects, "connect"]);
+      return true;
+    });
+    assert.ok(w.now - since > 500 && w.now - since <= 1_010);
+    assert.deepEqual(unreachable.statistics().inUse, 0);
+  }));
+
+test("Database fails at once when trying again to connect can't help", () =>
+  world(async () => {
+    const server = new FakeServer({ refuse: () => ({ kind: "access" }) });
+    await using db = new Database(fakeDriver(server));
+    await assert.rejects(db.session(), { name: "ConnectFailedError", attempts: 1, failure: "access" });
+  }));
+
+test("Database connects anew after the connection was lost while nobody used it", () =>
+  world(async () => {
+    const server = new FakeServer();
+    await using db = new Database(fakeDriver(server));
+    await db.transaction((tx) => tx.query("INSERT", ["a"]));
+    for (const connection of server.connections) connection.lose();
+    assert.deepEqual(db.statistics().open, 0);
+    await db.transaction((tx) => tx.query("INSERT", ["b"]));
+    assert.deepEqual([server.rows, server.connects], [["a", "b"], 2]);
+  }));
+
+test("session is refused after it was given back, statements that wait for their turn included", () =>
+  world(async () => {
+    const server = new FakeServer();
+    await using db = new Database(fakeDriver(server), { name: "orders" });
+    const session = await db.session();
+    const running = session.query("SELECT");
+    const queued = session.query("INSERT", ["late"]);
+    const ended = Promise.allSettled([running, queued]);
+    await session[Symbol.asyncDispose]();
+    await session[Symbol.asyncDispose]();
+    assert.deepEqual((await ended).map(({ status }) => status), ["fulfilled", "rejected"]);
+    await assert.rejects(session.query("SELECT"), (error: ClosedError) => {
+      assert.deepEqual(
+        error.message,
+        'Cannot query database "orders": the session was given back before',
+      );
+      return error instanceof ClosedError;
+    });
+    assert.deepEqual([server.rows, server.violations], [[], []]);
+  }));
+
+test("session is rolled back when it is given back with an open transaction", () =>
+  world(async () => {
+    const server = new FakeServer();
+    await using db = new Database(fakeDriver(server));
+    {
+      await using session = await db.session();
+      await session.query("BEGIN");
+      await session.query("INSERT", ["a"]);
+    }
+    assert.deepEqual([server.transactions, server.rows, server.connects], [0, [], 1]);
+    await db.transaction((tx) => tx.query("INSERT", ["b"]));
+    assert.deepEqual(server.rows, ["b"]);
+  }));
+
+test("session is destroyed when nobody can tell whether a transaction is open in it", () =>
+  world(async () => {
+    const server = new FakeServer({ tellsState: false });
+    await using db = new Database(fakeDriver(server));
+    await db.transaction((tx) => tx.query("INSERT", ["a"]));
+    await db.transaction((tx) => tx.query("INSERT", ["b"]));
+    assert.deepEqual(server.connects, 1);
+    {
+      await using session = await db.session();
+      await session.query("BEGIN");
+    }
+    assert.deepEqual([server.transactions, server.connections.size], [0, 0]);
+    await db.transaction((tx) => tx.query("INSERT", ["c"]));
+    assert.deepEqual([server.rows, server.connects], [["a", "b", "c"], 2]);
+  }));
+
+test("session's statement heeds its own signal and limit, before its turn and while it runs", () =>
+  world(async () => {
+    const server = new FakeServer({ fault: ({ sql }) => sql === "HANG" ? "hang" : undefined });
+    await using db = new Database(fakeDriver(server), { name: "orders" });
+    await using session = await db.session();
+    const controller = new AbortController();
+    const running = session.query("SELECT");
+    const queued = session.query("INSERT", ["a"], { signal: controller.signal });
+    controller.abort("gone");
+    await assert.rejects(queued, (reason) => reason === "gone");
+    await running;
+    await assert.rejects(session.query("HANG", [], { timeoutMs: 50 }), (error: TimeoutError) => {
+      assert.deepEqual(
+        error.message,
+        'Cannot finish query database "orders" within 50 ms: it was still running',
+      );
+      return error instanceof TimeoutError;
+    });
+    await session.query("SELECT");
+    assert.deepEqual(server.log, ["SELECT", "HANG", "SELECT"]);
+    assert.deepEqual([server.violations, server.connects], [[], 1]);
+  }));
+
+test("close waits for the session in use, refuses new ones, and sends waiters away", () =>
+  world(async () => {
+    const server = new FakeServer();
+    const db = new Database(fakeDriver(server), { name: "orders" });
+    const session = await db.session();
+    const waiting = assert.rejects(db.session(), {
+      name: "ClosedError",
+      message: 'Cannot lease a session of database "orders": it is closed',
+    });
+    const closed = db.close();
+    assert.deepEqual(db.closed, true);
+    await waiting;
+    await assert.rejects(db.transaction(() => assert.fail("called")), ClosedError);
+    await session.query("INSERT", ["a"]);
+    await session[Symbol.asyncDispose]();
+    assert.deepEqual(await closed, { stragglers: [] });
+    assert.deepEqual(await db.close(), { stragglers: [] });
+    await db[Symbol.asyncDispose]();
+    assert.deepEqual([server.rows, server.connections.size], [["a"], 0]);
+  }));
+
+test("close takes the connection from who still has it after the grace, and names them", () =>
+  world(async (w) => {
+    const server = new FakeServer({ fault: ({ sql }) => sql === "HANG" ? "deaf" : undefined });
+    const db = new Database(fakeDriver(server));
+    const stuck = db.transaction(async (tx) => {
+      await tx.query("INSERT", ["a"]);
+      await tx.query("HANG");
+    }, { label: "import" });
+    const failed = assert.rejects(stuck, ConnectionLostError);
+    await sleep(10);
+    const since = w.now;
+    assert.deepEqual(await db.close({ graceMs: 500 }), { stragglers: ["import"] });
+    assert.deepEqual(w.now - since, 500);
+    await failed;
+    assert.deepEqual([server.rows, server.connections.size, server.transactions], [[], 0, 0]);
+  }));
+
+test("close ends a connection that is being opened, and one that never was", async () => {
+  await world(async () => {
+    const server = new FakeServer();
+    const db = new Database(fakeDriver(server));
+    const controller = new AbortController();
+    const session = db.session({ signal: controller.signal });
+    controller.abort("gone");
+    await assert.rejects(session);
+    await db.close();
+    await sleep(10);
+    assert.deepEqual(server.connections.size, 0);
+  });
+  await world(async () => {
+    await new Database(fakeDriver(new FakeServer())).close();
+  });
+});
+
+test("Database refuses wrong options when it is created", () => {
+  const driver = fakeDriver(new FakeServer());
+  assert.throws(() => new Database({} as Driver), {
+    name: "TypeError",
+    message: "Cannot create database as driver must be a driver: received an object",
+  });
+  assert.throws(() => new Database(driver, { acquireTimeoutMs: -1 }), RangeError);
+  assert.throws(() => new Database(driver, { rollbackTimeoutMs: Infinity }), {
+    name: "RangeError",
+    message: "Cannot create database as rollbackTimeoutMs must be finite: received Infinity",
+  });
+  assert.throws(() => new Database(driver, { name: 7 as unknown as string }), TypeError);
+  assert.throws(() => new Database(driver).close({ graceMs: NaN }), RangeError);
+});
