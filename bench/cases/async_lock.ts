@@ -24,7 +24,10 @@ async function check(): Promise<unknown> {
   const [hand, ours] = [new HandLock(), new AsyncLock()];
   await checkExclusion(() => hand.acquire().then(() => () => hand.release()));
   await checkExclusion(() => ours.acquire().then((lease) => () => lease.release()));
-  return [hand, ours, await ours.acquire(), ours.acquire({ timeoutMs: Infinity })];
+  const list = new HandList();
+  list.add();
+  await hand.acquire();
+  return [hand, hand.acquire(), list, ours, await ours.acquire(), ours.acquire()];
 }
 
 function handedOver(among: number, target: number): Case {

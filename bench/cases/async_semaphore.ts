@@ -64,7 +64,9 @@ async function check(): Promise<unknown> {
     }));
     assert.equal(most, 3);
   }
-  return [hand, ours, await ours.acquire()];
+  const leases = [await ours.acquire(), await ours.acquire(), await ours.acquire()];
+  for (let i = 0; i < 3; i++) await hand.acquire();
+  return [hand, ours, leases, hand.acquire(), ours.acquire()];
 }
 
 export const cases: readonly Case[] = [

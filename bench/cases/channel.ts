@@ -24,11 +24,13 @@ async function checkOrder(channel: Ends): Promise<Ends> {
 }
 
 async function check(): Promise<unknown> {
-  const checked: Ends[] = [];
+  const checked: unknown[] = [];
   for (const capacity of [0, 1, 16]) {
     checked.push(await checkOrder(new HandChannel(capacity)));
     checked.push(await checkOrder(new Channel<number>({ capacity })));
   }
+  for (const channel of [new HandChannel(0), new Channel<number>()]) checked.push(channel.send(1), channel);
+  for (const channel of [new HandChannel(0), new Channel<number>()]) checked.push(channel.receive(), channel);
   return checked;
 }
 
