@@ -22,51 +22,53 @@ export async function handshake<T>(
   fn: (context: StartContext<T>) => PromiseLike<unknown>,
   options: WaitOptions | undefined,
 ): Promise<T> {
-  const isReady = deferred<T>();
+  const settled = deferred<T>();
   let ready = false;
+  let task: TaskNode<unknown> | undefined;
   let failure: { readonly error: unknown } | undefined;
-  // The failure of a task that is not ready yet belongs to the caller of start(), not to the group.
-  const task = spawn((context) =>
-    fn({
-      name: context.name,
-      task: context.task,
-      get signal() {
-        return context.signal;
-      },
-      ready(value) {
-        if (ready) {
-          throw new MisuseError(`Cannot get ready twice: task ${JSON.stringify(context.name)} is ready`);
-        }
-        ready = true;
-        task.intercept = undefined;
-        isReady.resolve(value);
-      },
-    })
-  );
-  task.intercept = (error) => failure = { error };
-  void task.settled.then(() => isReady.resolve(undefined as T));
+
+  const start = (waiting: AbortSignal): Promise<T> => {
+    task = spawn((context) =>
+      fn({
+        name: context.name,
+        task: context.task,
+        get signal() {
+          return context.signal;
+        },
+        ready(value) {
+          if (ready) {
+            throw new MisuseError(`Cannot get ready twice: task ${JSON.stringify(context.name)} is ready`);
+          }
+          if (waiting.aborted) return; // too late: the caller has given up, and the task is about to hear of it
+          ready = true;
+          task!.intercept = undefined;
+          settled.resolve(value);
+        },
+      })
+    );
+    // The failure of a task that is not ready yet belongs to the caller of start(), not to the group.
+    task.intercept = (error) => failure = { error };
+    void task.settled.then(() => settled.resolve(undefined as T));
+    return settled.promise;
+  };
+
   try {
-    await timeout(options?.timeoutMs ?? Infinity, () => isReady.promise, {
+    await timeout(options?.timeoutMs ?? Infinity, ({ signal }) => start(signal), {
       signal: options?.signal,
       operation: doing,
     });
   } catch (reason) {
-    if (ready) return await isReady.promise;
+    if (task === undefined) throw reason;
+    if (ready) return await settled.promise;
     task.abort(reason);
     await task.settled;
-    if (failure !== undefined) {
-      throw new TaskGroupError(
-        [failure.error],
-        `Cannot ${doing}: its clean-up failed after it was given up`,
-        {
-          cause: reason,
-        },
-      );
-    }
-    throw reason;
+    if (failure === undefined) throw reason;
+    throw new TaskGroupError([failure.error], `Cannot ${doing}: its clean-up failed after it was given up`, {
+      cause: reason,
+    });
   }
-  if (ready) return await isReady.promise;
+  if (ready) return await settled.promise;
   if (failure !== undefined) throw failure.error;
-  if (task.state === "cancelled") throw task.error;
-  throw new MisuseError(`Cannot ${doing}: task ${JSON.stringify(task.name)} ended without calling ready()`);
+  if (task!.state === "cancelled") throw task!.error;
+  throw new MisuseError(`Cannot ${doing}: task ${JSON.stringify(task!.name)} ended without calling ready()`);
 }

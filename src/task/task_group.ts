@@ -73,6 +73,8 @@ export class TaskGroup implements AsyncDisposable {
   );
   readonly #owner: TaskOwner;
   #capacity: WaitQueue<void, true> | undefined;
+  /** Whether one who waited for capacity was let through in this turn. */
+  #letting = false;
   // The live tasks: linked, so that one that ends leaves nothing behind.
   #first: TaskNode<unknown> | undefined;
   #last: TaskNode<unknown> | undefined;
@@ -458,10 +460,14 @@ export class TaskGroup implements AsyncDisposable {
       next.admitted = true;
       next.admit();
     }
-    if (this.#capacity !== undefined && this.#hasRoom() && this.#capacity.grant(undefined)) {
-      // One at a time: whoever was let through has spawned when the next is considered.
-      Promise.resolve().then(() => this.#admit());
-    }
+    if (this.#capacity === undefined || this.#letting || !this.#hasRoom()) return;
+    if (!this.#capacity.grant(undefined)) return;
+    // One at a time: whoever was let through has spawned when the next is considered.
+    this.#letting = true;
+    Promise.resolve().then(() => {
+      this.#letting = false;
+      this.#admit();
+    });
   }
 
   #hasRoom(): boolean {
