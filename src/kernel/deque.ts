@@ -14,9 +14,11 @@ export class Deque<T> {
 
   /** Adds at the end. */
   push(value: T): void {
-    if (this.#size === this.#ring.length) this.#resize(this.#size * 2);
-    this.#ring[(this.#head + this.#size) & (this.#ring.length - 1)] = value;
-    this.#size++;
+    const size = this.#size;
+    if (size === this.#ring.length) this.#resize(size * 2);
+    const ring = this.#ring;
+    ring[(this.#head + size) & (ring.length - 1)] = value;
+    this.#size = size + 1;
   }
 
   /** Adds at the front. */
@@ -30,11 +32,13 @@ export class Deque<T> {
   /** Takes from the front; `undefined` when empty (ask `size` where `undefined` is a value). */
   shift(): T | undefined {
     if (this.#size === 0) return undefined;
-    const value = this.#ring[this.#head];
-    this.#ring[this.#head] = undefined;
-    this.#head = (this.#head + 1) & (this.#ring.length - 1);
-    this.#size--;
-    if (this.#ring.length > 64 && this.#size * 4 <= this.#ring.length) this.#resize(this.#ring.length / 2);
+    const ring = this.#ring;
+    const head = this.#head;
+    const size = --this.#size;
+    const value = ring[head];
+    ring[head] = undefined;
+    this.#head = (head + 1) & (ring.length - 1);
+    if (ring.length > 64 && size * 4 <= ring.length) this.#resize(ring.length / 2);
     return value;
   }
 

@@ -237,7 +237,7 @@ export class Channel<T> implements AsyncIterable<T> {
 
   /** Takes a value in without waiting, if there is a receiver or room for it. */
   #offer(value: T): boolean {
-    if (this.#receivers.grant(value)) {
+    if (this.#receivers.size > 0 && this.#receivers.grant(value)) {
       this.#received++;
     } else if (this.#buffer.size < this.#capacity) {
       this.#buffer.push(value);
@@ -258,7 +258,7 @@ export class Channel<T> implements AsyncIterable<T> {
   /** The oldest value; the longest waiting sender moves into its room. */
   #take(): T {
     this.#received++;
-    const sender = this.#senders.head();
+    const sender = this.#senders.size > 0 ? this.#senders.head() : undefined;
     if (sender !== undefined) {
       this.#senders.grant(true);
       this.#sent++;
