@@ -3,6 +3,7 @@ import { checkChoice, checkFunction, checkOptions, show } from "../kernel/checks
 import { deferred, ignore } from "../kernel/deferred.ts";
 import { TaskGroupError } from "../kernel/errors.ts";
 import { emit } from "../kernel/observer.ts";
+import type { TaskNode } from "./_task_node.ts";
 import type { GroupOptions } from "./group_options.ts";
 import type { Job, Task } from "./task.ts";
 import { TaskGroup } from "./task_group.ts";
@@ -102,7 +103,7 @@ export async function runTasks(
   const tasks = await TaskGroup.run<Task<unknown>[]>((group) =>
     jobs.map((job) => {
       const task = group.spawn(job);
-      if (settled) task.catch(ignore); // observed: a failure is a result here
+      if (settled) void task.settled.then(() => tolerate(group, task));
       return task;
     }), settled ? { ...groupOptions, policy: "supervise" } : groupOptions);
   return await (settled ? Promise.allSettled(tasks) : Promise.all(tasks));
@@ -120,18 +121,22 @@ async function race(
     const first = deferred<unknown>();
     const failures: unknown[] = [];
     let decided = false;
-    const decide = (settle: () => void): void => {
-      decided = true;
-      settle();
+    const ended = (task: TaskNode<unknown>): void => {
+      const { state, error } = task;
+      if (decided) {
+        if (state === "failed") report(group, task);
+      } else if (state === "fulfilled" || !success) {
+        if (group.signal.aborted) return; // too late; a failure is then thrown by the group
+        decided = true;
+        first.resolve(task);
+      } else {
+        tolerate(group, task);
+        if (failures.push(error) === jobs.length) first.reject(together(failures));
+      }
     };
     for (const job of jobs) {
-      const task = group.spawn(job);
-      task.then((value) => decide(() => first.resolve(value)), (error) => {
-        if (decided && task.state === "failed") {
-          emit("task.failure", "group", group.name, { task: task.name, error });
-        }
-        if (failures.push(error) === jobs.length || !success) decide(() => first.reject(together(failures)));
-      });
+      const task = group.spawn(job) as TaskNode<unknown>;
+      void task.settled.then(() => ended(task));
     }
     const value = await abortable(first.promise, group.signal);
     group.cancel();
@@ -139,10 +144,21 @@ async function race(
   }, { ...options, policy: "supervise" });
 }
 
+/** Takes a failure for a result, unless an abort has ended the whole: then nobody gets results. */
+function tolerate(group: TaskGroup, task: Task<unknown>): void {
+  if (!group.signal.aborted) task.catch(ignore);
+}
+
+/** Tells the observer what a loser failed with. */
+function report(group: TaskGroup, task: TaskNode<unknown>): void {
+  task.catch(ignore);
+  emit("task.failure", "group", group.name, { task: task.name, error: task.error });
+}
+
 function together(failures: readonly unknown[]): unknown {
   const [first] = failures;
   if (failures.length === 1) return first;
-  const text = first instanceof Error ? first.message : String(first);
+  const text = first instanceof Error ? first.message : show(first);
   return new TaskGroupError(failures, `Cannot run tasks: all ${failures.length} failed, the first: ${text}`, {
     cause: first,
   });
