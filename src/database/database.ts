@@ -157,6 +157,7 @@ export class Database implements SessionSource, AsyncDisposable {
     return this.#closing ??= this.#close(graceMs);
   }
 
+  /** {@linkcode close}, with the default grace. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

@@ -45,6 +45,7 @@ export type FailureKind =
 
 /** Which rule of the schema was violated. */
 export interface Violation {
+  /** The kind of rule. */
   readonly kind: "unique" | "foreignKey" | "notNull" | "check" | "exclusion" | "other";
   /** The constraint, as far as the database names it. */
   readonly constraint?: string;
@@ -54,6 +55,7 @@ export interface Violation {
 
 /** What a driver says of an error. */
 export interface Failure {
+  /** What kind of failure it is. */
   readonly kind: FailureKind;
   /** The database's own code: an SQLSTATE, an SQLite result code. */
   readonly state?: string;
@@ -90,7 +92,7 @@ export interface Connection {
   query(sql: string, params: readonly unknown[]): Result | PromiseLike<Result>;
   /** Stops the running statement. Settles only when no later statement can be struck by it. */
   cancel?(): PromiseLike<void>;
-  /** Says once when the connection is lost, also between statements. */
+  /** Says once when the connection is lost, also between statements. A statement that runs then must reject. */
   onLost?(lost: (error?: unknown) => void): void;
   /** Whether a transaction is open, where the driver knows without asking the server. */
   inTransaction?(): boolean;
@@ -102,6 +104,7 @@ export interface Connection {
 export interface Driver {
   /** The adapter's name, such as `node:sqlite`. */
   readonly name: string;
+  /** The family of SQL it speaks. */
   readonly dialect: Dialect;
   /** What it leads to, for messages: a file, a host and a database. Holds no secret. */
   readonly target?: string;

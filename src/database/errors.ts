@@ -51,6 +51,7 @@ export class ConnectFailedError extends DatabaseError {
   /** How often it was tried. */
   readonly attempts: number;
 
+  /** Creates the error; the message stands for itself, the options are the same facts as data. */
   constructor(message: string, options: DatabaseErrorOptions & { attempts: number }) {
     super(message, options);
     this.attempts = options.attempts;
@@ -83,6 +84,7 @@ export class ConstraintError extends DatabaseError {
   /** The table, as far as the database names it. */
   readonly table: string | undefined;
 
+  /** Creates the error; the message stands for itself, the options are the same facts as data. */
   constructor(message: string, options: DatabaseErrorOptions & { violation: Violation }) {
     super(message, options);
     this.kind = options.violation.kind;
@@ -115,6 +117,7 @@ export class RetryExhaustedError extends DatabaseError {
   /** The failure of each attempt, in order. */
   readonly errors: readonly unknown[];
 
+  /** Creates the error; the message stands for itself, the options are the same facts as data. */
   constructor(message: string, options: DatabaseErrorOptions & { errors: readonly unknown[] }) {
     super(message, options);
     this.attempts = options.errors.length;

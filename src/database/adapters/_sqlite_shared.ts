@@ -28,6 +28,19 @@ export function commandOf(sql: string): string {
   return /^(?:\s|;|--[^\n]*\n|\/\*[^]*?\*\/)*(\w+)/.exec(sql)?.[1]?.toUpperCase() ?? "";
 }
 
+const changing = new Set(["INSERT", "UPDATE", "DELETE", "REPLACE", "WITH"]);
+const harmless = new Set([...changing, "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA"]);
+
+/** Whether a statement that begins so changes rows, if it returns none. */
+export function changesRows(command: string): boolean {
+  return changing.has(command);
+}
+
+/** Whether a statement that begins so may change the schema. */
+export function mayChangeSchema(command: string): boolean {
+  return !harmless.has(command);
+}
+
 /** Whether `text`, the rest behind a statement, holds another one. */
 export function holdsStatement(text: string): boolean {
   return /[^\s;]/.test(text.replaceAll(/--[^\n]*|\/\*[^]*?(?:\*\/|$)/g, ""));
@@ -92,4 +105,38 @@ function violationOf(message: string): Violation {
   const kind = rules.get(rule) ?? "other";
   const table = kind === "unique" || kind === "notNull" ? /^(\w+)\./.exec(constraint ?? "")?.[1] : undefined;
   return { kind, constraint, table };
+}
+
+/** Refuses what the runtimes bind each in their own way: a Date, for one, as NULL. */
+export function bindable(params: readonly unknown[]): readonly unknown[] {
+  let values = params;
+  for (let i = 0; i < params.length; i++) {
+    const value = params[i];
+    const type = typeof value;
+    if (type === "string" || type === "number" || value === null || type === "bigint") continue;
+    if (value instanceof Uint8Array) continue;
+    if (type !== "boolean") {
+      const kind = type === "object" ? value!.constructor?.name ?? "object" : type;
+      throw new TypeError(
+        `Cannot bind parameter ${
+          i + 1
+        } as it must be null, a number, bigint, string, boolean or Uint8Array: ` +
+          `received ${kind}`,
+      );
+    }
+    if (values === params) values = [...params];
+    (values as unknown[])[i] = value ? 1 : 0;
+  }
+  return values;
+}
+
+/** The statements that make settings. */
+export function pragmas(doing: string, settings: Readonly<Record<string, unknown>>): string[] {
+  return Object.entries(settings).map(([name, value]) => {
+    // They go into the text of a statement: nothing but words and numbers may.
+    if (!/^\w+$/.test(name) || !/^[\w-]+$/.test(String(value))) {
+      throw new RangeError(`Cannot ${doing} as pragmas must be plain words: received ${name} = ${value}`);
+    }
+    return `PRAGMA ${name} = ${value}`;
+  });
 }

@@ -1,11 +1,12 @@
 /**
- * SQLite as the runtime brings it: `node:sqlite`, which Node 22.13 and later, Deno and Bun have.
+ * SQLite as the runtime brings it: `node:sqlite`, which Node 22.16 and later, Deno and Bun have.
  *
  * @module
  */
 import { checkBoolean, checkInteger, checkName, checkOptions } from "../../kernel/checks.ts";
-import type { Connection, Driver, Result } from "../driver.ts";
-import { begin, classify, commandOf, holdsStatement, READ_ONLY } from "./_sqlite_shared.ts";
+import type { Driver } from "../driver.ts";
+import { type Engine, SqliteConnection } from "./_sqlite_connection.ts";
+import { begin, classify, pragmas } from "./_sqlite_shared.ts";
 
 /** Options of {@linkcode sqliteDriver}. */
 export interface SqliteOptions {
@@ -22,129 +23,6 @@ export interface SqliteOptions {
   pragmas?: Readonly<Record<string, string | number | boolean>>;
   /** Whether integers are read as bigint. Default false: numbers, and an error for what a number can't hold. */
   bigints?: boolean;
-}
-
-/** What is used of `node:sqlite`. */
-interface Engine {
-  readonly isTransaction: boolean;
-  exec(sql: string): void;
-  prepare(sql: string): Statement;
-  close(): void;
-}
-
-interface Statement {
-  readonly sourceSQL: string;
-  all(...params: unknown[]): unknown[];
-  run(...params: unknown[]): { changes: number | bigint; lastInsertRowid: number | bigint };
-  columns(): readonly unknown[];
-  setReadBigInts(on: boolean): void;
-}
-
-/** A statement made ready, with what is to be known of it at each run. */
-interface Prepared {
-  readonly statement: Statement;
-  readonly command: string;
-  readonly returnsRows: boolean;
-  readonly changesRows: boolean;
-  readonly changesSchema: boolean;
-  readonly turnsReadOnly: boolean;
-  /** The result of one that neither returns nor changes rows: always the same. */
-  readonly done: Result;
-}
-
-const STATEMENTS_KEPT = 128;
-const changing = new Set(["INSERT", "UPDATE", "DELETE", "REPLACE", "WITH"]);
-const harmless = new Set([...changing, "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA"]);
-const NO_ROWS: readonly unknown[] = Object.freeze([]);
-
-class SqliteConnection implements Connection {
-  readonly raw: Engine;
-  readonly #bigints: boolean;
-  readonly #prepared = new Map<string, Prepared>();
-  #queryOnly = false;
-
-  constructor(engine: Engine, bigints: boolean) {
-    this.raw = engine;
-    this.#bigints = bigints;
-  }
-
-  query(sql: string, params: readonly unknown[]): Result {
-    const prepared = this.#prepared.get(sql) ?? this.#prepare(sql);
-    const { statement, command } = prepared;
-    if (prepared.returnsRows) {
-      const rows = params.length === 0 ? statement.all() : statement.all(...bindable(params));
-      return { rows, rowCount: rows.length, command };
-    }
-    const { changes, lastInsertRowid } = params.length === 0
-      ? statement.run()
-      : statement.run(...bindable(params));
-    if (prepared.changesRows) {
-      return { rows: NO_ROWS, rowCount: Number(changes), command, insertId: lastInsertRowid };
-    }
-    // Deno would read once more with the columns of before.
-    if (prepared.changesSchema) this.#prepared.clear();
-    if (prepared.turnsReadOnly) this.#queryOnly = true;
-    else if (this.#queryOnly && !this.raw.isTransaction) {
-      this.raw.exec("PRAGMA query_only = OFF");
-      this.#queryOnly = false;
-    }
-    return prepared.done;
-  }
-
-  inTransaction(): boolean {
-    return this.raw.isTransaction;
-  }
-
-  close(): Promise<void> {
-    this.#prepared.clear();
-    this.raw.close();
-    return Promise.resolve();
-  }
-
-  #prepare(sql: string): Prepared {
-    const statement = this.raw.prepare(sql);
-    if (holdsStatement(sql.slice(statement.sourceSQL.length))) {
-      throw new TypeError("Cannot run SQL as it must be one statement: the ones after the first are not run");
-    }
-    if (this.#bigints) statement.setReadBigInts(true);
-    const command = commandOf(sql);
-    const prepared: Prepared = {
-      statement,
-      command,
-      returnsRows: statement.columns().length > 0,
-      // SQLite repeats the figures of the last change for statements that change no rows.
-      changesRows: changing.has(command),
-      changesSchema: !harmless.has(command),
-      turnsReadOnly: sql === READ_ONLY,
-      done: Object.freeze({ rows: NO_ROWS, rowCount: 0, command }),
-    };
-    if (this.#prepared.size >= STATEMENTS_KEPT) this.#prepared.delete(this.#prepared.keys().next().value!);
-    this.#prepared.set(sql, prepared);
-    return prepared;
-  }
-}
-
-/** Refuses what the runtimes bind each in their own way: a Date, for one, as NULL. */
-function bindable(params: readonly unknown[]): readonly unknown[] {
-  let values = params;
-  for (let i = 0; i < params.length; i++) {
-    const value = params[i];
-    const type = typeof value;
-    if (type === "string" || type === "number" || value === null || type === "bigint") continue;
-    if (value instanceof Uint8Array) continue;
-    if (type !== "boolean") {
-      const kind = type === "object" ? value!.constructor?.name ?? "object" : type;
-      throw new TypeError(
-        `Cannot bind parameter ${
-          i + 1
-        } as it must be null, a number, bigint, string, boolean or Uint8Array: ` +
-          `received ${kind}`,
-      );
-    }
-    if (values === params) values = [...params];
-    (values as unknown[])[i] = value ? 1 : 0;
-  }
-  return values;
 }
 
 /**
@@ -185,12 +63,7 @@ export function sqliteDriver(options: SqliteOptions): Driver {
     synchronous: "normal",
     foreign_keys: true,
   };
-  const pragmas = Object.entries({ ...defaults, ...options.pragmas }).map(([name, value]) => {
-    if (!/^\w+$/.test(name) || !/^[\w-]+$/.test(String(value))) {
-      throw new RangeError(`Cannot ${doing} as pragmas must be plain words: received ${name} = ${value}`);
-    }
-    return `PRAGMA ${name} = ${value}`;
-  });
+  const settings = pragmas(doing, { ...defaults, ...options.pragmas });
   return {
     name: "node:sqlite",
     dialect: "sqlite",
@@ -202,7 +75,7 @@ export function sqliteDriver(options: SqliteOptions): Driver {
       const { DatabaseSync } = await import("node:sqlite");
       const engine = new DatabaseSync(file, { readOnly, timeout: busyTimeoutMs }) as unknown as Engine;
       try {
-        for (const pragma of pragmas) engine.prepare(pragma).run();
+        for (const setting of settings) engine.prepare(setting).run();
         return new SqliteConnection(engine, bigints);
       } catch (error) {
         engine.close();

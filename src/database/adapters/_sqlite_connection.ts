@@ -1,0 +1,109 @@
+/** One connection of `node:sqlite`. */
+import type { Connection, Result } from "../driver.ts";
+import {
+  bindable,
+  changesRows,
+  commandOf,
+  holdsStatement,
+  mayChangeSchema,
+  READ_ONLY,
+} from "./_sqlite_shared.ts";
+
+/** What is used of `node:sqlite`. */
+export interface Engine {
+  readonly isTransaction: boolean;
+  exec(sql: string): void;
+  prepare(sql: string): Statement;
+  close(): void;
+}
+
+interface Statement {
+  readonly sourceSQL: string;
+  all(...params: unknown[]): unknown[];
+  run(...params: unknown[]): { changes: number | bigint; lastInsertRowid: number | bigint };
+  columns(): readonly unknown[];
+  setReadBigInts(on: boolean): void;
+}
+
+/** A statement made ready, with what is to be known of it at each run. */
+interface Prepared {
+  readonly statement: Statement;
+  readonly command: string;
+  readonly returnsRows: boolean;
+  readonly changesRows: boolean;
+  readonly changesSchema: boolean;
+  readonly turnsReadOnly: boolean;
+  /** The result of one that neither returns nor changes rows: always the same. */
+  readonly done: Result;
+}
+
+const STATEMENTS_KEPT = 128;
+const NO_ROWS: readonly unknown[] = Object.freeze([]);
+
+/** A connection through `node:sqlite`; keeps the statements it has prepared. */
+export class SqliteConnection implements Connection {
+  readonly raw: Engine;
+  readonly #bigints: boolean;
+  readonly #prepared = new Map<string, Prepared>();
+  #queryOnly = false;
+
+  constructor(engine: Engine, bigints: boolean) {
+    this.raw = engine;
+    this.#bigints = bigints;
+  }
+
+  query(sql: string, params: readonly unknown[]): Result {
+    const prepared = this.#prepared.get(sql) ?? this.#prepare(sql);
+    const { statement, command } = prepared;
+    if (prepared.returnsRows) {
+      const rows = params.length === 0 ? statement.all() : statement.all(...bindable(params));
+      return { rows, rowCount: rows.length, command };
+    }
+    const { changes, lastInsertRowid } = params.length === 0
+      ? statement.run()
+      : statement.run(...bindable(params));
+    if (prepared.changesRows) {
+      return { rows: NO_ROWS, rowCount: Number(changes), command, insertId: lastInsertRowid };
+    }
+    // Deno would read once more with the columns of before.
+    if (prepared.changesSchema) this.#prepared.clear();
+    if (prepared.turnsReadOnly) this.#queryOnly = true;
+    else if (this.#queryOnly && !this.raw.isTransaction) {
+      this.raw.exec("PRAGMA query_only = OFF");
+      this.#queryOnly = false;
+    }
+    return prepared.done;
+  }
+
+  inTransaction(): boolean {
+    return this.raw.isTransaction;
+  }
+
+  close(): Promise<void> {
+    this.#prepared.clear();
+    this.raw.close();
+    return Promise.resolve();
+  }
+
+  #prepare(sql: string): Prepared {
+    const statement = this.raw.prepare(sql);
+    if (holdsStatement(sql.slice(statement.sourceSQL.length))) {
+      throw new TypeError("Cannot run SQL as it must be one statement: the ones after the first are not run");
+    }
+    if (this.#bigints) statement.setReadBigInts(true);
+    const command = commandOf(sql);
+    const prepared: Prepared = {
+      statement,
+      command,
+      returnsRows: statement.columns().length > 0,
+      // SQLite repeats the figures of the last change for statements that change no rows.
+      changesRows: changesRows(command),
+      changesSchema: mayChangeSchema(command),
+      turnsReadOnly: sql === READ_ONLY,
+      done: Object.freeze({ rows: NO_ROWS, rowCount: 0, command }),
+    };
+    if (this.#prepared.size >= STATEMENTS_KEPT) this.#prepared.delete(this.#prepared.keys().next().value!);
+    this.#prepared.set(sql, prepared);
+    return prepared;
+  }
+}
