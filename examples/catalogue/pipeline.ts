@@ -1,0 +1,96 @@
+/**
+ * The pipeline: find, examine, save.
+ *
+ * Three stages in one task group, joined by bounded channels. A stage that is slower than the one before it fills the
+ * channel between them, and the one before waits: memory stays the same, whether there are a thousand files or a
+ * million. A failure in any stage ends all of them.
+ */
+import { AsyncBatcher, type AsyncBatcherStatistics } from "@uno/async/flow";
+import { Channel, type ChannelStatistics } from "@uno/async/sync";
+import { type GroupStatistics, TaskGroup } from "@uno/async/task";
+import type { Question } from "./entry.ts";
+import type { Examiner, ExamineStatistics } from "./examine.ts";
+import type { Options } from "./options.ts";
+import type { Places } from "./places.ts";
+import { countAfter, showProgress } from "./progress.ts";
+import { examineAll, find, saveAll } from "./stages.ts";
+import type { Outcome, Store } from "./store.ts";
+import { Tally } from "./tally.ts";
+
+/** No file waits longer than this to be saved, however slowly others follow. */
+const SAVE_WITHIN_MS = 250;
+/** Counting costs something, too: only a run that takes longer than this is worth it. */
+const COUNT_AFTER_MS = 2_000;
+
+/** What the pipeline works with. */
+export interface Parts {
+  readonly options: Options;
+  readonly places: Places;
+  readonly store: Store;
+  readonly examiner: Examiner;
+}
+
+/** When to end. */
+export interface Signals {
+  /** Find nothing new; finish and save what is in work. */
+  readonly stopping: AbortSignal;
+  /** End now. */
+  readonly signal: AbortSignal;
+}
+
+/** What a run came to. */
+export interface Summary {
+  readonly tally: Tally;
+  /** Whether everything was seen. */
+  readonly complete: boolean;
+  /** How many vanished files were taken out of the catalogue. */
+  readonly removed: number;
+  readonly ms: number;
+  readonly examined: ExamineStatistics;
+  readonly batches: AsyncBatcherStatistics;
+  readonly group: GroupStatistics;
+  readonly channels: readonly (ChannelStatistics & { readonly name?: string })[];
+}
+
+/**
+ * Catalogues everything, or what there is time for.
+ *
+ * @throws The reason of `signal`, unchanged. What was examined by then is saved.
+ */
+export async function runPipeline(parts: Parts, { stopping, signal }: Signals): Promise<Summary> {
+  const { options: { concurrency, batchSize }, places: { root }, store, examiner } = parts;
+  const begun = performance.now();
+  const tally = new Tally();
+  const found = new Channel<Question>({ name: "found", capacity: 2 * concurrency });
+  const examined = new Channel<Outcome>({ name: "examined", capacity: 2 * concurrency });
+  await using batches = new AsyncBatcher<Outcome, true>(async (outcomes) => {
+    await store.save(outcomes);
+    return outcomes.map(() => true);
+  }, { name: "save", maxSize: batchSize, maxWaitMs: SAVE_WITHIN_MS });
+
+  const flow = { tally, found, examined, batches, stopping };
+  const group = await TaskGroup.run((group) => {
+    group.spawn(({ signal }) => find(parts, flow, signal), { name: "find" });
+    group.spawn(({ signal }) => examineAll(examiner, flow, { signal, concurrency }), { name: "examine" });
+    group.spawn(({ signal }) => saveAll(flow, { signal, unsaved: 4 * batchSize }), { name: "save" });
+    // Daemons end when the others have.
+    group.spawn(({ signal }) => showProgress(tally, signal), { name: "progress", daemon: true });
+    group.spawn(({ signal }) => countAfter(COUNT_AFTER_MS, root, tally, signal), {
+      name: "count",
+      daemon: true,
+    });
+    return group;
+  }, { name: "catalogue", signal });
+
+  const complete = !stopping.aborted;
+  return {
+    tally,
+    complete,
+    removed: await store.endRun(complete),
+    ms: performance.now() - begun,
+    examined: examiner.statistics(),
+    batches: batches.statistics(),
+    group: group.statistics(),
+    channels: [found, examined].map((channel) => ({ name: channel.name, ...channel.statistics() })),
+  };
+}

@@ -1,0 +1,154 @@
+/** The catalogue in its database. */
+import { Database, DatabaseError, type Transaction } from "@uno/async/database";
+import { sqliteDriver } from "@uno/async/database/sqlite";
+import type { Entry, Read, Stamp } from "./entry.ts";
+import { codeOf, reasonFor } from "./file_error.ts";
+import { UserError } from "./options.ts";
+import { APPLICATION_ID, createSchema } from "./schema.ts";
+
+/** What became of one path. */
+export type Outcome =
+  | Read
+  | { readonly is: "unchanged"; readonly path: string }
+  | { readonly is: "failed"; readonly path: string; readonly error: unknown };
+
+const insert = `insert into files (path, kind, size, mtime_ms, sha256, target, batch, seen)
+  values (?, ?, ?, ?, ?, ?, ?, ?)
+  on conflict (path) do update set kind = excluded.kind, size = excluded.size, mtime_ms = excluded.mtime_ms,
+    sha256 = excluded.sha256, target = excluded.target, batch = excluded.batch, seen = excluded.seen`;
+
+/** A catalogue of one folder, open for one run. */
+export class Store implements AsyncDisposable {
+  readonly database: Database;
+  readonly #run: number;
+  readonly #empty: boolean;
+
+  private constructor(database: Database, run: number, empty: boolean) {
+    this.database = database;
+    this.#run = run;
+    this.#empty = empty;
+  }
+
+  /**
+   * Opens the catalogue of a folder, made if it is not there, and begins a run.
+   *
+   * @throws {UserError} When the file can't be used for that.
+   */
+  static async open(file: string, root: string): Promise<Store> {
+    const database = new Database(sqliteDriver({ file }), { name: "catalogue" });
+    try {
+      const { run, empty } = await database.transaction((tx) => beginRun(tx, file, root));
+      return new Store(database, run, empty);
+    } catch (error) {
+      await database.close();
+      if (!(error instanceof DatabaseError)) throw error;
+      const why = error.cause instanceof Error ? error.cause.message : error.message;
+      throw new UserError(`Cannot keep the catalogue in ${JSON.stringify(file)}: ${why}`);
+    }
+  }
+
+  /** What is known about those of the paths that are in the catalogue. */
+  async known(paths: readonly string[]): Promise<Map<string, Stamp>> {
+    const known = new Map<string, Stamp>();
+    if (this.#empty) return known;
+    await using session = await this.database.session();
+    const { rows } = await session.query<Stamp & { path: string }>(
+      `select path, size, mtime_ms as "mtimeMs" from files where path in (select value from json_each(?))`,
+      [JSON.stringify(paths)],
+    );
+    for (const { path, size, mtimeMs } of rows) known.set(path, { size, mtimeMs });
+    return known;
+  }
+
+  /** Saves a batch in one transaction: all of it is in the catalogue afterwards, or nothing. */
+  async save(outcomes: readonly Outcome[]): Promise<void> {
+    const read = outcomes.filter((outcome) => outcome.is === "read");
+    const unchanged = outcomes.filter((outcome) => outcome.is === "unchanged");
+    const failed = outcomes.filter((outcome) => outcome.is === "failed");
+    await this.database.transaction(async (tx) => {
+      if (read.length > 0) await this.#insert(tx, read.map(({ entry }) => entry));
+      if (unchanged.length > 0) {
+        await tx.query("update files set seen = ? where path in (select value from json_each(?))", [
+          this.#run,
+          JSON.stringify(unchanged.map(({ path }) => path)),
+        ]);
+      }
+      for (const { path, error } of failed) {
+        await tx.query("insert or replace into failures values (?, ?, ?)", [
+          path,
+          codeOf(error),
+          reasonFor(error),
+        ]);
+      }
+    });
+  }
+
+  /**
+   * Ends the run. A complete one knows what is gone: what it has not seen.
+   *
+   * @returns How many files were removed from the catalogue.
+   */
+  async endRun(complete: boolean): Promise<number> {
+    return await this.database.transaction(async (tx) => {
+      let removed = 0;
+      if (complete) {
+        // Not `<>`: another run may be at work on the same catalogue, and have seen more.
+        removed = (await tx.query("delete from files where seen < ?", [this.#run])).rowCount;
+      }
+      await tx.query("update runs set ended = ?, outcome = ? where id = ?", [
+        new Date().toISOString(),
+        complete ? "complete" : "interrupted",
+        this.#run,
+      ]);
+      return removed;
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.database.close();
+  }
+
+  async #insert(tx: Transaction, entries: readonly Entry[]): Promise<void> {
+    const { insertId: batch } = await tx.query("insert into batches (run, saved, files) values (?, ?, ?)", [
+      this.#run,
+      new Date().toISOString(),
+      entries.length,
+    ]);
+    for (const { path, kind, size, mtimeMs, sha256, target } of entries) {
+      await tx.query(insert, [path, kind, size, mtimeMs, sha256, target, batch, this.#run]);
+    }
+  }
+}
+
+async function beginRun(
+  tx: Transaction,
+  file: string,
+  root: string,
+): Promise<{ run: number; empty: boolean }> {
+  const { rows: [mark] } = await tx.query<{ id: number; tables: number }>(
+    `select application_id as id, (select count(*) from sqlite_schema) as tables from pragma_application_id`,
+  );
+  if (mark!.id !== APPLICATION_ID) {
+    if (mark!.tables > 0) {
+      throw new UserError(
+        `Cannot keep the catalogue in ${JSON.stringify(file)}: it is a database of something else`,
+      );
+    }
+    await createSchema(tx);
+  }
+  const { rows: [last] } = await tx.query<{ root: string }>("select root from runs order by id desc limit 1");
+  if (last !== undefined && last.root !== root) {
+    throw new UserError(
+      `Cannot keep the catalogue in ${JSON.stringify(file)}: it is the catalogue of ${
+        JSON.stringify(last.root)
+      }`,
+    );
+  }
+  await tx.query("delete from failures");
+  const { insertId } = await tx.query("insert into runs (root, started) values (?, ?)", [
+    root,
+    new Date().toISOString(),
+  ]);
+  const { rows } = await tx.query("select 1 from files limit 1");
+  return { run: Number(insertId), empty: rows.length === 0 };
+}

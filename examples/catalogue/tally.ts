@@ -1,0 +1,42 @@
+/** What has been done so far, in numbers that take no more memory the longer it goes on. */
+import type { Outcome } from "./store.ts";
+
+/** One of the slowest files. */
+export interface Slow {
+  readonly path: string;
+  readonly ms: number;
+  readonly size: number;
+}
+
+const SLOWEST = 5;
+
+/** Counts outcomes as they come. */
+export class Tally {
+  /** Paths found by the walk. */
+  found = 0;
+  /** Paths that were worked off, one way or another. */
+  done = 0;
+  /** Of those: read and catalogued, as they were, not readable. */
+  read = 0;
+  unchanged = 0;
+  failed = 0;
+  /** Bytes that were hashed. */
+  bytes = 0;
+  /** How many there will be; `undefined` until they are counted. */
+  expected: number | undefined;
+  /** Those that took longest, the slowest first. */
+  readonly slowest: Slow[] = [];
+
+  /** Notes what became of a path. */
+  add(outcome: Outcome): void {
+    this.done++;
+    this[outcome.is]++;
+    if (outcome.is !== "read") return;
+    const { entry: { path, kind, size }, ms } = outcome;
+    if (kind !== "file") return;
+    this.bytes += size;
+    if (this.slowest.length === SLOWEST && ms <= this.slowest[SLOWEST - 1]!.ms) return;
+    this.slowest.push({ path, ms, size });
+    this.slowest.sort((a, b) => b.ms - a.ms).splice(SLOWEST);
+  }
+}
