@@ -87,9 +87,10 @@ export class Openings {
 
   /** Fails what waits for a resource that nobody registered. */
   refuseUnknown(): void {
-    for (const entry of this.#entries.values()) {
+    for (const entry of [...this.#entries.values()]) {
       const missing = entry.after.find((name) => !this.#entries.has(name));
-      if (entry.state !== "waiting" || missing === undefined) continue;
+      const waits = entry.state === "waiting" && this.#entries.get(entry.name) === entry;
+      if (!waits || missing === undefined) continue;
       this.#fail(
         entry,
         new MisuseError(`Cannot open ${show(entry.name)} after ${show(missing)}: no resource has that name`),
@@ -161,12 +162,19 @@ export class Openings {
   }
 
   #fail(entry: Entry, error: unknown): void {
+    // Before the owner is told, who then stops everything, and last what makes it look as if nothing were opening.
+    entry.result.reject(error);
+    this.#dropDependents(entry, error);
     this.#owner.openingFailed(error);
     this.#drop(entry, error);
-    // What comes after it can't be opened either, and for the same reason.
+  }
+
+  /** What comes after it can't be opened either, and for the same reason. */
+  #dropDependents(entry: Entry, error: unknown): void {
     for (const other of [...this.#entries.values()]) {
-      const waits = this.#entries.get(other.name) === other && other.state === "waiting";
-      if (waits && other.after.includes(entry.name)) this.#fail(other, error);
+      if (other.state !== "waiting" || !other.after.includes(entry.name) || other === entry) continue;
+      this.#drop(other, error);
+      this.#dropDependents(other, error);
     }
   }
 

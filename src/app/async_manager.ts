@@ -167,8 +167,10 @@ export class AsyncManager implements AsyncDisposable {
   /** Why it could not start. */
   #failure: { readonly error: unknown } | undefined;
   #shutdown: Shutdown | undefined;
-  /** Whether somebody has the report, or is going to get it. */
+  /** Whether somebody was handed the report. */
   #asked = false;
+  /** Whether the failures were thrown at whoever started it. */
+  #thrown = false;
   #readyMs: number | undefined;
   #endMs: number | undefined;
 
@@ -342,9 +344,9 @@ export class AsyncManager implements AsyncDisposable {
 
   /** Stops it. Throws what went wrong if nobody has asked for the report. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const asked = this.#asked;
+    const told = this.#asked || this.#thrown;
     const { errors } = await this.stop();
-    if (asked || errors.length === 0) return;
+    if (told || errors.length === 0) return;
     if (errors.length === 1) throw errors[0];
     throw new TaskGroupError(errors, `Cannot stop ${this.#what} cleanly: ${errors.length} failures`, {
       cause: errors[0],
@@ -477,6 +479,7 @@ export class AsyncManager implements AsyncDisposable {
     if (this.#start === undefined || this.#readyMs !== undefined) return;
     // Whoever runs a body gets the failure in the report.
     if (this.#body !== undefined) this.#start.promise.catch(ignore);
+    this.#thrown = this.#failure !== undefined;
     if (this.#failure === undefined) this.#start.reject(reason);
     else if (report.errors.length <= 1) this.#start.reject(this.#failure.error);
     else {
