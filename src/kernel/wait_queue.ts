@@ -162,6 +162,26 @@ export class WaitQueue<T, D = undefined> {
     return true;
   }
 
+  /**
+   * Hands everybody a value, by place in the line, if there are `count` of them: all or nobody, as one step, so that
+   * nobody can come or give up in between. Those whose signal is aborted, but has not told us yet, don't count.
+   *
+   * @returns Whether there were.
+   */
+  grantTogether(count: number, value: (place: number) => T): boolean {
+    if (this.#size < count) return false;
+    const together: Waiter<T, D>[] = [];
+    for (let waiter = this.#first; waiter !== undefined; waiter = waiter.next) {
+      if (!waiter.signal?.aborted) together.push(waiter);
+    }
+    if (together.length < count) return false;
+    for (const waiter of together) this.#unlink(waiter);
+    this.totals.granted += together.length;
+    together.forEach((waiter, place) => waiter.resolve(value(place)));
+    if (observed()) { for (const _ of together) this.#tell("grant"); }
+    return true;
+  }
+
   /** Sends everybody away. @returns How many there were. */
   settleAll(reason: unknown): number {
     return this.rejectWhere(() => true, reason);

@@ -89,13 +89,11 @@ export class Barrier {
     const refused = this.#queue.refusal(options);
     if (refused !== undefined) return refused;
     if (this.#brokenWith !== undefined) return Promise.reject(this.#brokenWith.reason);
-    this.#queue.head(); // arrivals whose signal is aborted by now don't count
-    if (this.#queue.size + 1 < this.#parties) return this.#queue.wait(true, options);
-    let place = 0;
-    while (this.#queue.grant(place)) place++;
+    const others = this.#parties - 1;
+    if (!this.#queue.grantTogether(others, (place) => place)) return this.#queue.wait(true, options);
     this.#queue.totals.granted++;
     this.#rounds++;
-    return Promise.resolve(place);
+    return Promise.resolve(others);
   }
 
   /**
