@@ -94,10 +94,17 @@ export class Line<I, O> {
   /** Takes up to `count` from the front. */
   take(count: number): Entry<I, O>[] {
     const taken: Entry<I, O>[] = [];
-    while (this.first !== undefined && taken.length < count) {
-      taken.push(this.first);
-      this.remove(this.first);
+    let next = this.first;
+    while (next !== undefined && taken.length < count) {
+      const entry = next;
+      next = entry.next;
+      entry.prev = entry.next = undefined;
+      taken.push(entry);
     }
+    this.first = next;
+    if (next === undefined) this.#last = undefined;
+    else next.prev = undefined;
+    this.size -= taken.length;
     return taken;
   }
 }
@@ -114,6 +121,11 @@ export class Batch<I, O> {
     this.entries = entries;
     this.#wanted = entries.length;
     for (const entry of entries) entry.batch = this;
+  }
+
+  /** Those whose callers still wait. */
+  get wanted(): readonly Entry<I, O>[] {
+    return this.#wanted === this.entries.length ? this.entries : this.entries.filter((entry) => entry.wanted);
   }
 
   /** What it was aborted with, boxed, once nobody waits for it any more. */

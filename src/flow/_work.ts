@@ -15,6 +15,8 @@ export interface Bounds {
   readonly signal: AbortSignal | undefined;
   /** When the call must have ended, in milliseconds on the clock; `Infinity` for no limit. */
   readonly atMs: number;
+  /** Who can stop the work from outside of the call. */
+  readonly stoppable?: Stoppable;
   /** The error for a call that has not. */
   expired(): unknown;
   /** The call was given up: before its work was started, or while it was running (and still is). */
@@ -51,7 +53,6 @@ export let abortWork: (work: Work, reason: unknown) => void;
 
 /** What work gets: at least a signal, made when first read, as a controller costs more than a call on some runtimes. */
 export class Work {
-  readonly #stoppable: Stoppable | undefined;
   readonly #bounds: Bounds | undefined;
   #controller: AbortController | undefined;
   #end: { readonly reason: unknown } | undefined;
@@ -64,8 +65,7 @@ export class Work {
     };
   }
 
-  constructor(stoppable?: Stoppable, bounds?: Bounds) {
-    this.#stoppable = stoppable;
+  constructor(bounds?: Bounds) {
     this.#bounds = bounds;
   }
 
@@ -75,7 +75,7 @@ export class Work {
       const bounds = this.#bounds;
       if (bounds !== undefined) noteDeadline(signal, () => Math.min(bounds.atMs, deadlineOf(bounds.signal)));
       if (this.#end !== undefined) this.#controller.abort(this.#end.reason);
-      else this.#stoppable?.add(this);
+      else bounds?.stoppable?.add(this);
     }
     return this.#controller.signal;
   }

@@ -9,6 +9,7 @@ import {
   subject,
 } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
+import { deferred } from "../kernel/deferred.ts";
 import { isEcho } from "../kernel/echo.ts";
 import { ClosedError, TimeoutError } from "../kernel/errors.ts";
 import { discard } from "../kernel/late.ts";
@@ -205,13 +206,15 @@ export class AsyncBatcher<I, O> implements AsyncDisposable {
       this.#counts.timedOut++;
       return Promise.reject(this.#timeoutError(0));
     }
-    return new Promise<O>((resolve, reject) => {
-      const entry = new Entry<I, O>(item, this.#owner, ++this.#calls, resolve, reject);
-      if (this.#line.size < this.#maxPending && this.#waiters.size === 0) {
-        this.#letIn(entry, options, options?.timeoutMs);
-        this.#consider();
-      } else this.#wait(entry, options);
-    });
+    const { promise, resolve, reject } = deferred<O>();
+    const entry = new Entry<I, O>(item, this.#owner, ++this.#calls, resolve, reject);
+    if (this.#line.size < this.#maxPending && this.#waiters.size === 0) {
+      this.#letIn(entry, options, options?.timeoutMs);
+      // An open window that stays open is the common case, and costs next to nothing.
+      if (this.#turnsLeft > 0 && this.#line.size < this.#fullSize) this.#turnsLeft = QUIET_TURNS;
+      else this.#consider();
+    } else this.#wait(entry, options);
+    return promise;
   }
 
   /**
@@ -356,7 +359,7 @@ export class AsyncBatcher<I, O> implements AsyncDisposable {
 
   async #serve(batch: Batch<I, O>): Promise<void> {
     // Some may have gone since the batch was put together.
-    const entries = batch.entries.filter((entry) => entry.wanted);
+    const entries = batch.wanted;
     if (entries.length > 0) {
       this.#counts.batches++;
       this.#counts.granted += entries.length;
@@ -378,7 +381,8 @@ export class AsyncBatcher<I, O> implements AsyncDisposable {
       if (Array.isArray(results)) { for (const result of results) discard(result, "batcher", this.name); }
       throw this.#shapeError(entries.length, results);
     }
-    entries.forEach((entry, i) => {
+    for (let i = 0; i < entries.length; i++) {
+      const entry = entries[i]!;
       const result = results[i] as O | Error;
       if (result instanceof Error) {
         if (entry.wanted) this.#fail(entry, result);
@@ -387,7 +391,7 @@ export class AsyncBatcher<I, O> implements AsyncDisposable {
         this.#counts.fulfilled++;
         entry.succeed(result);
       } else discard(result, "batcher", this.name);
-    });
+    }
   }
 
   #fail(entry: Entry<I, O>, error: unknown): void {

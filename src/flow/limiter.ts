@@ -13,7 +13,7 @@ import { ClosedError, TimeoutError } from "../kernel/errors.ts";
 import type { HoldOptions, Lease, WaitOptions } from "../kernel/types.ts";
 import { mapThrough } from "./_map.ts";
 import { PLAIN, type Request, Slots } from "./_slots.ts";
-import { runWithin, Stoppable, Work } from "./_work.ts";
+import { type Bounds, runWithin, Stoppable, Work } from "./_work.ts";
 import type { CallContext, Run } from "./policy.ts";
 
 const LEASED: Request = { lease: true };
@@ -114,6 +114,8 @@ export class Limiter implements Run<CallContext>, AsyncDisposable {
   readonly name: string | undefined;
   readonly #slots: Slots;
   readonly #running = new Stoppable();
+  /** The bounds of work whose caller set none. */
+  readonly #unbounded: Bounds;
   #abandoned = 0;
   #closing: Promise<void> | undefined;
 
@@ -131,6 +133,14 @@ export class Limiter implements Run<CallContext>, AsyncDisposable {
     checkCount(doing, "maxQueue", maxQueue, 0);
     this.name = name;
     this.#slots = new Slots(limit, maxQueue, name);
+    this.#unbounded = {
+      structure: "limiter",
+      name,
+      signal: undefined,
+      atMs: Infinity,
+      stoppable: this.#running,
+      expired: () => this.#timeoutError(Infinity),
+    };
   }
 
   /** How much may run at once; changed by {@linkcode resize}. */
@@ -160,19 +170,8 @@ export class Limiter implements Run<CallContext>, AsyncDisposable {
    * @throws {TimeoutError} When a limit is reached.
    * @throws The reason of `signal`, unchanged; what `fn` throws.
    */
-  async run<T>(fn: (context: CallContext) => T | PromiseLike<T>, options?: LimiterRunOptions): Promise<T> {
-    if (typeof fn !== "function") checkFunction(`run in ${this.#slots.describe()}`, "fn", fn);
-    // The submitter's own async function waits and then runs the work: so the work has the submitter's async context.
-    if (options !== undefined) return await this.#runWithin(fn, options);
-    if (this.#slots.closedWith !== undefined) throw this.#slots.closedWith.error;
-    if (!this.#slots.take(PLAIN)) await this.#slots.wait(PLAIN);
-    const work = new Work(this.#running);
-    try {
-      return await fn(work);
-    } finally {
-      this.#running.delete(work);
-      this.#slots.leave();
-    }
+  run<T>(fn: (context: CallContext) => T | PromiseLike<T>, options?: LimiterRunOptions): Promise<T> {
+    return options === undefined ? this.#runPlain(fn) : this.#runWithin(fn, options);
   }
 
   /**
@@ -314,16 +313,32 @@ export class Limiter implements Run<CallContext>, AsyncDisposable {
     });
   }
 
+  // In both, the submitter's own async function waits and then runs the work, which so has the submitter's async
+  // context. Locals are few: they are kept for every waiting call.
+  async #runPlain<T>(fn: (context: CallContext) => T | PromiseLike<T>): Promise<T> {
+    const slots = this.#slots;
+    if (typeof fn !== "function" || slots.closedWith !== undefined) this.#refuse(fn);
+    if (!slots.take(PLAIN)) await slots.wait(PLAIN);
+    const work = new Work(this.#unbounded);
+    try {
+      return await fn(work);
+    } finally {
+      this.#running.delete(work);
+      slots.leave();
+    }
+  }
+
   async #runWithin<T>(
     fn: (context: CallContext) => T | PromiseLike<T>,
     options: LimiterRunOptions,
   ): Promise<T> {
     const slots = this.#slots;
+    if (typeof fn !== "function") this.#refuse(fn);
     const refused = slots.queue.refusal(options);
     if (refused !== undefined) return await refused;
     const { signal, timeoutMs = Infinity, queueTimeoutMs = Infinity } = options;
     checkDurationMs(`run in ${slots.describe()}`, "queueTimeoutMs", queueTimeoutMs);
-    if (slots.closedWith !== undefined) throw slots.closedWith.error;
+    if (slots.closedWith !== undefined) this.#refuse(fn);
     const { totals } = slots.queue;
     const expired = (): TimeoutError => this.#timeoutError(timeoutMs);
     if (timeoutMs === 0) {
@@ -340,6 +355,7 @@ export class Limiter implements Run<CallContext>, AsyncDisposable {
       name: this.name,
       signal,
       atMs,
+      stoppable: this.#running,
       expired,
       gaveUp: (why: "aborted" | "timedOut", running: boolean) => {
         totals[why]++;
@@ -352,8 +368,14 @@ export class Limiter implements Run<CallContext>, AsyncDisposable {
         slots.leave();
       },
     };
-    const work = new Work(this.#running, bounds);
+    const work = new Work(bounds);
     return await runWithin(bounds, work, fn);
+  }
+
+  /** Throws what is wrong with a call: what it wants to run, or that it comes too late. */
+  #refuse(fn: unknown): never {
+    checkFunction(`run in ${this.#slots.describe()}`, "fn", fn);
+    throw this.#slots.closedWith?.error;
   }
 
   #close(options: LimiterCloseOptions, doing: string): void {

@@ -70,24 +70,31 @@ interface Plan {
 }
 
 function planOf(options: RetryOptions | undefined): Plan {
+  if (options === undefined) return DEFAULTS;
   checkOptions("create retry", options);
-  const {
-    name,
-    attempts = 3,
-    maxElapsedMs = Infinity,
-    attemptTimeoutMs = Infinity,
-    when,
-    onRetry,
-  } = options ?? {};
+  const { name, attempts = 3, maxElapsedMs = Infinity, attemptTimeoutMs = Infinity, when, onRetry } = options;
   checkName("create retry", name);
-  const doing = `create ${subject("retry", name)}`;
+  const doing = name === undefined ? "create retry" : `create ${subject("retry", name)}`;
   checkCount(doing, "attempts", attempts, 1);
   checkDurationMs(doing, "maxElapsedMs", maxElapsedMs);
   checkDurationMs(doing, "attemptTimeoutMs", attemptTimeoutMs);
   if (when !== undefined) checkFunction(doing, "when", when);
   if (onRetry !== undefined) checkFunction(doing, "onRetry", onRetry);
-  return { name, attempts, maxElapsedMs, attemptTimeoutMs, when, onRetry, pause: backoff(options) };
+  const { kind, baseMs, maxMs, jitter } = options;
+  const standard = (kind ?? baseMs ?? maxMs ?? jitter) === undefined;
+  const pause = standard ? DEFAULTS.pause : backoff({ kind, baseMs, maxMs, jitter });
+  return { name, attempts, maxElapsedMs, attemptTimeoutMs, when, onRetry, pause };
 }
+
+const DEFAULTS: Plan = {
+  name: undefined,
+  attempts: 3,
+  maxElapsedMs: Infinity,
+  attemptTimeoutMs: Infinity,
+  when: undefined,
+  onRetry: undefined,
+  pause: backoff(),
+};
 
 class AttemptWork extends Work implements Attempt {
   readonly attempt: number;
@@ -95,7 +102,7 @@ class AttemptWork extends Work implements Attempt {
   readonly #startedMs: number;
 
   constructor(attempt: number, startedMs: number, lastError: unknown, bounds: Bounds | undefined) {
-    super(undefined, bounds);
+    super(bounds);
     this.attempt = attempt;
     this.lastError = lastError;
     this.#startedMs = startedMs;
@@ -113,7 +120,7 @@ class HookWork extends Work implements RetryEvent {
   readonly pauseMs: number;
 
   constructor(facts: Omit<RetryEvent, "signal">, bounds: Bounds) {
-    super(undefined, bounds);
+    super(bounds);
     this.attempt = facts.attempt;
     this.elapsedMs = facts.elapsedMs;
     this.error = facts.error;
@@ -126,29 +133,29 @@ class RetryCall {
   readonly #plan: Plan;
   readonly #signal: AbortSignal | undefined;
   readonly #timeoutMs: number;
-  readonly startedMs: number = clock().now();
+  readonly startedMs: number;
   /** When the whole call must have ended. */
   readonly #endMs: number;
-  readonly #limited: boolean;
   /** Set when the whole call has run out of time. */
   #expired: TimeoutError | undefined;
   #attempt = 1;
   #lastError: unknown;
   #pauseMs: number | undefined;
 
-  constructor(plan: Plan, options: WaitOptions | undefined) {
+  constructor(plan: Plan, options: WaitOptions | undefined, startedMs: number) {
     this.#plan = plan;
+    this.startedMs = startedMs;
     this.#signal = options?.signal;
     this.#timeoutMs = options?.timeoutMs ?? Infinity;
     this.#endMs = this.startedMs + this.#timeoutMs;
-    this.#limited = this.#signal !== undefined || this.#endMs !== Infinity ||
-      plan.attemptTimeoutMs !== Infinity;
   }
 
   attempt<T>(fn: (context: Attempt) => T | PromiseLike<T>): T | PromiseLike<T> {
-    const bounds = this.#limited ? this.#bounds(clock().now() + this.#plan.attemptTimeoutMs) : undefined;
-    const work = new AttemptWork(this.#attempt, this.startedMs, this.#lastError, bounds);
-    return bounds === undefined ? fn(work) : runWithin(bounds, work, fn);
+    if (this.#signal === undefined && this.#endMs === Infinity && this.#plan.attemptTimeoutMs === Infinity) {
+      return fn(new AttemptWork(this.#attempt, this.startedMs, this.#lastError, undefined));
+    }
+    const bounds = this.#bounds(clock().now() + this.#plan.attemptTimeoutMs);
+    return runWithin(bounds, new AttemptWork(this.#attempt, this.startedMs, this.#lastError, bounds), fn);
   }
 
   /** Returns when it is time for the next attempt; throws when there is none. */
@@ -248,7 +255,18 @@ async function run<T>(
     checkWaitOptions(`run ${subject("retry", plan.name)}`, options);
     if (options.signal?.aborted) throw options.signal.reason;
   }
-  const call = new RetryCall(plan, options);
+  const startedMs = clock().now();
+  let call: RetryCall | undefined;
+  if (options === undefined && plan.attemptTimeoutMs === Infinity) {
+    // What succeeds at once, and that is nearly everything, needs no more than this.
+    try {
+      return await fn(new AttemptWork(1, startedMs, undefined, undefined));
+    } catch (error) {
+      call = new RetryCall(plan, undefined, startedMs);
+      await call.next(error);
+    }
+  }
+  call ??= new RetryCall(plan, options, startedMs);
   for (;;) {
     try {
       return await call.attempt(fn);
@@ -321,7 +339,8 @@ export function retry<T>(
 ): Policy<Attempt> | Promise<T> {
   if (typeof first === "function") {
     try {
-      return run(planOf(options), first, options);
+      const bounded = options?.signal !== undefined || options?.timeoutMs !== undefined;
+      return run(planOf(options), first, bounded ? options : undefined);
     } catch (error) {
       return Promise.reject(error);
     }
