@@ -47,6 +47,8 @@ export interface TransactionOptions extends BeginOptions {
   retry?: { attempts: number } | false;
 }
 
+const NO_OPTIONS: TransactionOptions = Object.freeze({});
+
 /** Pauses after a conflict: short at first, as the other one is often done, and scattered, as it pauses too. */
 const pauseAfter: (attempt: number) => number = backoff({ baseMs: 5, maxMs: 250, jitter: "full" });
 
@@ -92,7 +94,7 @@ const pauseAfter: (attempt: number) => number = backoff({ baseMs: 5, maxMs: 250,
 export function transaction<T>(
   on: SessionSource,
   fn: (tx: Transaction) => T | PromiseLike<T>,
-  options: TransactionOptions = {},
+  options: TransactionOptions = NO_OPTIONS,
 ): Promise<T> {
   try {
     const attempts = checkTransaction(on, fn, options);
@@ -190,7 +192,9 @@ async function open(
   const { signal, owner, label, commitTimeoutMs } = options;
   let until: number | undefined;
   for (let tries = 1;; tries++) {
-    const session = await on.session({ signal, owner, label, timeoutMs: options.acquireTimeoutMs });
+    const session = await on.session(
+      options === NO_OPTIONS ? undefined : { signal, owner, label, timeoutMs: options.acquireTimeoutMs },
+    );
     if (!(session instanceof LeasedSession)) {
       await session[Symbol.asyncDispose]();
       throw new TypeError(

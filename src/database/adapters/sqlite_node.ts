@@ -33,8 +33,8 @@ export interface SqliteOptions {
  * after the other. **Durability** — with the defaults, what was committed survives any end of the process; a power cut
  * may take the last commits, never the consistency: `pragmas: { synchronous: "full" }` keeps those too, for a wait on
  * the disk per transaction. **Values** — null, number, bigint, string, boolean (as 0 and 1) and `Uint8Array` can be
- * bound; a Date can't, as SQLite has no such type. **One statement** per query. Node prints an `ExperimentalWarning`
- * when SQLite is first used; `NODE_OPTIONS=--disable-warning=ExperimentalWarning` hides it.
+ * bound; a Date can't, as SQLite has no such type. **One statement** per query. **Node 22** prints an
+ * `ExperimentalWarning` when SQLite is first used; `NODE_OPTIONS=--disable-warning=ExperimentalWarning` hides it.
  *
  * @throws {TypeError | RangeError} For bad options. A file that can't be opened shows when the `Database` first connects.
  *
