@@ -55,6 +55,8 @@ export class Shutdown {
   readonly #errors = new Set<unknown>();
   readonly #steps: StepEnd[] = [];
   readonly #waits: StopStep[] = [];
+  /** The step that is being run. */
+  #current: string | undefined;
   #forced = false;
 
   constructor(parts: StopParts, limits: StopLimits, reason: unknown) {
@@ -130,6 +132,7 @@ export class Shutdown {
       ...openings.names("opening").map((name) => `opening of ${show(name)}`),
       ...(startHooks.running === undefined ? [] : [startHooks.running.name]),
       ...this.#steps.filter(({ running }) => running).map(({ name }) => name),
+      ...(this.#current === undefined ? [] : [this.#current]),
       ...this.#tasksRunning().map((name) => `task ${show(name)}`),
       ...blocks.names.map((name) => `block ${show(name)}`),
     ];
@@ -158,7 +161,9 @@ export class Shutdown {
   }
 
   async #step(name: string, work: NamedHook["run"], timeoutMs?: number): Promise<void> {
+    this.#current = name;
     const step = await runStep(this.#budget, name, work, timeoutMs);
+    this.#current = undefined;
     this.#steps.push(step);
     for (const error of step.errors) this.failed(error);
   }

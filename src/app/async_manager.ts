@@ -285,7 +285,7 @@ export class AsyncManager implements AsyncDisposable {
    * Starts the application: waits for all that was registered, and is ready then. Again: the same promise.
    *
    * @throws What failed, after everything that had started was stopped again; in a `TaskGroupError` when that failed,
-   * too.
+   * too. In the main of {@linkcode runApplication} at once, as the stop waits for main.
    * @throws The reason of `signal`, when it was stopped meanwhile.
    */
   start(): Promise<void> {
@@ -465,26 +465,29 @@ export class AsyncManager implements AsyncDisposable {
     const closing = this.tasks.close({ graceMs: Infinity });
     this.#controller.abort(reason);
     this.#stopRequested.resolve();
+    if (this.#body !== undefined) {
+      // At once: the stop waits for the body, which may be waiting for its start. The report has the rest.
+      this.#endStart(reason, []);
+      this.#start?.promise.catch(ignore);
+    }
     await shutdown.run(closing);
     this.#state = "stopped";
     this.#endMs = clock().now();
     const report = shutdown.report();
     emit("app.stopped", "application", this.name, report);
     this.#stopped.resolve(report);
-    this.#settleStart(reason, report);
+    if (this.#body === undefined) this.#endStart(reason, report.errors);
   }
 
-  /** Ends a start that did not get to its end. */
-  #settleStart(reason: unknown, report: StopReport): void {
+  /** Ends a start that did not get to its end; errors are all there were. */
+  #endStart(reason: unknown, errors: readonly unknown[]): void {
     if (this.#start === undefined || this.#readyMs !== undefined) return;
-    // Whoever runs a body gets the failure in the report.
-    if (this.#body !== undefined) this.#start.promise.catch(ignore);
     this.#thrown = this.#failure !== undefined;
     if (this.#failure === undefined) this.#start.reject(reason);
-    else if (report.errors.length <= 1) this.#start.reject(this.#failure.error);
+    else if (errors.length <= 1) this.#start.reject(this.#failure.error);
     else {
-      const message = `Cannot start ${this.#what}: ${report.errors.length} failures`;
-      this.#start.reject(new TaskGroupError(report.errors, message, { cause: this.#failure.error }));
+      const message = `Cannot start ${this.#what}: ${errors.length} failures`;
+      this.#start.reject(new TaskGroupError(errors, message, { cause: this.#failure.error }));
     }
   }
 
