@@ -32,13 +32,14 @@ export interface ReadWriteLockStatistics {
   readonly timedOut: number;
 }
 
-class Held extends OwnedLease implements WriteLease {
-  readonly writes: boolean;
+/** A lease on the lock; its data: whether it is for writing. */
+type Held = OwnedLease<boolean>;
+
+class Writing extends OwnedLease<boolean> implements WriteLease {
   readonly #downgrade: () => Lease;
 
-  constructor(owner: LeaseOwner<OwnedLease>, writes: boolean, downgrade: () => Lease) {
-    super(owner);
-    this.writes = writes;
+  constructor(owner: LeaseOwner<Held>, downgrade: () => Lease) {
+    super(owner, true);
     this.#downgrade = downgrade;
   }
 
@@ -83,7 +84,7 @@ export class ReadWriteLock {
   readonly #prefer: "fifo" | "read" | "write";
   readonly #readers: WaitQueue<Held, Arrival>;
   readonly #writers: WaitQueue<Held, Arrival>;
-  readonly #owner: LeaseOwner<OwnedLease>;
+  readonly #owner: LeaseOwner<Held>;
   #arrivals = 0;
   #reading = 0;
   #writing = false;
@@ -112,7 +113,7 @@ export class ReadWriteLock {
     this.#writers = new WaitQueue({ what: "write under read-write lock", ...common });
     this.#owner = {
       giveBack: (lease) => {
-        if ((lease as Held).writes) this.#writing = false;
+        if (lease.data) this.#writing = false;
         else this.#reading--;
         this.#admit();
       },
@@ -137,7 +138,7 @@ export class ReadWriteLock {
    * @throws The reason of `signal`, unchanged.
    */
   acquireWrite(options?: WaitOptions): Promise<WriteLease> {
-    return this.#acquire(true, options);
+    return this.#acquire(true, options) as Promise<Writing>;
   }
 
   /** Reads if that needs no waiting. @returns The lease, or `undefined`. */
@@ -147,7 +148,7 @@ export class ReadWriteLock {
 
   /** Writes if that needs no waiting. @returns The lease, or `undefined`. */
   tryAcquireWrite(): WriteLease | undefined {
-    return this.#tryAcquire(true);
+    return this.#tryAcquire(true) as Writing | undefined;
   }
 
   /** Runs `fn` while reading; released however it ends. */
@@ -183,6 +184,8 @@ export class ReadWriteLock {
   }
 
   #tryAcquire(writes: boolean): Held | undefined {
+    // First, as looking at the heads drops those whose signal is aborted by now, and lets nobody in instead.
+    if (this.#readers.size + this.#writers.size > 0) this.#admit();
     const [reader, writer] = [this.#readers.head(), this.#writers.head()];
     // Whoever comes goes behind those who wait, but for the preferred side, which only its own kind holds up.
     const barred = this.#prefer === "read" && !writes
@@ -210,9 +213,12 @@ export class ReadWriteLock {
   }
 
   #take(writes: boolean): Held {
-    if (writes) this.#writing = true;
-    else this.#reading++;
-    return new Held(this.#owner, writes, () => {
+    if (!writes) {
+      this.#reading++;
+      return new OwnedLease(this.#owner, false);
+    }
+    this.#writing = true;
+    return new Writing(this.#owner, () => {
       this.#writing = false;
       this.#readers.totals.granted++;
       const lease = this.#take(false);
