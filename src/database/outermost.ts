@@ -113,7 +113,6 @@ export class Outermost extends Scope implements Root {
 
   /** Gives the session back and calls the hooks; without a promise when that is done at once. */
   #finish(outcome: "committed" | "rolled back" | "unknown"): Promise<void> | undefined {
-    this.inner?.sink();
     this.state = outcome;
     this.#options.clock?.[Symbol.dispose]();
     const puttingInOrder = this.#session.release();

@@ -5,7 +5,7 @@ import type { WaitOptions } from "../kernel/types.ts";
 import type { Failure } from "./driver.ts";
 import { type DatabaseStage, TransactionClosedError, TransactionDoomedError } from "./errors.ts";
 import { type QueryResult, send, type Session } from "./session.ts";
-import type { Sender, Wire } from "./wire.ts";
+import { anybody, type Sender, type Wire } from "./wire.ts";
 
 /** A transaction, or a savepoint in one. */
 export interface Transaction extends Session, AsyncDisposable {
@@ -282,10 +282,9 @@ export class Savepoint extends Scope {
       await wire.quiet();
       // When the whole is to be rolled back anyway, there is nothing to do here.
       if (root.doom !== undefined || root.limits?.aborted || wire.inTransaction === false) return;
-      const sender: Sender = { admit() {}, refused: (_, error) => void (root.doom ??= { cause: error }) };
-      await this.#run(`ROLLBACK TO SAVEPOINT ${this.#name}`, sender);
+      await this.#run(`ROLLBACK TO SAVEPOINT ${this.#name}`, anybody);
       // It would stay, and a long transaction gather thousands.
-      await this.#run(`RELEASE SAVEPOINT ${this.#name}`, sender);
+      await this.#run(`RELEASE SAVEPOINT ${this.#name}`, anybody);
     } catch (error) {
       // Not knowing what is left of it, the rest can't be committed.
       root.doom ??= { cause: error };

@@ -34,9 +34,12 @@ export interface Order {
   readonly signal?: AbortSignal;
 }
 
-const anybody: Sender = { admit() {}, refused() {} };
+/** Sends what has to be sent in any case. */
+export const anybody: Sender = { admit() {}, refused() {} };
+
 const ROLLBACK: Order = { sql: "ROLLBACK", params: [], stage: "rollback", sender: anybody };
 
+/** A connection with what is needed to use it safely, for as long as it lives. */
 export class Wire {
   readonly driver: Driver;
   readonly connection: Connection;

@@ -17,6 +17,8 @@ export type Fault =
   | "lost"
   /** It is carried out, and the connection is lost before the answer. */
   | "lost answer"
+  /** A COMMIT is answered with ROLLBACK. */
+  | "rolled back"
   /** It never answers, until it is cancelled. */
   | "hang"
   /** It never answers, and does not heed cancelling. */
@@ -166,7 +168,7 @@ class FakeConnection implements Connection {
         if (this.work) this.work.failed = true;
         throw errors[fault]();
       }
-      const result = this.#execute(sql, params);
+      const result = this.#execute(fault === "rolled back" ? "ROLLBACK" : sql, params);
       if (fault !== "lost answer") return result;
       this.lose();
       throw errors.lost();

@@ -176,7 +176,7 @@ test("session is rolled back when it is given back with an open transaction", ()
     }
     assert.deepEqual([server.transactions, server.rows, server.connects], [0, [], 1]);
     await db.transaction((tx) => tx.query("INSERT", ["b"]));
-    assert.deepEqual(server.rows, ["b"]);
+    assert.deepEqual([server.rows, server.connects], [["b"], 1]);
   }));
 
 test("session is destroyed when nobody can tell whether a transaction is open in it", () =>
@@ -201,6 +201,8 @@ test("session's statement heeds its own signal and limit, before its turn and wh
     await using db = new Database(fakeDriver(server), { name: "orders" });
     await using session = await db.session();
     const controller = new AbortController();
+    const early = session.query("INSERT", ["a"], { signal: AbortSignal.abort("early") });
+    await assert.rejects(early, (reason) => reason === "early");
     const running = session.query("SELECT");
     const queued = session.query("INSERT", ["a"], { signal: controller.signal });
     controller.abort("gone");
@@ -254,6 +256,37 @@ test("close takes the connection from who still has it after the grace, and name
     assert.deepEqual(w.now - since, 500);
     await failed;
     assert.deepEqual([server.rows, server.connections.size, server.transactions], [[], 0, 0]);
+  }));
+
+test("close ends a connection that comes about later, from a driver that does not heed its signal", () =>
+  world(async () => {
+    const server = new FakeServer();
+    const driver = fakeDriver(server);
+    const deaf: Driver = {
+      ...driver,
+      async connect() {
+        await sleep(5_000);
+        return await driver.connect({ signal: new AbortController().signal });
+      },
+    };
+    const db = new Database(deaf, { cancelGraceMs: 100 });
+    const refused = assert.rejects(db.session(), ClosedError);
+    assert.deepEqual(await db.close({ graceMs: 50 }), { stragglers: ["a session without a label"] });
+    await refused;
+    assert.deepEqual([server.connects, server.connections.size], [1, 0]);
+  }));
+
+test("Database names the holder that a session was handed over to", () =>
+  world(async () => {
+    await using db = new Database(fakeDriver(new FakeServer()));
+    const first = await db.session({ label: "first" });
+    const second = db.session({ label: "second" });
+    const third = assert.rejects(db.session({ timeoutMs: 100 }), /in use by "second" for 9\d ms, 1 waiting/);
+    await sleep(5);
+    await first[Symbol.asyncDispose]();
+    await using _second = await second;
+    await third;
+    assert.deepEqual(db.statistics().timedOut, 1);
   }));
 
 test("close ends a connection that is being opened, and one that never was", async () => {

@@ -109,6 +109,23 @@ test("savepoint still open when the callback returns is an error, and all is rol
     assert.deepEqual([server.rows, server.autocommitted, server.transactions], [[], [], 0]);
   }));
 
+test("savepoint is taken back together with the one around it", () =>
+  world(async () => {
+    const server = new FakeServer();
+    await using db = new Database(fakeDriver(server));
+    const calls: string[] = [];
+    await db.transaction(async (tx) => {
+      const outer = await tx.savepoint();
+      const inner = await outer.savepoint();
+      inner.afterRollback(() => calls.push("inner rolled back"));
+      await inner.query("INSERT", ["lost"]);
+      await outer.rollback();
+      await assert.rejects(inner.query("INSERT", ["late"]), TransactionClosedError);
+      await tx.query("INSERT", ["after"]);
+    });
+    assert.deepEqual([server.rows, calls], [["after"], ["inner rolled back"]]);
+  }));
+
 test("savepoint that can't be taken back dooms the transaction", () =>
   world(async () => {
     const server = new FakeServer({

@@ -480,6 +480,59 @@ test("transaction in PostgreSQL is doomed by a failure that its callback swallow
     assertClean(server);
   }));
 
+test("transaction whose COMMIT is answered with ROLLBACK does not count as committed", () =>
+  world(async () => {
+    const server = new FakeServer({ fault: faultAt("COMMIT", 1, "rolled back") });
+    await using db = new Database(fakeDriver(server));
+    await assert.rejects(
+      db.transaction((tx) => tx.query("INSERT", ["a"])),
+      (error: TransactionDoomedError) => {
+        assert.deepEqual(
+          error.message,
+          "Cannot commit transaction on database: the database rolled it back instead",
+        );
+        return error instanceof TransactionDoomedError;
+      },
+    );
+    assert.deepEqual(server.rows, []);
+    assertClean(server);
+  }));
+
+test("transaction whose callback leaves a statement running cancels that when it is rolled back", () =>
+  world(async () => {
+    const server = new FakeServer({ fault: faultAt("SELECT", 1, "hang") });
+    await using db = new Database(fakeDriver(server));
+    let left: Promise<unknown> | undefined;
+    const failed = db.transaction(async (tx) => {
+      left = tx.query("SELECT");
+      left.catch(() => {});
+      await sleep(10);
+      throw new Error("mine");
+    });
+    await assert.rejects(failed, { message: "mine" });
+    await assert.rejects(left!, { failure: "interrupted" });
+    assert.deepEqual([server.log, server.connects], [["BEGIN", "SELECT", "ROLLBACK"], 1]);
+    assertClean(server);
+  }));
+
+test("transaction whose COMMIT never had its turn is rolled back, and COMMIT is not sent later", () =>
+  world(async () => {
+    const server = new FakeServer({ fault: faultAt("SELECT", 1, "hang") });
+    await using db = new Database(fakeDriver(server));
+    let left: Promise<unknown> | undefined;
+    const failed = db.transaction(async (tx) => {
+      await tx.query("INSERT", ["a"]);
+      left = tx.query("SELECT");
+      left.catch(() => {});
+    }, { commitTimeoutMs: 100 });
+    await assert.rejects(failed, TimeoutError);
+    await assert.rejects(left!, { failure: "interrupted" });
+    await sleep(1_000);
+    assert.deepEqual(server.log, ["BEGIN", "INSERT", "SELECT", "ROLLBACK"]);
+    assert.deepEqual(server.rows, []);
+    assertClean(server);
+  }));
+
 test("transaction refuses wrong arguments", () =>
   world(async () => {
     const server = new FakeServer();
