@@ -4,7 +4,10 @@ const SMALLEST = 16;
 
 /** First in, first out, without `Array.shift` (which turns quadratic on V8 beyond some ten thousand items). */
 export class Deque<T> {
-  #ring: (T | undefined)[] = new Array(SMALLEST);
+  // As long as what was ever written to it, at most `#mask + 1`: it grows by writing at its end, never by a hole, as
+  // engines are fast with arrays that are filled in order and slow with long ones that are made empty.
+  #ring: (T | undefined)[] = [];
+  #mask = SMALLEST - 1;
   #head = 0;
   #size = 0;
 
@@ -15,16 +18,16 @@ export class Deque<T> {
   /** Adds at the end. */
   push(value: T): void {
     const size = this.#size;
-    if (size === this.#ring.length) this.#resize(size * 2);
-    const ring = this.#ring;
-    ring[(this.#head + size) & (ring.length - 1)] = value;
+    if (size > this.#mask) this.#grow();
+    this.#ring[(this.#head + size) & this.#mask] = value;
     this.#size = size + 1;
   }
 
   /** Adds at the front. */
   unshift(value: T): void {
-    if (this.#size === this.#ring.length) this.#resize(this.#size * 2);
-    this.#head = (this.#head - 1) & (this.#ring.length - 1);
+    if (this.#size > this.#mask) this.#grow();
+    while (this.#ring.length <= this.#mask) this.#ring.push(undefined);
+    this.#head = (this.#head - 1) & this.#mask;
     this.#ring[this.#head] = value;
     this.#size++;
   }
@@ -32,13 +35,12 @@ export class Deque<T> {
   /** Takes from the front; `undefined` when empty (ask `size` where `undefined` is a value). */
   shift(): T | undefined {
     if (this.#size === 0) return undefined;
-    const ring = this.#ring;
     const head = this.#head;
+    const value = this.#ring[head];
+    this.#ring[head] = undefined;
+    this.#head = (head + 1) & this.#mask;
     const size = --this.#size;
-    const value = ring[head];
-    ring[head] = undefined;
-    this.#head = (head + 1) & (ring.length - 1);
-    if (ring.length > 64 && size * 4 <= ring.length) this.#resize(ring.length / 2);
+    if (this.#mask > 64 && size * 4 <= this.#mask) this.#shrink();
     return value;
   }
 
@@ -48,19 +50,31 @@ export class Deque<T> {
   }
 
   clear(): void {
-    this.#ring = new Array(SMALLEST);
+    this.#ring = [];
+    this.#mask = SMALLEST - 1;
     this.#head = 0;
     this.#size = 0;
   }
 
   *[Symbol.iterator](): IterableIterator<T> {
-    for (let i = 0; i < this.#size; i++) yield this.#ring[(this.#head + i) & (this.#ring.length - 1)] as T;
+    for (let i = 0; i < this.#size; i++) yield this.#ring[(this.#head + i) & this.#mask] as T;
   }
 
-  #resize(length: number): void {
-    const ring = new Array<T | undefined>(length);
-    for (let i = 0; i < this.#size; i++) ring[i] = this.#ring[(this.#head + i) & (this.#ring.length - 1)];
+  /** Doubles a full ring: what had wrapped around to its beginning moves behind its old end. */
+  #grow(): void {
+    const ring = this.#ring;
+    for (let i = 0; i < this.#head; i++) {
+      ring.push(ring[i]);
+      ring[i] = undefined;
+    }
+    this.#mask = this.#mask * 2 + 1;
+  }
+
+  #shrink(): void {
+    const ring: (T | undefined)[] = [];
+    for (let i = 0; i < this.#size; i++) ring.push(this.#ring[(this.#head + i) & this.#mask]);
     this.#ring = ring;
+    this.#mask >>= 1;
     this.#head = 0;
   }
 }
