@@ -1,29 +1,34 @@
 /**
- * Runs one list of test files on Deno, Node and Bun, and says how it went on each.
+ * Runs one list of test files on Deno, Node and Bun, as it stands or compiled, and says how it went on each.
  *
  * @module
  */
 import { spawnSync } from "node:child_process";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, rm } from "node:fs/promises";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { runCommand, UsageError } from "./lib/command.ts";
 import { killChildrenOnSignal } from "./lib/process_tree.ts";
+import { compiledFolder, writeCompiledTree } from "./build/compiled_tree.ts";
+import { readConfig } from "./build/npm_package.ts";
+import { buildNpm, packageFolder } from "./build_npm.ts";
 import { linkSelf } from "./link_self.ts";
-import { ensureRuntime, type RuntimeName, runtimePath, runtimes } from "./runtimes.ts";
+import { ensureRuntime, runtimePath } from "./runtimes.ts";
 import { differenceLines, failureLines, skipLines, succeeded, tableLines, totalLine } from "./test/report.ts";
 import type { RunResult, TestResult } from "./test/results.ts";
 import { runTests } from "./test/runners.ts";
 import { skipReasons } from "./test/skip_reasons.ts";
+import { filesLeftOut, type Target, targets } from "./test/targets.ts";
 
 const help = `Runs the tests on Deno, Node 24 and Bun.
 
-usage: deno task test [--runtime <name>] [--limit <minutes>] [--verbose] [file filter ...]
-       deno task test:deno | test:node | test:bun  [file filter ...]
+usage: deno task test [--runtime <names>] [--limit <minutes>] [--verbose] [file filter ...]
+       deno task test:all | test:deno | test:node | test:bun  [file filter ...]
 
 A filter is a part of a file's path: "kernel/", "wait_queue". Without one, every tests/**/*_test.ts runs.
 
-  --runtime <name>   only this runtime: deno, bun, node24, ...; may be given several times, with commas
+  --runtime <names>  on these, with commas between them, or "all":
+                     ${targets.map(({ name }) => name).join(", ")}
   --limit <minutes>  a runtime that takes longer is killed (default 10)
   --verbose          print everything the runtimes print
   --help             print this`;
@@ -39,17 +44,23 @@ await runCommand(help, {
   if (!(limitMs > 0)) {
     throw new UsageError(`Cannot run tests as --limit must be minutes > 0: received "${flags.limit}"`);
   }
+  const wanted = targetsNamed(String(flags.runtime));
   const files = await testFiles(operands);
   killChildrenOnSignal();
   await linkSelf();
   // For the tests that start processes of their own, on whichever runtime they run.
   process.env.UNO_DENO = runtimePath("deno");
-  const wanted = String(flags.runtime).split(",");
   // All of them before the first test runs: what can't be had is told at once.
-  for (const runtime of wanted) await fetchRuntime(runtime);
+  for (const { runtime } of wanted) {
+    await ensureRuntime(runtime).catch((error: Error) => {
+      throw new UsageError(error.message);
+    });
+  }
+  if (files.some((file) => file.startsWith("tests/package/"))) await buildPackage();
+  if (wanted.some(({ compiled }) => compiled)) await writeCompiledTree();
   const runs: RunResult[] = [];
-  for (const runtime of wanted) {
-    const run = await runOn(runtime, files, limitMs, flags.verbose === true);
+  for (const target of wanted) {
+    const run = await runOn(target, files, limitMs, flags.verbose === true);
     runs.push(run);
     for (const line of failureLines(run)) console.log(line);
   }
@@ -79,32 +90,38 @@ async function testFiles(filters: readonly string[]): Promise<string[]> {
   return wanted.length === 0 ? files : files.filter((file) => wanted.some((filter) => file.includes(filter)));
 }
 
-async function fetchRuntime(runtime: string): Promise<void> {
-  if (runtime !== "deno" && !Object.hasOwn(runtimes, runtime)) {
-    throw new UsageError(
-      `Cannot run tests on "${runtime}": known are deno, ${Object.keys(runtimes).join(", ")}`,
-    );
-  }
-  await ensureRuntime(runtime as RuntimeName).catch((error: Error) => {
-    throw new UsageError(error.message);
+function targetsNamed(names: string): readonly Target[] {
+  if (names === "all") return targets;
+  return names.split(",").map((name) => {
+    const target = targets.find((target) => target.name === name);
+    if (target !== undefined) return target;
+    const known = targets.map((target) => target.name).join(", ");
+    throw new UsageError(`Cannot run tests on "${name}": known are ${known}, all`);
+  });
+}
+
+/** Builds what `tests/package/` tests. When that fails, the tests of the package fail, and no others. */
+async function buildPackage(): Promise<void> {
+  process.env.UNO_PACKAGE = packageFolder;
+  await buildNpm().catch(async (error: Error) => {
+    console.error(`Cannot build the npm package: ${error.message}`);
+    await rm(packageFolder, { recursive: true, force: true });
   });
 }
 
 async function runOn(
-  runtime: string,
+  target: Target,
   files: string[],
   limitMs: number,
   verbose: boolean,
 ): Promise<RunResult> {
-  const command = runtimePath(runtime as RuntimeName);
+  const runtime = target.name;
+  const command = runtimePath(target.runtime);
   const reply = spawnSync(command, ["--version"], { encoding: "utf8" }).stdout ?? "";
   const version = /\d+\.\d+\.\d+\S*/.exec(reply)?.[0] ?? "?";
-  const leftOut = new Map<string, string>();
-  if (runtime.startsWith("node")) {
-    for (const file of files) {
-      if (file.endsWith("_deco_test.ts")) leftOut.set(file, "Node can't parse decorators");
-    }
-  }
+  const read = (path: string): Promise<string | undefined> =>
+    readFile(new URL(path, root), "utf8").catch(() => undefined);
+  const leftOut = await filesLeftOut(target, files, (await readConfig()).exports, read);
   const able = files.filter((file) => !leftOut.has(file));
   if (able.length === 0) return { runtime, version, tests: [], leftOut, seconds: 0 };
   const progress = showProgress(`${runtime} ${version}`, able.length);
@@ -112,6 +129,8 @@ async function runOn(
     runtime,
     version,
     command,
+    folder: target.compiled ? `${compiledFolder}/` : fileURLToPath(root),
+    compiled: target.compiled,
     files: able,
     leftOut,
     limitMs,

@@ -11,7 +11,10 @@ export interface RunOptions {
   readonly version: string;
   /** Path of the executable. */
   readonly command: string;
-  /** Paths from the root of the repository. */
+  /** Where it runs: the root of the repository, or the same compiled, as an absolute path with `/` at its end. */
+  readonly folder: string;
+  readonly compiled: boolean;
+  /** Paths from the root of the repository, as the sources are named. */
   readonly files: readonly string[];
   readonly leftOut: ReadonlyMap<string, string>;
   readonly limitMs: number;
@@ -32,7 +35,6 @@ interface Reader {
   end(report: string | undefined): { tests: TestResult[]; complete: boolean };
 }
 
-const root: string = fileURLToPath(new URL("../../", import.meta.url));
 const reporter: string = fileURLToPath(new URL("node_reporter.mjs", import.meta.url));
 const reports: string = fileURLToPath(new URL("../../.cache/test/", import.meta.url));
 
@@ -108,11 +110,17 @@ const node: Runner = {
     const events = new NodeEvents();
     const noise = new Map<string, string>();
     let complete = false;
+    // Whatever it runs, it is spoken of by the name of its source.
+    const named = (path: string): string => {
+      const within = path.replace(options.folder, "");
+      return options.compiled ? within.replace(/\.js$/, ".ts") : within;
+    };
     return {
       line(line, stream) {
         if (stream === "stderr" || !line.startsWith('{"type":"test:')) return options.onLine(line);
         const event = JSON.parse(line);
-        const file = event.file?.replace(root, "");
+        const file = event.file && named(event.file);
+        if (event.nesting === 0 && event.name && named(event.name) === file) event.name = file;
         if (event.type === "test:diagnostic" && event.message?.startsWith("duration_ms")) complete = true;
         if (event.message !== undefined) {
           options.onLine(event.message.trimEnd());
@@ -149,8 +157,9 @@ export async function runTests(options: RunOptions): Promise<RunResult> {
   const output: string[] = [];
   let lastFile: string | undefined;
   const reader = runner.reader({ ...options, onFile: (file) => options.onFile(lastFile = file) });
-  const ending = await runChild(options.command, runner.arguments(files, report), {
-    cwd: root,
+  const paths = options.compiled ? files.map((file) => file.replace(/\.ts$/, ".js")) : files;
+  const ending = await runChild(options.command, runner.arguments(paths, report), {
+    cwd: options.folder,
     // Not FORCE_COLOR=0: Deno takes it for a wish for colour.
     env: { NO_COLOR: "1", FORCE_COLOR: undefined, DENO_NO_UPDATE_CHECK: "1" },
     limitMs: options.limitMs,
