@@ -1,4 +1,4 @@
-/** What is known about one path. Only types: shared by the threads and the rest. */
+/** What is known about a path, on its way through the pipeline. Only types. */
 
 /** What tells whether a file has changed. */
 export interface Stamp {
@@ -7,9 +7,15 @@ export interface Stamp {
   readonly mtimeMs: number;
 }
 
-/** What the catalogue says about one path. */
-export interface Entry extends Stamp {
+/** What was found, and what the catalogue knew about it before. */
+export interface Question {
   /** Relative to the root, with `/` between its parts. */
+  readonly path: string;
+  readonly known: Stamp | undefined;
+}
+
+/** What the catalogue says about a path. */
+export interface Entry extends Stamp {
   readonly path: string;
   /** `"other"`: a pipe, socket or device, which is not opened. */
   readonly kind: "file" | "link" | "other";
@@ -19,18 +25,8 @@ export interface Entry extends Stamp {
   readonly target: string | null;
 }
 
-/** A path to look at, and what was known about it before. */
-export interface Question {
-  readonly path: string;
-  readonly known: Stamp | undefined;
-}
-
-/** A path that was examined, and how long that took. */
-export interface Read {
-  readonly is: "read";
-  readonly entry: Entry;
-  readonly ms: number;
-}
-
-/** What was found out about a path: that it is as it was, that it is too large to be read in one go, or all of it. */
-export type Answer = { readonly is: "unchanged" } | { readonly is: "large"; readonly stamp: Stamp } | Read;
+/** What became of a path. */
+export type Outcome =
+  | { readonly is: "read"; readonly entry: Entry; readonly ms: number }
+  | { readonly is: "unchanged"; readonly path: string }
+  | { readonly is: "failed"; readonly path: string; readonly error: unknown };

@@ -1,35 +1,41 @@
-/** The second part of the pipeline: what each path is, and what is in it. */
+/** The second stage, seen from a handful of paths: what each one is, and what is in it. */
 import { timeout } from "@uno/async/cancel";
 import { Limiter, type LimiterStatistics, retry, type Run } from "@uno/async/flow";
-import type { Question, Read } from "./entry.ts";
-import { isTransient } from "./file_error.ts";
-import { LargeFiles } from "./hash_large.ts";
-import { SmallFiles } from "./hash_small.ts";
+import { availableParallelism } from "node:os";
+import type { Outcome, Question } from "./entry.ts";
+import { FileError, isTransient } from "./file_error.ts";
+import { hashPieces } from "./hash_large.ts";
+import type { Answers } from "./hash_thread.ts";
 import type { Options } from "./options.ts";
-import type { Outcome } from "./store.ts";
+import { Thread } from "./thread.ts";
 
 /** What the closing report shows of it. */
 export interface ExamineStatistics {
   readonly openFiles: LimiterStatistics;
-  readonly largeFiles: LimiterStatistics;
-  readonly threads: { readonly count: number; readonly handfuls: number; readonly files: number };
+  readonly threads: number;
+  readonly large: number;
   readonly retries: number;
 }
 
-/** Looks at paths: how many at once, how long each, and how often again. */
+/**
+ * Examines paths: small files by the handful, in threads; large ones and troublesome ones one by one.
+ *
+ * A thread has one file open at a time, so that one slot of the limiter is one open file, for a handful as for a large
+ * file.
+ */
 export class Examiner implements AsyncDisposable {
+  readonly #root: string;
   readonly #timeoutMs: number;
   readonly #openFiles: Limiter;
-  readonly #small: SmallFiles;
-  readonly #large: LargeFiles;
   readonly #again: Run<unknown>;
+  readonly #threads: Thread<readonly Question[], Answers>[];
+  #large = 0;
   #retries = 0;
 
   constructor(root: string, { concurrency, fileTimeoutMs }: Options) {
+    this.#root = root;
     this.#timeoutMs = fileTimeoutMs;
     this.#openFiles = new Limiter({ name: "open files", limit: concurrency });
-    this.#small = new SmallFiles(root, concurrency);
-    this.#large = new LargeFiles(root, { concurrency, idleMs: fileTimeoutMs });
     this.#again = retry({
       name: "files",
       attempts: 5,
@@ -37,48 +43,104 @@ export class Examiner implements AsyncDisposable {
       when: isTransient,
       onRetry: () => void this.#retries++,
     });
+    const threads = Math.min(concurrency, availableParallelism(), 8);
+    this.#threads = Array.from(
+      { length: threads },
+      () => new Thread(new URL("./hash_thread.ts", import.meta.url), { root }),
+    );
   }
 
   /**
-   * Looks at one path. A file that can't be read is an outcome, not a failure of the whole.
+   * Examines a handful. What can't be read is an outcome, not a failure of the whole.
    *
    * @throws The reason of `signal`, unchanged.
    */
-  async examine(question: Question, { signal }: { signal: AbortSignal }): Promise<Outcome> {
+  async examine(handful: readonly Question[], signal: AbortSignal): Promise<Outcome[]> {
+    const outcomes: Outcome[] = [];
+    const answers = await this.#ask(handful, signal).catch(() => undefined);
+    signal.throwIfAborted();
+    for (const [i, question] of handful.entries()) {
+      const outcome = answers && outcomeOf(question, answers, i);
+      // Large, or to be tried again; or one of the handful took too long, and only one by one it shows which.
+      outcomes.push(outcome ?? await this.#examineOne(question, signal));
+    }
+    return outcomes;
+  }
+
+  /** What the parts did. */
+  statistics(): ExamineStatistics {
+    return {
+      openFiles: this.#openFiles.statistics(),
+      threads: this.#threads.length,
+      large: this.#large,
+      retries: this.#retries,
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#threads.map((thread) => thread[Symbol.asyncDispose]()));
+  }
+
+  async #examineOne(question: Question, signal: AbortSignal): Promise<Outcome> {
     const { path } = question;
     try {
-      return await this.#again.run(() => this.#once(question, signal)) ?? { is: "unchanged", path };
+      return await this.#again.run(async () => {
+        const answers = await this.#ask([question], signal);
+        const refusal = answers.refusals.get(0);
+        if (refusal !== undefined) throw new FileError(refusal);
+        return outcomeOf(question, answers, 0) ?? await this.#read(path, answers, signal);
+      });
     } catch (error) {
       signal.throwIfAborted();
       return { is: "failed", path, error };
     }
   }
 
-  /** What the parts did. */
-  statistics(): ExamineStatistics {
-    const { batches, granted } = this.#small.statistics();
-    return {
-      openFiles: this.#openFiles.statistics(),
-      largeFiles: this.#large.statistics(),
-      threads: { count: this.#small.threads, handfuls: batches, files: granted },
-      retries: this.#retries,
-    };
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#small[Symbol.asyncDispose]();
-  }
-
-  /** One attempt; `undefined` for what is as it was. */
-  async #once(question: Question, signal: AbortSignal): Promise<Read | undefined> {
-    // The slot around the limit, so that the clock runs only while the file is in work.
-    const answer = await this.#openFiles.run(() =>
-      timeout(this.#timeoutMs, (scope) => this.#small.look(question, scope), {
+  /** Asks the thread with least to do. The slot around the limit: its clock does not run while waiting for a slot. */
+  #ask(questions: readonly Question[], signal: AbortSignal): Promise<Answers> {
+    return this.#openFiles.run(() => {
+      const thread = this.#threads.reduce((least, next) => next.busy < least.busy ? next : least);
+      return timeout(this.#timeoutMs, (limit) => thread.ask(questions, limit.signal), {
         signal,
-        operation: "read file",
-      })
-    );
-    if (answer.is === "unchanged") return undefined;
-    return answer.is === "read" ? answer : await this.#large.read(question.path, answer.stamp, { signal });
+        operation: "examine file",
+      });
+    }, { signal });
+  }
+
+  /** Reads a large file. However long that takes: the limit is on not getting on. */
+  async #read(
+    path: string,
+    { size: [size = 0], mtimeMs: [mtimeMs = 0] }: Answers,
+    signal: AbortSignal,
+  ): Promise<Outcome> {
+    this.#large++;
+    return await this.#openFiles.run(() => {
+      const began = performance.now();
+      return timeout(this.#timeoutMs, async (limit) => {
+        const sha256 = await hashPieces(`${this.#root}/${path}`, size, limit);
+        const entry = { path, kind: "file" as const, size, mtimeMs, sha256, target: null };
+        return { is: "read" as const, entry, ms: performance.now() - began };
+      }, { signal, idle: true, operation: "read large file" });
+    }, { signal });
+  }
+}
+
+/** The outcome of one question, if the answer to it was the last word. */
+function outcomeOf({ path }: Question, answers: Answers, i: number): Outcome | undefined {
+  const is = answers.is[i]!;
+  const [size, mtimeMs, text, ms] = [answers.size[i]!, answers.mtimeMs[i]!, answers.text[i]!, answers.ms[i]!];
+  switch (is) {
+    case "large":
+      return undefined;
+    case "unchanged":
+      return { is, path };
+    case "refused": {
+      const error = new FileError(answers.refusals.get(i)!);
+      return isTransient(error) ? undefined : { is: "failed", path, error };
+    }
+    case "link":
+      return { is: "read", entry: { path, kind: is, size, mtimeMs, sha256: null, target: text }, ms };
+    default:
+      return { is: "read", entry: { path, kind: is, size, mtimeMs, sha256: text, target: null }, ms };
   }
 }

@@ -1,4 +1,13 @@
-/** Why a file can't be catalogued, the same on all runtimes and from all threads. */
+/** Why a file can't be catalogued: the same on all runtimes, and from all threads. */
+
+/** A failure on its way between threads, where an error would lose its code. */
+export interface Refusal {
+  /** The system's code, such as `EACCES`. */
+  readonly code: string;
+  readonly message: string;
+}
+
+/** A path could not be read. */
 export class FileError extends Error {
   static {
     this.prototype.name = "FileError";
@@ -6,25 +15,17 @@ export class FileError extends Error {
   /** The system's code, such as `EACCES`, or `ECHANGED`. */
   readonly code: string;
 
-  constructor(code: string, message: string, options?: ErrorOptions) {
-    super(message, options);
+  constructor({ code, message }: Refusal) {
+    super(message);
     this.code = code;
   }
 }
 
+/** The file is not as long as it was said to be. */
+export const CHANGED: Refusal = { code: "ECHANGED", message: "it changed while it was read" };
+
 /** What passes by itself: too many open files, somebody else at work on it, a call that was interrupted. */
-const passing = new Set(["EMFILE", "ENFILE", "EBUSY", "EAGAIN", "EINTR", "ETXTBSY", "ECHANGED"]);
-
-/** Whether it is worth trying again. */
-export function isTransient(error: unknown): boolean {
-  return passing.has(codeOf(error));
-}
-
-/** The system's code for an error, or its name. */
-export function codeOf(error: unknown): string {
-  const { code, name } = (error ?? {}) as { code?: unknown; name?: unknown };
-  return typeof code === "string" ? code : String(name ?? error);
-}
+const passing = new Set(["EMFILE", "ENFILE", "EBUSY", "EAGAIN", "EINTR", "ETXTBSY", CHANGED.code]);
 
 const words: Readonly<Record<string, string>> = {
   EACCES: "permission denied",
@@ -34,11 +35,18 @@ const words: Readonly<Record<string, string>> = {
   ELOOP: "a symbolic link took its place",
   EMFILE: "too many open files",
   ENFILE: "too many open files",
-  EIO: "it can't be read",
+  EIO: "the disk could not read it",
   ENAMETOOLONG: "its name is too long",
 };
 
-/** A reason that a person can read. */
-export function reasonFor(error: unknown): string {
-  return words[codeOf(error)] ?? (error instanceof Error ? error.message : String(error));
+/** Whether it is worth trying again. */
+export function isTransient(error: unknown): boolean {
+  return passing.has(refusalOf(error).code);
+}
+
+/** An error as code and reason, for a person and for another thread. */
+export function refusalOf(error: unknown): Refusal {
+  const { code, name, message } = error as { code?: unknown; name?: string; message?: string };
+  const known = typeof code === "string" ? code : name ?? "UNKNOWN";
+  return { code: known, message: words[known] ?? message ?? String(error) };
 }

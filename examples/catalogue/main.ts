@@ -2,8 +2,8 @@
  * Catalogues a folder tree into an SQLite database.
  *
  * A tour of the library, from the outside in: an application that signals end in order (here), a pipeline of tasks and
- * channels (`pipeline.ts`, `stages.ts`), limits and retries around each file (`examine.ts`, `hash_large.ts`), threads
- * that are asked in batches (`hash_small.ts`), and transactions (`store.ts`).
+ * channels (`pipeline.ts`, `stages.ts`), limits and retries around each file (`examine.ts`), threads that can be
+ * awaited (`thread.ts`), and transactions (`store.ts`).
  *
  * @module
  */

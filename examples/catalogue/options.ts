@@ -1,4 +1,5 @@
 /** What the user asks for: the command line, read and checked. */
+import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 
 /** Something that the user can mend. Shown as one line, without a stack. */
@@ -14,7 +15,7 @@ export interface Options {
   readonly folder: string;
   /** The database file, as it was written; `undefined` for one in the user's cache folder. */
   readonly db: string | undefined;
-  /** How many files are worked on at once. */
+  /** How many files may be open at once. */
   readonly concurrency: number;
   /** How many files are saved in one transaction. */
   readonly batchSize: number;
@@ -31,8 +32,8 @@ usage: deno task demo [folder] [options]
 
   folder               the folder to catalogue (default: the current one)
   --db <file>          the SQLite database (default: one for each folder, in the user's cache folder)
-  --concurrency <n>    how many files are worked on at once, 1 to 1024 (default: 128)
-  --batch <n>          how many files are saved in one transaction, 1 to 10000 (default: 500)
+  --concurrency <n>    how many files may be open at once, 1 to 1024 (default: twice the processors)
+  --batch <n>          how many files are saved in one transaction at most, 1 to 10000 (default: 500)
   --timeout <seconds>  how long a file may take before it is given up (default: 60)
   -h, --help           show this
 
@@ -67,7 +68,7 @@ function parse(args: readonly string[]) {
       allowPositionals: true,
       options: {
         db: { type: "string" },
-        concurrency: { type: "string", default: "128" },
+        concurrency: { type: "string", default: String(2 * availableParallelism()) },
         batch: { type: "string", default: "500" },
         timeout: { type: "string", default: "60" },
         help: { type: "boolean", short: "h" },

@@ -8,15 +8,17 @@
 import { AsyncBatcher, type AsyncBatcherStatistics } from "@uno/async/flow";
 import { Channel, type ChannelStatistics } from "@uno/async/sync";
 import { type GroupStatistics, TaskGroup } from "@uno/async/task";
-import type { Question } from "./entry.ts";
+import type { Outcome, Question } from "./entry.ts";
 import type { Examiner, ExamineStatistics } from "./examine.ts";
 import type { Options } from "./options.ts";
 import type { Places } from "./places.ts";
 import { countAfter, showProgress } from "./progress.ts";
-import { examineAll, find, saveAll } from "./stages.ts";
-import type { Outcome, Store } from "./store.ts";
+import { examineAll, find, type Flow, saveAll } from "./stages.ts";
+import type { Store } from "./store.ts";
 import { Tally } from "./tally.ts";
 
+/** How many files go through the pipeline together. */
+const HANDFUL = 50;
 /** No file waits longer than this to be saved, however slowly others follow. */
 const SAVE_WITHIN_MS = 250;
 /** Counting costs something, too: only a run that takes longer than this is worth it. */
@@ -58,24 +60,26 @@ export interface Summary {
  * @throws The reason of `signal`, unchanged. What was examined by then is saved.
  */
 export async function runPipeline(parts: Parts, { stopping, signal }: Signals): Promise<Summary> {
-  const { options: { concurrency, batchSize }, places: { root }, store, examiner } = parts;
+  const { options: { concurrency, batchSize }, places, store, examiner } = parts;
   const begun = performance.now();
   const tally = new Tally();
-  const found = new Channel<Question>({ name: "found", capacity: 2 * concurrency });
-  const examined = new Channel<Outcome>({ name: "examined", capacity: 2 * concurrency });
-  await using batches = new AsyncBatcher<Outcome, true>(async (outcomes) => {
-    await store.save(outcomes);
-    return outcomes.map(() => true);
-  }, { name: "save", maxSize: batchSize, maxWaitMs: SAVE_WITHIN_MS });
+  const found = new Channel<readonly Question[]>({ name: "found", capacity: 2 * concurrency });
+  const examined = new Channel<readonly Outcome[]>({ name: "examined", capacity: 2 * concurrency });
+  const handful = Math.min(HANDFUL, batchSize);
+  const maxSize = Math.floor(batchSize / handful);
+  await using batches = new AsyncBatcher<readonly Outcome[], true>(async (handfuls) => {
+    await store.save(handfuls.flat());
+    return handfuls.map(() => true);
+  }, { name: "save", maxSize, maxWaitMs: SAVE_WITHIN_MS });
 
-  const flow = { tally, found, examined, batches, stopping };
+  const flow: Flow = { tally, found, examined, batches, handful, stopping };
   const group = await TaskGroup.run((group) => {
-    group.spawn(({ signal }) => find(parts, flow, signal), { name: "find" });
-    group.spawn(({ signal }) => examineAll(examiner, flow, { signal, concurrency }), { name: "examine" });
-    group.spawn(({ signal }) => saveAll(flow, { signal, unsaved: 4 * batchSize }), { name: "save" });
+    group.spawn(({ signal }) => find(places, store, flow, signal), { name: "find" });
+    group.spawn(({ signal }) => examineAll(examiner, flow, { concurrency, signal }), { name: "examine" });
+    group.spawn(({ signal }) => saveAll(flow, { unsaved: 4 * maxSize, signal }), { name: "save" });
     // Daemons end when the others have.
     group.spawn(({ signal }) => showProgress(tally, signal), { name: "progress", daemon: true });
-    group.spawn(({ signal }) => countAfter(COUNT_AFTER_MS, root, tally, signal), {
+    group.spawn(({ signal }) => countAfter(COUNT_AFTER_MS, places.root, tally, signal), {
       name: "count",
       daemon: true,
     });

@@ -56,26 +56,24 @@ function failures({ failures: { count, first } }: Findings): string[] {
 
 /** What the library's parts did. */
 function machinery(
-  { examined: { openFiles, largeFiles, threads, retries }, batches, group, channels }: Summary,
+  { examined: { openFiles, threads, large, retries }, batches, group, channels }: Summary,
 ): string[] {
+  const through = channels.map(({ name, received, capacity }) =>
+    `${name}: ${number(received)} through ${plural(capacity, "place")}`
+  );
   return [
-    `limiter    open files: ${number(openFiles.granted)} slots given, ${number(openFiles.limit)} at once, ` +
-    `${number(openFiles.timedOut)} timed out; large files: ${number(largeFiles.granted)}, ${
-      number(largeFiles.limit)
-    } at once`,
-    `batchers   save: ${plural(batches.granted, "outcome")} in ${plural(batches.batches, "transaction")}; ` +
-    `${plural(threads.count, "thread")}: ${plural(threads.files, "file")} in ${
-      plural(threads.handfuls, "message")
-    }`,
-    `groups     ${plural(group.spawned, "task")}: ${number(group.fulfilled)} done, ${
+    `limiter    open files: ${number(openFiles.limit)} at once, ${number(openFiles.granted)} slots given, ` +
+    `${number(openFiles.timedOut)} timed out; ${plural(threads, "thread")}, ${
+      plural(large, "large file")
+    }, ` +
+    plural(retries, "retry", "retries"),
+    `batcher    save: ${plural(batches.granted, "handful")} in ${plural(batches.batches, "transaction")}, ` +
+    `${number(batches.failed)} failed`,
+    `group      ${plural(group.spawned, "task")}: ${number(group.fulfilled)} done, ${
       number(group.failed)
     } failed, ` +
-    `${number(group.cancelled)} cancelled (daemons); ${plural(retries, "retry", "retries")}`,
-    `channels   ${
-      channels.map(({ name, received, capacity }) =>
-        `${name}: ${number(received)} through ${number(capacity)} places`
-      ).join("; ")
-    }`,
+    `${number(group.cancelled)} cancelled (daemons)`,
+    `channels   ${through.join("; ")}`,
   ];
 }
 

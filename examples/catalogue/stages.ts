@@ -1,52 +1,70 @@
-/** The three stages of the pipeline. Each one receives from a channel and closes the next one when it is done. */
+/**
+ * The three stages of the pipeline: each one receives from a channel, and closes the next one when it is done.
+ *
+ * What flows are handfuls. A channel, a task, a message to a thread cost a few microseconds, and so does a small file.
+ */
 import type { AsyncBatcher } from "@uno/async/flow";
 import type { Channel } from "@uno/async/sync";
 import { TaskGroup } from "@uno/async/task";
-import type { Question } from "./entry.ts";
+import type { Outcome, Question } from "./entry.ts";
 import type { Examiner } from "./examine.ts";
+import { FileError } from "./file_error.ts";
 import type { Places } from "./places.ts";
-import type { Outcome, Store } from "./store.ts";
+import type { Store } from "./store.ts";
 import type { Tally } from "./tally.ts";
 import { walk } from "./walk.ts";
 
 /** What flows from stage to stage, and what ends it. */
 export interface Flow {
   readonly tally: Tally;
-  readonly found: Channel<Question>;
-  readonly examined: Channel<Outcome>;
-  readonly batches: AsyncBatcher<Outcome, true>;
+  readonly found: Channel<readonly Question[]>;
+  readonly examined: Channel<readonly Outcome[]>;
+  readonly batches: AsyncBatcher<readonly Outcome[], true>;
+  /** How many paths make a handful. */
+  readonly handful: number;
   readonly stopping: AbortSignal;
 }
 
 /** Walks the tree, and asks the catalogue what it knows about what is there. */
 export async function find(
-  { places, store }: { places: Places; store: Store },
-  { tally, found, examined, stopping }: Flow,
+  places: Places,
+  store: Store,
+  { tally, found, examined, handful, stopping }: Flow,
   signal: AbortSignal,
 ): Promise<void> {
-  for await (const { paths, unreadable } of walk(places.root, places.skip)) {
+  for await (const { paths, unreadable } of walk(places, { signal })) {
     if (stopping.aborted) break;
     tally.found += paths.length + unreadable.length;
-    for (const { path, error } of unreadable) await examined.send({ is: "failed", path, error }, { signal });
+    if (unreadable.length > 0) {
+      await examined.send(
+        unreadable.map((why) => ({ is: "failed", path: why.path, error: new FileError(why) })),
+        {
+          signal,
+        },
+      );
+    }
     const known = await store.known(paths);
-    for (const path of paths) await found.send({ path, known: known.get(path) }, { signal });
+    for (let i = 0; i < paths.length; i += handful) {
+      const questions = paths.slice(i, i + handful).map((path) => ({ path, known: known.get(path) }));
+      await found.send(questions, { signal });
+    }
   }
   found.close();
 }
 
-/** Examines what was found, many files at once. */
+/** Examines what was found, several handfuls at once. */
 export async function examineAll(
   examiner: Examiner,
   { found, examined, stopping }: Flow,
-  { signal, concurrency }: { signal: AbortSignal; concurrency: number },
+  { concurrency, signal }: { concurrency: number; signal: AbortSignal },
 ): Promise<void> {
   await TaskGroup.run((group) => {
-    // Twice as many as may have a file open: one that pauses before it tries again holds up nobody.
-    for (let i = 0; i < 2 * concurrency; i++) {
+    // Twice as many as files may be open: one that pauses before it tries again holds up nobody.
+    for (let i = 1; i <= 2 * concurrency; i++) {
       group.spawn(async ({ signal }) => {
-        for await (const question of found.values({ signal })) {
+        for await (const questions of found.values({ signal })) {
           if (stopping.aborted) continue; // Left for the next run.
-          await examined.send(await examiner.examine(question, { signal }), { signal });
+          await examined.send(await examiner.examine(questions, signal), { signal });
         }
       }, { name: `examine/${i}` });
     }
@@ -54,20 +72,20 @@ export async function examineAll(
   examined.close();
 }
 
-/** Hands the outcomes to the batcher, without waiting for each to be saved, but for all in the end. */
+/** Hands what was examined to the batcher: not waiting for each handful to be saved, but for all in the end. */
 export async function saveAll(
   { tally, examined, batches }: Flow,
-  { signal, unsaved }: { signal: AbortSignal; unsaved: number },
+  { unsaved, signal }: { unsaved: number; signal: AbortSignal },
 ): Promise<void> {
   await TaskGroup.run(async (group) => {
-    for await (const outcome of examined.values({ signal })) {
+    for await (const outcomes of examined.values({ signal })) {
       await group.capacity();
       group.spawn(async () => {
-        await batches.add(outcome);
-        tally.add(outcome);
+        await batches.add(outcomes);
+        tally.add(outcomes);
       });
     }
-    // The last batch has no others to wait for.
+    // The last batch has nobody to wait for.
     await batches.flush();
   }, { name: "save", signal, maxConcurrency: unsaved });
 }

@@ -1,21 +1,13 @@
 /** The catalogue in its database. */
 import { Database, DatabaseError, type Transaction } from "@uno/async/database";
 import { sqliteDriver } from "@uno/async/database/sqlite";
-import type { Entry, Read, Stamp } from "./entry.ts";
-import { codeOf, reasonFor } from "./file_error.ts";
+import type { Entry, Outcome, Stamp } from "./entry.ts";
+import { refusalOf } from "./file_error.ts";
 import { UserError } from "./options.ts";
 import { APPLICATION_ID, createSchema } from "./schema.ts";
 
-/** What became of one path. */
-export type Outcome =
-  | Read
-  | { readonly is: "unchanged"; readonly path: string }
-  | { readonly is: "failed"; readonly path: string; readonly error: unknown };
-
-const insert = `insert into files (path, kind, size, mtime_ms, sha256, target, batch, seen)
-  values (?, ?, ?, ?, ?, ?, ?, ?)
-  on conflict (path) do update set kind = excluded.kind, size = excluded.size, mtime_ms = excluded.mtime_ms,
-    sha256 = excluded.sha256, target = excluded.target, batch = excluded.batch, seen = excluded.seen`;
+/** How many files one statement inserts. */
+const ROWS = 50;
 
 /** A catalogue of one folder, open for one run. */
 export class Store implements AsyncDisposable {
@@ -74,11 +66,8 @@ export class Store implements AsyncDisposable {
         ]);
       }
       for (const { path, error } of failed) {
-        await tx.query("insert or replace into failures values (?, ?, ?)", [
-          path,
-          codeOf(error),
-          reasonFor(error),
-        ]);
+        const { code, message } = refusalOf(error);
+        await tx.query("insert or replace into failures values (?, ?, ?)", [path, code, message]);
       }
     });
   }
@@ -114,10 +103,24 @@ export class Store implements AsyncDisposable {
       new Date().toISOString(),
       entries.length,
     ]);
-    for (const { path, kind, size, mtimeMs, sha256, target } of entries) {
-      await tx.query(insert, [path, kind, size, mtimeMs, sha256, target, batch, this.#run]);
+    for (let i = 0; i < entries.length; i += ROWS) {
+      const rows = entries.slice(i, i + ROWS);
+      await tx.query(
+        insertOf(rows.length),
+        rows.flatMap(({ path, kind, size, mtimeMs, sha256, target }) => {
+          return [path, kind, size, mtimeMs, sha256, target, batch, this.#run];
+        }),
+      );
     }
   }
+}
+
+/** The statement that inserts so many files, or brings them up to date. */
+function insertOf(rows: number): string {
+  return `insert into files (path, kind, size, mtime_ms, sha256, target, batch, seen)
+    values ${Array(rows).fill("(?, ?, ?, ?, ?, ?, ?, ?)").join(", ")}
+    on conflict (path) do update set kind = excluded.kind, size = excluded.size, mtime_ms = excluded.mtime_ms,
+      sha256 = excluded.sha256, target = excluded.target, batch = excluded.batch, seen = excluded.seen`;
 }
 
 async function beginRun(

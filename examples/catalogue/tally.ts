@@ -1,5 +1,5 @@
 /** What has been done so far, in numbers that take no more memory the longer it goes on. */
-import type { Outcome } from "./store.ts";
+import type { Entry, Outcome } from "./entry.ts";
 
 /** One of the slowest files. */
 export interface Slow {
@@ -27,13 +27,16 @@ export class Tally {
   /** Those that took longest, the slowest first. */
   readonly slowest: Slow[] = [];
 
-  /** Notes what became of a path. */
-  add(outcome: Outcome): void {
-    this.done++;
-    this[outcome.is]++;
-    if (outcome.is !== "read") return;
-    const { entry: { path, kind, size }, ms } = outcome;
-    if (kind !== "file") return;
+  /** Notes what became of some paths. */
+  add(outcomes: readonly Outcome[]): void {
+    for (const outcome of outcomes) {
+      this.done++;
+      this[outcome.is]++;
+      if (outcome.is === "read" && outcome.entry.kind === "file") this.#addFile(outcome.entry, outcome.ms);
+    }
+  }
+
+  #addFile({ path, size }: Entry, ms: number): void {
     this.bytes += size;
     if (this.slowest.length === SLOWEST && ms <= this.slowest[SLOWEST - 1]!.ms) return;
     this.slowest.push({ path, ms, size });
