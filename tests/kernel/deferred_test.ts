@@ -15,7 +15,7 @@ describe("deferred", () => {
   });
 
   test("works where the platform has no Promise.withResolvers", async () => {
-    const platform = Object.getOwnPropertyDescriptor(Promise, "withResolvers")!;
+    const platform = Object.getOwnPropertyDescriptor(Promise, "withResolvers");
     Object.defineProperty(Promise, "withResolvers", { value: undefined, configurable: true });
     try {
       const { promise, resolve, reject } = deferred<string>();
@@ -23,7 +23,8 @@ describe("deferred", () => {
       reject(new Error("too late"));
       assert.equal(await promise, "by hand");
     } finally {
-      Object.defineProperty(Promise, "withResolvers", platform);
+      Reflect.deleteProperty(Promise, "withResolvers");
+      if (platform !== undefined) Object.defineProperty(Promise, "withResolvers", platform);
     }
   });
 });
