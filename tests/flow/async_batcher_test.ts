@@ -224,8 +224,9 @@ test("BT-06 AsyncBatcher: abort before the batch begins takes the item out; the 
     const { batcher, batches } = doubler({ maxWaitMs: 50 });
     const [a, b] = [new AbortController(), new AbortController()];
     const first = batcher.add(1, { signal: a.signal }).catch((e) => e);
+    await w.advance(5);
     const second = batcher.add(2, { signal: b.signal });
-    await w.advance(10);
+    await w.advance(5);
     a.abort("no");
     assert.equal(await first, "no");
     assert.equal(batcher.statistics().pending, 1);

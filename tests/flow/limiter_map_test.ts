@@ -165,6 +165,26 @@ test("Limiter.map takes its turns among the limiter's other calls", async () => 
   });
 });
 
+test("Limiter.map keeps its place in line against a stream of other calls while some of its items run", async () => {
+  await world(async () => {
+    const limiter = new Limiter({ limit: 2 });
+    const order: string[] = [];
+    const call = (id: string, ms: number) =>
+      limiter.run(async () => {
+        order.push(id);
+        await sleep(ms);
+      });
+    const first = call("a", 10);
+    const mapped = limiter.map([100, 1], async (ms) => {
+      order.push(`item ${ms}`);
+      await sleep(ms);
+    });
+    await sleep(1);
+    await Promise.all([first, call("b", 10), call("c", 10), mapped]);
+    assert.deepEqual(order, ["a", "item 100", "item 1", "b", "c"]);
+  });
+});
+
 test("Limiter.map fills up when the limit is raised, and waits while the limiter is paused", async () => {
   await world(async (w) => {
     const limiter = new Limiter({ limit: 1 });

@@ -69,6 +69,23 @@ test("Limiter.run: a newcomer cannot barge in when a slot is handed over", async
   });
 });
 
+test("Limiter.tryAcquire takes nothing from those who wait, not even from an observer of the release", async () => {
+  const limiter = new Limiter({ limit: 1 });
+  const lease = limiter.tryAcquire()!;
+  const call = limiter.run(() => "mine");
+  const taken: unknown[] = [];
+  {
+    using _watching = observe({
+      record: ({ kind }) => {
+        if (kind === "release") taken.push(limiter.tryAcquire());
+      },
+    });
+    lease.release();
+  }
+  assert.equal(await call, "mine");
+  assert.deepEqual(taken, [undefined]);
+});
+
 test("QU-12 Limiter.run: work that throws synchronously rejects and frees its slot", async () => {
   await world(async () => {
     const limiter = new Limiter({ limit: 1 });

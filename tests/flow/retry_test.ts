@@ -377,7 +377,7 @@ test("retry: concurrent calls of one policy share nothing, decorrelated pauses n
     const pauses = new Map<string, number[]>();
     const policy = (key: string) => ({
       jitter: "decorrelated" as const,
-      attempts: 6,
+      attempts: 20,
       baseMs: 100,
       maxMs: 100_000,
       onRetry: ({ pauseMs }: RetryEvent) => void pauses.set(key, [...pauses.get(key) ?? [], pauseMs]),
@@ -396,6 +396,7 @@ test("retry: concurrent calls of one policy share nothing, decorrelated pauses n
     // Each pause is at most three times the one before of the same call; the first at most three times the base.
     assert.ok(first! >= 100 && first! <= 300);
     rest.reduce((previous, ms) => (assert.ok(ms >= 100 && ms <= previous * 3), ms), first!);
+    assert.ok(rest.some((ms) => ms > 300), "they grow from one to the next");
   });
 });
 
