@@ -15,7 +15,13 @@ import { Deque } from "../kernel/deque.ts";
 import { ClosedError, MisuseError, TaskGroupError } from "../kernel/errors.ts";
 import { emit } from "../kernel/observer.ts";
 import type { TaskNode } from "./_task_node.ts";
-import type { CloseOptions, CloseReport, GroupOptions, GroupTree } from "./group_options.ts";
+import {
+  checkCloseOptions,
+  type CloseOptions,
+  type CloseReport,
+  type GroupOptions,
+  type GroupTree,
+} from "./group_options.ts";
 import type { Job, Task, TaskContext } from "./task.ts";
 import { TaskGroup } from "./task_group.ts";
 
@@ -77,6 +83,9 @@ export class TaskManager implements AsyncDisposable {
   readonly #tasks = new Map<string, Task<unknown>>();
   readonly #groups = new Map<string, TaskGroup>();
   readonly #failures: { readonly task: TaskNode<unknown>; readonly error: unknown }[] = [];
+  /** The groups that closing found open: their failures are thrown by the disposal, unless somebody joined them. */
+  #left: readonly TaskGroup[] = [];
+  #closing: Promise<CloseReport> | undefined;
   #spawned = 0;
   #failed = 0;
   #restarted = 0;
@@ -95,6 +104,11 @@ export class TaskManager implements AsyncDisposable {
       signal: options.signal,
       policy: "supervise",
     });
+  }
+
+  /** Whether everything in it has ended. */
+  get closed(): boolean {
+    return this.#root.closed && this.#groups.size === 0;
   }
 
   /** Aborted when {@linkcode close} begins. */
@@ -132,7 +146,6 @@ export class TaskManager implements AsyncDisposable {
   group(name: string, options: GroupOptions = {}): TaskGroup {
     const doing = this.#claim("open group", name, this.#groups);
     checkOptions(doing, options);
-    if (this.#root.stopping.aborted) throw new ClosedError(`Cannot ${doing}: the task manager is closing`);
     const linked = linkSignals(this.#root.signal, options.signal);
     const group = new TaskGroup({ ...options, name, signal: linked.signal });
     this.#groups.set(name, group);
@@ -150,12 +163,18 @@ export class TaskManager implements AsyncDisposable {
 
   /**
    * Ends everything in two phases: signals `stopping` and takes nothing new; after the grace aborts what is left.
+   * Again: the first call's options hold.
    *
    * @returns Which tasks were given up: none without `abandonAfterMs`.
    */
   async close(options: CloseOptions = {}): Promise<CloseReport> {
-    const closing = [this.#root, ...this.#groups.values()].map((group) => group.close(options));
-    const reports = await Promise.all(closing);
+    checkCloseOptions("close task manager", options);
+    return await (this.#closing ??= this.#close(options));
+  }
+
+  async #close(options: CloseOptions): Promise<CloseReport> {
+    this.#left = [...this.#groups.values()];
+    const reports = await Promise.all([this.#root, ...this.#left].map((group) => group.close(options)));
     return { stuck: reports.flatMap(({ stuck }) => stuck) };
   }
 
@@ -177,10 +196,9 @@ export class TaskManager implements AsyncDisposable {
 
   /** Cancels everything, waits for it, and throws the failures that nobody has observed. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const groups = [...this.#groups.values()];
     await this.close({ graceMs: 0 });
     const errors = this.#failures.splice(0).filter(({ task }) => !task.observed).map(({ error }) => error);
-    for (const result of await Promise.allSettled(groups.map((group) => group[Symbol.asyncDispose]()))) {
+    for (const result of await Promise.allSettled(this.#left.map((group) => group[Symbol.asyncDispose]()))) {
       if (result.status === "rejected") errors.push(result.reason);
     }
     if (errors.length === 1) throw errors[0];
@@ -195,6 +213,9 @@ export class TaskManager implements AsyncDisposable {
       throw new TypeError(`Cannot ${what} as name must be a non-empty string: received ${show(name)}`);
     }
     const doing = `${what} ${JSON.stringify(name)}`;
+    if (this.#closing !== undefined) {
+      throw new ClosedError(`Cannot ${doing}: the task manager ${this.closed ? "has ended" : "is closing"}`);
+    }
     if (among.has(name)) {
       throw new MisuseError(`Cannot ${doing} as names must be unique: one with it is alive`);
     }
@@ -234,11 +255,13 @@ export class TaskManager implements AsyncDisposable {
         task: context.name,
         restarts: restarts.size,
         pausedMs,
+        ...(end.failed && { error: end.value }),
       });
       using waking = linkSignals(context.signal, this.#root.stopping);
       try {
         await sleep(pausedMs, { signal: waking.signal });
       } catch {
+        context.signal.throwIfAborted();
         if (end.failed) throw end.value;
         return end.value as T;
       }
