@@ -73,15 +73,8 @@ export class Permits implements LeaseOwner<Permit> {
   }
 
   tryAcquire(weight: number, hold: HoldOptions | undefined): Permit | undefined {
-    if (
-      this.closedWith !== undefined || this.inUse + weight > this.capacity || this.queue.head() !== undefined
-    ) {
-      return undefined;
-    }
-    this.queue.totals.granted++;
-    const permit = this.#take(request(weight, hold));
-    if (observed()) this.#tell("acquire");
-    return permit;
+    if (this.closedWith !== undefined || !this.#isFree(weight)) return undefined;
+    return this.#grant(request(weight, hold));
   }
 
   acquire(weight: number, hold: HoldOptions | undefined): Promise<Permit> {
@@ -122,8 +115,7 @@ export class Permits implements LeaseOwner<Permit> {
   /** Waits until a suspended permit holds again: behind everybody who waits, and not to be given up. */
   async resume(permit: Permit): Promise<void> {
     const again: Request = { ...permit.data, again: permit };
-    const free = this.inUse + again.weight <= this.capacity && this.queue.head() === undefined;
-    if (free) this.#take(again);
+    if (this.#isFree(again.weight)) this.#grant(again);
     else await this.queue.wait(again);
   }
 
@@ -146,6 +138,23 @@ export class Permits implements LeaseOwner<Permit> {
         : reason,
     };
     this.queue.settleAll(this.closedWith.reason);
+  }
+
+  /** Whether so much is there for somebody who comes now, behind everybody who waits. */
+  #isFree(weight: number): boolean {
+    if (this.inUse + weight > this.capacity) return false;
+    if (this.queue.size === 0) return true;
+    // Looking at the head drops it if its signal is aborted by now: those whom it held up come first.
+    this.grantFitting();
+    return this.queue.size === 0 && this.inUse + weight <= this.capacity;
+  }
+
+  /** Gives to somebody who did not have to wait. */
+  #grant(request: Request): Permit {
+    this.queue.totals.granted++;
+    const permit = this.#take(request);
+    if (observed()) this.#tell("acquire");
+    return permit;
   }
 
   #take(request: Request): Permit {
