@@ -2,7 +2,7 @@
 import { relative } from "node:path/posix";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
-import { withJavaScriptPaths } from "./imports.ts";
+import { withJavaScriptImports } from "./imports.ts";
 
 const root: string = fileURLToPath(new URL("../../", import.meta.url)).replaceAll("\\", "/");
 
@@ -22,9 +22,6 @@ const shared: ts.CompilerOptions = {
   strict: true,
   types: [],
 };
-
-/** What the output depends on beside the source; a compiled file with another stamp is stale. */
-export const compilerStamp: string = `${ts.version} ${JSON.stringify(shared)}`;
 
 /**
  * Compiles one module by itself, without looking at its types.
@@ -68,7 +65,7 @@ export function declarations(entries: readonly string[]): Map<string, Compiled> 
     if (!file.endsWith(".d.ts")) continue;
     found.set(file.replace(/\.d\.ts$/, ".ts"), {
       // TypeScript rewrites the imports of the JavaScript only.
-      text: withJavaScriptPaths(file, text, ["value", "type"]),
+      text: withJavaScriptImports(file, text),
       map: texts.get(`${file}.map`)!,
     });
   }

@@ -1,9 +1,11 @@
 /** The repository compiled, for runtimes that can't run TypeScript. @module */
+import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import ts from "typescript";
 import { stubFiles } from "../link_self.ts";
-import { compileModule, compilerStamp } from "./compile.ts";
-import { withJavaScriptPaths } from "./imports.ts";
+import { compileModule } from "./compile.ts";
+import { withJavaScriptUrls } from "./imports.ts";
 import { readConfig } from "./npm_package.ts";
 import { writeTree } from "./tree.ts";
 
@@ -25,7 +27,7 @@ const files = ["mod.ts", "deno.json", "README.md", "LICENSE"];
  */
 export async function writeCompiledTree(): Promise<void> {
   const tree = new Map<string, string | Uint8Array>();
-  const stamp = `${compilerStamp}\n`;
+  const stamp = await compilerStamp();
   const fresh = stamp === await readFile(`${compiledFolder}/stamp.txt`, "utf8").catch(() => undefined);
   for (const path of await filesToCopy()) {
     const content = await readFile(root + path).catch(() => undefined);
@@ -46,6 +48,15 @@ export async function writeCompiledTree(): Promise<void> {
   tree.set("package.json", JSON.stringify({ private: true, type: "module" }) + "\n");
   tree.set("stamp.txt", stamp);
   await writeTree(compiledFolder, tree);
+}
+
+/** What the outcome depends on beside the sources: files compiled with another stamp are stale. */
+async function compilerStamp(): Promise<string> {
+  const hash = createHash("sha256").update(ts.version);
+  for (const file of ["compile.ts", "imports.ts", "compiled_tree.ts"]) {
+    hash.update(await readFile(`${root}scripts/build/${file}`));
+  }
+  return hash.digest("hex") + "\n";
 }
 
 async function filesToCopy(): Promise<string[]> {
@@ -74,7 +85,7 @@ async function compiledBefore(
 
 function compile(path: string, source: string): { text: string; map: string } {
   try {
-    return compileModule(path, path.startsWith("src/") ? source : withJavaScriptPaths(path, source, ["url"]));
+    return compileModule(path, path.startsWith("src/") ? source : withJavaScriptUrls(path, source));
   } catch (error) {
     return { text: `throw new SyntaxError(${JSON.stringify((error as Error).message)});\n`, map: "{}" };
   }
