@@ -414,8 +414,10 @@ export class TaskGroup implements AsyncDisposable {
     const { error } = task;
     if (this.#abandoned) return emit("task.failure", "group", this.name, { task: task.name, error });
     if (task.intercept !== undefined) return task.intercept(error);
+    const tolerant = this.#options.policy === "supervise";
+    if (tolerant && task.observed) return; // not kept either: such a group may live as long as the process
     this.#failures.add({ error, late: this.#outside !== undefined, observed: () => task.observed });
-    if (this.#options.policy !== "supervise") this.#fail(`task ${JSON.stringify(task.name)} failed`, error);
+    if (!tolerant) this.#fail(`task ${JSON.stringify(task.name)} failed`, error);
   }
 
   #bodyFailed(error: unknown): void {
