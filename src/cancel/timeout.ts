@@ -45,7 +45,7 @@ class Scope implements TimeoutScope, AbortTarget {
   readonly #limitMs: number;
   readonly #options: TimeoutOptions | undefined;
   readonly #ref: boolean;
-  readonly #ended: ((reason: unknown) => void) | undefined;
+  #ended: ((reason: unknown) => void) | undefined;
   #controller: Canceller | undefined;
   #subscription: Subscription | undefined;
   #timer: Disposable | undefined;
@@ -97,9 +97,10 @@ class Scope implements TimeoutScope, AbortTarget {
   }
 
   aborted(reason: unknown): void {
+    const ended = this.#ended;
     if (!this.#finish({ aborted: true, reason })) return;
     this.#controller?.abort(reason);
-    this.#ended?.(reason);
+    ended?.(reason);
   }
 
   [Symbol.dispose](): void {
@@ -114,6 +115,9 @@ class Scope implements TimeoutScope, AbortTarget {
   #finish(end: { readonly aborted: boolean; readonly reason?: unknown }): boolean {
     if (this.#end !== undefined) return false;
     this.#end = end;
+    // The deadline's note in a WeakMap holds this scope until the next full collection, on V8, and by `ended` the
+    // promise of `timeout(ms, fn)` with its value: all results would outlive the young generation.
+    this.#ended = undefined;
     this.#timer?.[Symbol.dispose]();
     this.#subscription?.cancel();
     return true;
