@@ -123,14 +123,7 @@ export class WaitQueue<T, D = undefined> {
     const { promise, resolve, reject } = deferred<T>();
     waiter.resolve = resolve;
     waiter.reject = reject;
-    if (this.#last === undefined) this.#first = waiter;
-    else {
-      waiter.prev = this.#last;
-      this.#last.next = waiter;
-    }
-    this.#last = waiter;
-    this.#size++;
-    census.waiters++;
+    this.#link(waiter);
     if (signal !== undefined) waiter.subscription = subscribe(signal, waiter);
     const limitMs = options?.timeoutMs;
     if (limitMs !== undefined && limitMs !== Infinity) {
@@ -139,6 +132,30 @@ export class WaitQueue<T, D = undefined> {
     }
     if (observed()) this.#tell("wait");
     return promise;
+  }
+
+  /**
+   * Waits like {@linkcode wait}, with functions instead of a promise: for somebody who waits in several queues and, in
+   * the very step in which one of them grants, leaves the others. Watching `signal` is the caller's business.
+   *
+   * @returns What takes the waiter out again; once it was granted or sent away, that does nothing.
+   */
+  join(
+    data: D,
+    signal: AbortSignal | undefined,
+    granted: (value: T) => void,
+    rejected: (reason: unknown) => void,
+  ): () => void {
+    const waiter = new Waiter<T, D>(data, signal, this.#end);
+    waiter.resolve = granted;
+    waiter.reject = rejected;
+    this.#link(waiter);
+    if (observed()) this.#tell("wait");
+    return () => {
+      if (!waiter.waiting) return;
+      this.#unlink(waiter);
+      this.#options.onLeave?.();
+    };
   }
 
   /** What the waiter at the head waits with, or `undefined` when nobody waits. */
@@ -232,6 +249,17 @@ export class WaitQueue<T, D = undefined> {
 
   #tell(kind: string): void {
     emit(kind, this.#options.structure, this.#options.name, { waiting: this.#size });
+  }
+
+  #link(waiter: Waiter<T, D>): void {
+    if (this.#last === undefined) this.#first = waiter;
+    else {
+      waiter.prev = this.#last;
+      this.#last.next = waiter;
+    }
+    this.#last = waiter;
+    this.#size++;
+    census.waiters++;
   }
 
   #unlink(waiter: Waiter<T, D>): void {

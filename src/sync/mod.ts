@@ -15,5 +15,7 @@ export { Channel, ChannelClosedError, type ChannelOptions, type ChannelStatistic
 export { Condition, type ConditionStatistics } from "./condition.ts";
 export { KeyedLock, type KeyedLockStatistics } from "./keyed_lock.ts";
 export { ReadWriteLock, type ReadWriteLockStatistics, type WriteLease } from "./read_write_lock.ts";
+export { select, type SelectCase, type SelectOptions, type SelectResult, trySelect } from "./select.ts";
+export type { PipeOptions } from "./_channel_streams.ts";
 export { ClosedError, MisuseError, TimeoutError, type TimeoutErrorOptions } from "../kernel/errors.ts";
 export type { HoldOptions, Lease, WaitOptions } from "../kernel/types.ts";

@@ -1,0 +1,125 @@
+import { checkChoice, checkWaitOptions, show } from "../kernel/checks.ts";
+import { clock } from "../kernel/clock.ts";
+import { deferred } from "../kernel/deferred.ts";
+import { TimeoutError } from "../kernel/errors.ts";
+import { subscribe } from "../kernel/signals.ts";
+import type { WaitOptions } from "../kernel/types.ts";
+import { SelectCase, type Taken } from "./_select_case.ts";
+
+export type { SelectCase } from "./_select_case.ts";
+
+/** Options of {@linkcode select}. */
+export interface SelectOptions extends WaitOptions {
+  /** Which of several choices that are possible at once is made: any (`"random"`, the default) or the first listed. */
+  order?: "random" | "listed";
+}
+
+/** The result of the choices of a select. */
+export type SelectResult<C extends readonly SelectCase<unknown>[]> = C[number] extends SelectCase<infer R> ? R
+  : never;
+
+/**
+ * Waits for the first of several sends and receives that can be done, and does that one and no other.
+ *
+ * **Exactly one** — in the step in which one is done, all others are given up: no value is taken from, or delivered to,
+ * any other channel. **Order** — a fair draw among those possible at once, or `"listed"`. **Abort** — nothing was
+ * done. **Close** — a channel that is closed (and empty, for a receive) rejects the select with its error.
+ *
+ * Claims as in Go's `select`, made simple by a single thread.
+ *
+ * @param cases Made by `channel.receiving()` and `channel.sending()`; at least one.
+ * @returns What the `then` of the choice makes of it.
+ * @throws {TimeoutError} When `timeoutMs` is reached.
+ * @throws The reason of `signal`, unchanged; the error of a closed channel; what `then` throws.
+ *
+ * @example
+ * ```ts
+ * import { Channel, select } from "@uno/async/sync";
+ * import assert from "node:assert/strict";
+ *
+ * const numbers = new Channel<number>({ capacity: 1 });
+ * const words = new Channel<string>({ capacity: 1 });
+ * await words.send("hello");
+ * const got = await select([
+ *   numbers.receiving((n) => `number ${n}`),
+ *   words.receiving((w) => `word ${w}`),
+ * ]);
+ * assert.equal(got, "word hello");
+ * ```
+ */
+export async function select<const C extends readonly SelectCase<unknown>[]>(
+  cases: C,
+  options?: SelectOptions,
+): Promise<Awaited<SelectResult<C>>> {
+  check(cases, options);
+  options?.signal?.throwIfAborted();
+  const taken = attempt(cases, options) ?? await first(cases, options);
+  return await taken() as Awaited<SelectResult<C>>;
+}
+
+/**
+ * Does the first of several sends and receives that can be done without waiting.
+ *
+ * @returns The result in a box; `undefined` when none can be done now.
+ */
+export function trySelect<const C extends readonly SelectCase<unknown>[]>(
+  cases: C,
+  options?: Pick<SelectOptions, "order">,
+): { value: SelectResult<C> } | undefined {
+  check(cases, options);
+  const taken = attempt(cases, options);
+  return taken && { value: taken() as SelectResult<C> };
+}
+
+function check(cases: readonly SelectCase<unknown>[], options: SelectOptions | undefined): void {
+  if (!Array.isArray(cases) || !cases.every((it) => it instanceof SelectCase)) {
+    throw new TypeError(`Cannot select as cases must be an array of select cases: received ${show(cases)}`);
+  }
+  if (cases.length === 0) throw new RangeError("Cannot select as cases must be at least one: received none");
+  checkWaitOptions("select", options);
+  if (options?.order !== undefined) checkChoice("select", "order", options.order, ["random", "listed"]);
+}
+
+/** Goes round the cases once, from a random one, or in order. */
+function attempt(
+  cases: readonly SelectCase<unknown>[],
+  options: SelectOptions | undefined,
+): Taken<unknown> | undefined {
+  const from = options?.order === "listed" || cases.length === 1
+    ? 0
+    : Math.floor(clock().random() * cases.length);
+  for (let i = 0; i < cases.length; i++) {
+    const taken = cases[(from + i) % cases.length]!.attempt();
+    if (taken !== undefined) return taken;
+  }
+  return undefined;
+}
+
+function first(
+  cases: readonly SelectCase<unknown>[],
+  options: SelectOptions | undefined,
+): Promise<Taken<unknown>> {
+  const { promise, resolve, reject } = deferred<Taken<unknown>>();
+  const { signal, timeoutMs = Infinity } = options ?? {};
+  const leave: (() => void)[] = [];
+  const decide = (settle: () => void): void => {
+    // In the same step: whoever comes next must not find us anywhere.
+    for (const out of leave.splice(0)) out();
+    settle();
+  };
+  const rejected = (reason: unknown): void => decide(() => reject(reason));
+  for (const it of cases) leave.push(it.join(signal, (taken) => decide(() => resolve(taken)), rejected));
+  if (signal !== undefined) {
+    const subscription = subscribe(signal, { aborted: rejected, describe: () => "select" });
+    leave.push(() => subscription.cancel());
+  }
+  if (timeoutMs !== Infinity) {
+    const expire = (): void => {
+      const message = `Cannot select within ${timeoutMs} ms: none of ${cases.length} cases could be done`;
+      rejected(new TimeoutError(message, { operation: "select", limitMs: timeoutMs }));
+    };
+    const timer = clock().schedule(clock().now() + timeoutMs, expire, { ref: true });
+    leave.push(() => timer[Symbol.dispose]());
+  }
+  return promise;
+}
