@@ -1,17 +1,21 @@
 /** Running exits in reverse, with no failure lost: what the whole floor ends with. */
+import { show } from "../kernel/checks.ts";
+import { type Deferred, deferred } from "../kernel/deferred.ts";
 
 /** Leaves something; gets the failure so far, if the caller knows of one. */
 export type Exit = (error?: unknown) => unknown;
 
 /** Failures of one scope in the order of time. */
 export class ExitErrors {
-  readonly #errors: unknown[] = [];
+  #errors: unknown[] = [];
 
-  /** Adds a failure. One that carries an earlier one as `cause`, or is it, takes its place: it says what that means. */
+  /** Adds a failure. It takes the place of those that it carries as `cause`, or is: it says what they mean. */
   add(error: unknown): void {
-    const index = this.#errors.findIndex((earlier) => carries(error, earlier));
-    if (index < 0) this.#errors.push(error);
-    else this.#errors[index] = error;
+    const carried = causes(error);
+    const place = this.#errors.findIndex((earlier) => carried.has(earlier));
+    const others = this.#errors.filter((earlier) => !carried.has(earlier));
+    others.splice(place < 0 ? others.length : place, 0, error);
+    this.#errors = others;
   }
 
   /** The first failure; `undefined` when there is none. */
@@ -24,7 +28,7 @@ export class ExitErrors {
     const [first, ...more] = this.#errors;
     if (this.#errors.length === 0) return;
     if (more.length === 0) throw first;
-    const text = first instanceof Error ? first.message : String(first);
+    const text = first instanceof Error ? first.message : show(first);
     throw new AggregateError(
       this.#errors,
       `Cannot ${doing}: ${this.#errors.length} failures, the first: ${text}`,
@@ -33,15 +37,15 @@ export class ExitErrors {
   }
 }
 
-function carries(error: unknown, earlier: unknown): boolean {
-  const seen = new Set<unknown>();
-  for (let at = error; !seen.has(at);) {
-    if (at === earlier) return true;
-    seen.add(at);
-    if (typeof at !== "object" || at === null || !("cause" in at)) return false;
+/** An error and the causes behind it. */
+function causes(error: unknown): Set<unknown> {
+  const chain = new Set<unknown>();
+  for (let at = error; !chain.has(at);) {
+    chain.add(at);
+    if (typeof at !== "object" || at === null || !("cause" in at)) break;
     at = at.cause;
   }
-  return false;
+  return chain;
 }
 
 /** Runs all exits, the last first, each awaited; adds what they throw. */
@@ -56,11 +60,30 @@ export async function runExits(exits: Exit[], errors: ExitErrors): Promise<void>
 }
 
 /** The exit of a disposable: its async disposal if it has one. @throws {TypeError} When it has none. */
-export function exitOf(doing: string, it: Disposable | AsyncDisposable): Exit {
+export function exitOf(doing: string, what: string, it: Disposable | AsyncDisposable): Exit {
   const both = it as Partial<Disposable & AsyncDisposable> | null | undefined;
-  if (typeof both?.[Symbol.asyncDispose] === "function") return () => both[Symbol.asyncDispose]!();
-  if (typeof both?.[Symbol.dispose] === "function") return () => both[Symbol.dispose]!();
+  const dispose = both?.[Symbol.asyncDispose] ?? both?.[Symbol.dispose];
+  if (typeof dispose === "function") return () => dispose.call(both);
   throw new TypeError(
-    `Cannot ${doing} as it must be disposable: it has no Symbol.asyncDispose or Symbol.dispose`,
+    `Cannot ${doing} as ${what} must have Symbol.asyncDispose or Symbol.dispose: received ${show(it)}`,
   );
+}
+
+/** An end that comes once, for all who ask for it. */
+export class End {
+  #ended: Deferred<void> | undefined;
+
+  /** Whether it has begun. */
+  get begun(): boolean {
+    return this.#ended !== undefined;
+  }
+
+  /** Begins it, unless it has begun: those whom `leave` itself calls find that it has. */
+  begin(leave: () => Promise<void>): Promise<void> {
+    if (this.#ended === undefined) {
+      this.#ended = deferred<void>();
+      this.#ended.resolve(leave());
+    }
+    return this.#ended.promise;
+  }
 }

@@ -132,7 +132,7 @@ export class AsyncContextGroup<O extends Record<string, Opener>> {
           const task = group.spawn(async ({ signal }) => {
             const context = await opener({ signal });
             const value = "value" in context ? context.value : context;
-            entered.set(name, { exit: exitOf(`${doing}: ${JSON.stringify(name)}`, context), value });
+            entered.set(name, { exit: exitOf(doing, `context ${JSON.stringify(name)}`, context), value });
           }, { name });
           if (!this.#parallel) await task;
         }

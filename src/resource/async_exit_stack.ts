@@ -1,6 +1,6 @@
 import { checkFunction } from "../kernel/checks.ts";
 import { ClosedError } from "../kernel/errors.ts";
-import { type Exit, ExitErrors, exitOf, runExits } from "./_exits.ts";
+import { End, type Exit, ExitErrors, exitOf, runExits } from "./_exits.ts";
 
 /**
  * Collects what has to be left again, and leaves it in reverse.
@@ -28,7 +28,7 @@ import { type Exit, ExitErrors, exitOf, runExits } from "./_exits.ts";
  */
 export class AsyncExitStack implements AsyncDisposable {
   #exits: Exit[] = [];
-  #closing: Promise<void> | undefined;
+  readonly #end = new End();
 
   /**
    * Runs `body` with a stack and leaves everything in it, however `body` ends.
@@ -46,14 +46,15 @@ export class AsyncExitStack implements AsyncDisposable {
     } catch (error) {
       errors.add(error);
     }
-    await (stack.#closing ??= runExits(stack.#exits, errors));
+    // A body that closed the stack itself may not have looked at what came of it.
+    await stack.#end.begin(() => runExits(stack.#exits, errors)).catch((error) => errors.add(error));
     errors.throwIfAny("leave exit stack");
     return value as T;
   }
 
   /** Whether it takes nothing in any more. */
   get closed(): boolean {
-    return this.#closing !== undefined;
+    return this.#end.begun;
   }
 
   /**
@@ -64,7 +65,7 @@ export class AsyncExitStack implements AsyncDisposable {
    * taken in.
    */
   enter<D extends Disposable | AsyncDisposable>(disposable: D): D {
-    this.#add(exitOf("enter into exit stack", disposable));
+    this.#add(exitOf("enter into exit stack", "disposable", disposable), "enter into exit stack");
     return disposable;
   }
 
@@ -75,13 +76,13 @@ export class AsyncExitStack implements AsyncDisposable {
    */
   push(exit: (error?: unknown) => unknown): void {
     checkFunction("push onto exit stack", "exit", exit);
-    this.#add(exit);
+    this.#add(exit, "push onto exit stack");
   }
 
   /** Takes a function in, to be called without arguments at the end. */
   callback(fn: () => unknown): void {
     checkFunction("push onto exit stack", "fn", fn);
-    this.#add(() => fn());
+    this.#add(() => fn(), "push onto exit stack");
   }
 
   /** Hands everything over to a new stack; this one is closed, and has nothing to leave. */
@@ -90,13 +91,13 @@ export class AsyncExitStack implements AsyncDisposable {
     const stack = new AsyncExitStack();
     stack.#exits = this.#exits;
     this.#exits = [];
-    this.#closing = Promise.resolve();
+    void this.#end.begin(() => Promise.resolve());
     return stack;
   }
 
   /** Leaves everything, in reverse. Again: waits for the same end, and throws the same. */
   close(): Promise<void> {
-    return this.#closing ??= this.#close();
+    return this.#end.begin(() => this.#close());
   }
 
   /** Leaves everything, in reverse. */
@@ -112,12 +113,12 @@ export class AsyncExitStack implements AsyncDisposable {
     errors.throwIfAny("close exit stack");
   }
 
-  #add(exit: Exit): void {
-    this.#check("enter into exit stack");
+  #add(exit: Exit, doing: string): void {
+    this.#check(doing);
     this.#exits.push(exit);
   }
 
   #check(doing: string): void {
-    if (this.#closing !== undefined) throw new ClosedError(`Cannot ${doing}: it is closed`);
+    if (this.#end.begun) throw new ClosedError(`Cannot ${doing}: it is closed`);
   }
 }
