@@ -16,16 +16,15 @@ export class Blocks {
     this.#held.add(block);
     return {
       [Symbol.dispose]: (): void => {
-        if (this.#held.delete(block) && this.#held.size === 0) this.#quiet?.resolve();
+        if (!this.#held.delete(block) || this.#held.size > 0) return;
+        this.#quiet?.resolve();
+        this.#quiet = undefined;
       },
     };
   }
 
   /** Resolves when there is none. */
   async quiet(): Promise<void> {
-    while (this.#held.size > 0) {
-      this.#quiet = deferred<void>();
-      await this.#quiet.promise;
-    }
+    while (this.#held.size > 0) await (this.#quiet ??= deferred<void>()).promise;
   }
 }

@@ -719,6 +719,19 @@ describe("AsyncManager.block", () => {
     });
   });
 
+  test("LC-12: a block that is released after the drain, but before the deadline, is no straggler", async () => {
+    await world(async (w) => {
+      const app = new AsyncManager({ graceMs: 100 });
+      const block = app.block("request 7");
+      await app.start();
+      const stopping = app.stop();
+      await w.advance(90);
+      block[Symbol.dispose]();
+      const report = await stopping;
+      assert.deepEqual([report.ms, report.forced, report.stragglers], [90, false, []]);
+    });
+  });
+
   test("LC-12: a block that stays is named at the deadline", async () => {
     await world(async () => {
       const app = new AsyncManager({ graceMs: 100 });
