@@ -1,89 +1,26 @@
-import { checkDurationMs, checkFunction, checkName, checkOptions, show, subject } from "../kernel/checks.ts";
+import { checkName, show, subject } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { type Deferred, deferred, ignore } from "../kernel/deferred.ts";
 import { isEcho } from "../kernel/echo.ts";
 import { ClosedError, ownAbort, TaskGroupError, TimeoutError } from "../kernel/errors.ts";
 import { emit } from "../kernel/observer.ts";
-import type { GroupTree } from "../task/group_options.ts";
-import { TaskManager, type TaskManagerStatistics } from "../task/task_manager.ts";
+import { TaskManager } from "../task/task_manager.ts";
 import { Blocks } from "./_blocks.ts";
 import { Openings } from "./_openings.ts";
 import { type Body, Shutdown } from "./_shutdown.ts";
 import { type Hook, type NamedHook, StartHooks } from "./_start_hooks.ts";
+import {
+  type AppHealth,
+  type AppOptions,
+  type AppState,
+  type AppStatistics,
+  type AppTree,
+  checkAppOptions,
+  checkHook,
+  checkUse,
+  type HookOptions,
+} from "./app_options.ts";
 import type { StopReport } from "./stop_report.ts";
-
-/** Where an application is in its life. */
-export type AppState = "new" | "starting" | "ready" | "stopping" | "stopped";
-
-/** What probes ask an application. */
-export interface AppHealth {
-  /** It has been ready once. */
-  readonly started: boolean;
-  /** It has not ended: no reason to start it anew. */
-  readonly live: boolean;
-  /** It takes work. False as soon as a stop is asked for, before anything else happens. */
-  readonly ready: boolean;
-}
-
-/** Options of an {@linkcode AsyncManager}. */
-export interface AppOptions {
-  /** Appears in messages, records and the tree. */
-  name?: string;
-  /** How long a stop may take altogether, in milliseconds. Default 10,000. */
-  graceMs?: number;
-  /** How long the start may take altogether, in milliseconds. Default `Infinity`. */
-  startTimeoutMs?: number;
-  /**
-   * How long tasks, blocks and main may take to finish by themselves before tasks are cancelled, in milliseconds.
-   * Default: half of what is left of `graceMs` then.
-   */
-  drainMs?: number;
-  /**
-   * How long to go on as before once a stop is asked for, not ready but working, so that a load balancer can notice.
-   * A part of `graceMs`, in milliseconds. Default 0.
-   */
-  preStopMs?: number;
-}
-
-/** Options of a hook. */
-export interface HookOptions {
-  /** Appears in messages and the report. Default: the function's own name. */
-  name?: string;
-  /** Its time limit, in milliseconds. Default: none at the start, half of what is left at the stop. */
-  timeoutMs?: number;
-}
-
-/** What an operator wants to know of an {@linkcode AsyncManager}. */
-export interface AppStatistics {
-  /** Where it is in its life. */
-  readonly state: AppState;
-  /** Time since it became ready, until it stopped, in milliseconds. */
-  readonly uptimeMs: number;
-  /** Resources that are open. */
-  readonly resources: number;
-  /** Blocks that are held. */
-  readonly blocks: number;
-  /** Its background tasks. */
-  readonly tasks: TaskManagerStatistics;
-}
-
-/** A live application as {@linkcode AsyncManager.tree} shows it. */
-export interface AppTree {
-  /** Its name, or `"application"`. */
-  readonly application: string;
-  /** Where it is in its life. */
-  readonly state: AppState;
-  /** The resources that are open, in the order in which they were opened. */
-  readonly resources: readonly string[];
-  /** The resources that are being opened, or wait for others. */
-  readonly opening: readonly string[];
-  /** The start hook that runs. */
-  readonly hook: string | undefined;
-  /** What holds up its stop. */
-  readonly blocks: readonly string[];
-  /** The live tasks and groups. */
-  readonly tasks: GroupTree & { readonly groups: readonly GroupTree[] };
-}
 
 /** What `runApplication` may do with a manager, and nobody else. */
 export interface Reins {
@@ -505,10 +442,7 @@ export class AsyncManager implements AsyncDisposable {
 
   #named(kind: string, hook: Hook, options: HookOptions, index: number): NamedHook {
     const doing = `register ${kind}`;
-    checkFunction(doing, "hook", hook);
-    checkOptions(doing, options);
-    checkName(doing, options.name);
-    if (options.timeoutMs !== undefined) checkDurationMs(doing, "timeoutMs", options.timeoutMs);
+    checkHook(doing, hook, options);
     this.#refuseLate(doing);
     const name = options.name ?? (hook.name === "" ? `#${index + 1}` : hook.name);
     return { name: `${kind} ${show(name)}`, run: hook, timeoutMs: options.timeoutMs };
@@ -527,36 +461,7 @@ export class AsyncManager implements AsyncDisposable {
   }
 }
 
-function checkUse(name: unknown, open: unknown, options: { after?: unknown }): void {
-  if (typeof name !== "string" || name === "") {
-    throw new TypeError(`Cannot open as name must be a non-empty string: received ${show(name)}`);
-  }
-  const doing = `open ${show(name)}`;
-  checkFunction(doing, "open", open);
-  checkOptions(doing, options);
-  const { after = [] } = options;
-  if (!Array.isArray(after) || after.some((other) => typeof other !== "string")) {
-    throw new TypeError(`Cannot ${doing} as after must be an array of names: received ${show(after)}`);
-  }
-}
-
 /** A reason that is a failure, and not just somebody's wish. */
 function failureIn(reason: unknown): { readonly error: unknown } | undefined {
   return reason instanceof Error && reason.name !== "AbortError" ? { error: reason } : undefined;
-}
-
-/** Throws unless `options` are proper {@linkcode AppOptions}. */
-export function checkAppOptions(doing: string, options: AppOptions): void {
-  checkOptions(doing, options);
-  checkName(doing, options.name);
-  const { graceMs = 10_000, startTimeoutMs = Infinity, drainMs = 0, preStopMs = 0 } = options;
-  checkDurationMs(doing, "graceMs", graceMs);
-  checkDurationMs(doing, "startTimeoutMs", startTimeoutMs);
-  checkDurationMs(doing, "drainMs", drainMs);
-  checkDurationMs(doing, "preStopMs", preStopMs);
-  if (preStopMs > 0 && preStopMs >= graceMs) {
-    throw new RangeError(
-      `Cannot ${doing} as preStopMs must be less than graceMs (${graceMs}): received ${preStopMs}`,
-    );
-  }
 }

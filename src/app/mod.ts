@@ -4,15 +4,8 @@
  * @module
  */
 export { type AsTask, asTask } from "./as_task.ts";
-export {
-  type AppHealth,
-  type AppOptions,
-  type AppState,
-  type AppStatistics,
-  type AppTree,
-  AsyncManager,
-  type HookOptions,
-} from "./async_manager.ts";
+export type { AppHealth, AppOptions, AppState, AppStatistics, AppTree, HookOptions } from "./app_options.ts";
+export { AsyncManager } from "./async_manager.ts";
 export type { Hook } from "./_start_hooks.ts";
 export type { Host, SignalName, StopSignal } from "./host.ts";
 export {
