@@ -18,6 +18,11 @@ export class ExitErrors {
     this.#errors = others;
   }
 
+  /** Whether there is any. */
+  get any(): boolean {
+    return this.#errors.length > 0;
+  }
+
   /** The first failure; `undefined` when there is none. */
   get first(): unknown {
     return this.#errors[0];

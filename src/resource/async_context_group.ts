@@ -1,8 +1,16 @@
 import { timeout } from "../cancel/timeout.ts";
-import { checkFunction, checkName, checkOptions, checkWaitOptions, show, subject } from "../kernel/checks.ts";
+import {
+  checkBoolean,
+  checkFunction,
+  checkName,
+  checkOptions,
+  checkWaitOptions,
+  show,
+  subject,
+} from "../kernel/checks.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import { TaskGroup } from "../task/task_group.ts";
-import { type Exit, ExitErrors, exitOf, runExits } from "./_exits.ts";
+import { End, type Exit, ExitErrors, exitOf, runExits } from "./_exits.ts";
 
 /** Something entered: it can be left, and may carry a value of its own. */
 export type Context<T = unknown> = (Disposable | AsyncDisposable) & { readonly value?: T };
@@ -64,6 +72,7 @@ export class AsyncContextGroup<O extends Record<string, Opener>> {
   constructor(openers: O, options: ContextGroupOptions = {}) {
     checkOptions("create context group", options);
     checkName("create context group", options.name);
+    checkBoolean("create context group", "parallel", options.parallel);
     this.#what = subject("context group", options.name);
     if (typeof openers !== "object" || openers === null) {
       throw new TypeError(
@@ -86,12 +95,12 @@ export class AsyncContextGroup<O extends Record<string, Opener>> {
     const errors = new ExitErrors();
     const exits: Exit[] = [];
     const values = await this.#enter(options, exits, errors);
-    let leaving: Promise<void> | undefined;
+    const end = new End();
     const leave = async (): Promise<void> => {
       await runExits(exits, errors);
       errors.throwIfAny(`leave ${this.#what}`);
     };
-    return { values, [Symbol.asyncDispose]: () => leaving ??= leave() };
+    return { values, [Symbol.asyncDispose]: () => end.begin(leave) };
   }
 
   /**
@@ -123,16 +132,18 @@ export class AsyncContextGroup<O extends Record<string, Opener>> {
   ): Promise<ContextValues<O>> {
     const doing = `open ${this.#what}`;
     checkWaitOptions(doing, options);
-    const entered = new Map<string, { readonly exit: Exit; readonly value: unknown }>();
+    const entered = new Map<string, Exit>();
+    const values = new Map<string, unknown>();
     try {
-      options?.signal?.throwIfAborted();
-      using limit = timeout(options?.timeoutMs ?? Infinity, { signal: options?.signal, operation: doing });
+      const { signal, timeoutMs = Infinity } = options ?? {};
+      const message = `Cannot ${doing} within ${timeoutMs} ms: not all of its contexts are entered`;
+      using limit = timeout(timeoutMs, { signal, operation: doing, message });
       await TaskGroup.run(async (group) => {
         for (const [name, opener] of this.#openers) {
           const task = group.spawn(async ({ signal }) => {
             const context = await opener({ signal });
-            const value = "value" in context ? context.value : context;
-            entered.set(name, { exit: exitOf(doing, `context ${JSON.stringify(name)}`, context), value });
+            entered.set(name, exitOf(doing, `context ${JSON.stringify(name)}`, context));
+            values.set(name, "value" in context ? context.value : context);
           }, { name });
           if (!this.#parallel) await task;
         }
@@ -141,15 +152,13 @@ export class AsyncContextGroup<O extends Record<string, Opener>> {
       errors.add(error);
     }
     for (const [name] of this.#openers) {
-      const context = entered.get(name);
-      if (context !== undefined) exits.push(context.exit);
+      const exit = entered.get(name);
+      if (exit !== undefined) exits.push(exit);
     }
-    if (errors.first !== undefined || entered.size < this.#openers.length) {
+    if (errors.any) {
       await runExits(exits, errors);
       errors.throwIfAny(doing);
     }
-    return Object.fromEntries(
-      this.#openers.map(([name]) => [name, entered.get(name)!.value]),
-    ) as ContextValues<O>;
+    return Object.fromEntries(this.#openers.map(([name]) => [name, values.get(name)])) as ContextValues<O>;
   }
 }

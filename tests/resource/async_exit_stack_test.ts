@@ -7,7 +7,7 @@ import { ClosedError } from "../../src/resource/mod.ts";
 import { sweep, world } from "../../src/testing/mod.ts";
 
 /** The rejection of a promise. */
-async function failureOf(promise: Promise<unknown>): Promise<unknown> {
+async function failureOf(promise: PromiseLike<unknown>): Promise<unknown> {
   try {
     await promise;
   } catch (error) {
