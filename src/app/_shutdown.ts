@@ -113,9 +113,9 @@ export class Shutdown {
       ...patient,
     ];
     if (!await this.#budget.wait(Promise.all(rest))) this.#forced = true;
-    if (this.#tasksRunning().length === 0) {
-      await tasks[Symbol.asyncDispose]().catch((error) => this.ended(error));
-    }
+    // Disposal waits for all tasks: with some that are stuck, there is only a look at the others.
+    if (this.#tasksRunning().length > 0) { for (const error of tasks.unobserved()) this.ended(error); }
+    else await tasks[Symbol.asyncDispose]().catch((error) => this.ended(error));
   }
 
   /** Waits for a body that was itself waiting for the stop to end. */

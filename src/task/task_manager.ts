@@ -194,10 +194,16 @@ export class TaskManager implements AsyncDisposable {
     });
   }
 
+  /** The failures of tasks that nobody has observed so far: what disposal would throw. */
+  unobserved(): unknown[] {
+    return this.#failures.filter(({ task }) => !task.observed).map(({ error }) => error);
+  }
+
   /** Cancels everything, waits for it, and throws the failures that nobody has observed. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close({ graceMs: 0 });
-    const errors = this.#failures.splice(0).filter(({ task }) => !task.observed).map(({ error }) => error);
+    const errors = this.unobserved();
+    this.#failures.length = 0;
     for (const result of await Promise.allSettled(this.#left.map((group) => group[Symbol.asyncDispose]()))) {
       if (result.status === "rejected") errors.push(result.reason);
     }

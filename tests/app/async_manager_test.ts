@@ -512,6 +512,19 @@ describe("AsyncManager.stop", () => {
     });
   });
 
+  test("rule 6: a stuck task does not hide the failure of another", async () => {
+    await world(async () => {
+      const boom = new Error("boom");
+      const app = new AsyncManager({ graceMs: 100 });
+      app.tasks.spawn("stuck", never);
+      app.tasks.spawn("failing", () => Promise.reject(boom));
+      await app.start();
+      const { errors } = await app.stop();
+      assert.equal(errors[0], boom);
+      assert.match(String(errors[1]), /still running: task "stuck"$/);
+    });
+  });
+
   test("rule 21: a resource that does not close is named, those under it are closed all the same", async () => {
     await world(async () => {
       const log: string[] = [];

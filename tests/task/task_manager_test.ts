@@ -431,6 +431,23 @@ describe("TaskManager: disposal", () => {
   });
 });
 
+describe("TaskManager.unobserved", () => {
+  test("gives the failures that nobody has observed, as long as they are not thrown", async () => {
+    await world(async () => {
+      const manager = new TaskManager();
+      const [a, b] = [new Error("a"), new Error("b")];
+      const first = manager.spawn("a", failAfter(1, a));
+      manager.spawn("b", failAfter(2, b));
+      await sleep(3);
+      assert.deepEqual(manager.unobserved(), [a, b]);
+      assert.equal(await first.catch((error) => error), a);
+      assert.deepEqual(manager.unobserved(), [b]);
+      await assert.rejects(async () => await manager[Symbol.asyncDispose](), b);
+      assert.deepEqual(manager.unobserved(), []);
+    });
+  });
+});
+
 describe("TaskManager.tree", () => {
   test("shows the live tasks and groups", async () => {
     await world(async (w) => {
