@@ -56,11 +56,11 @@ export class Examiner implements AsyncDisposable {
    * @throws The reason of `signal`, unchanged.
    */
   async examine(handful: readonly Question[], signal: AbortSignal): Promise<Outcome[]> {
-    const outcomes: Outcome[] = [];
     const answers = await this.#ask(handful, signal).catch(() => undefined);
     signal.throwIfAborted();
-    for (const [i, question] of handful.entries()) {
-      const outcome = answers && outcomeOf(question, answers, i);
+    const outcomes: Outcome[] = [];
+    for (const question of handful) {
+      const outcome = answers && outcomeOf(question, answers, outcomes.length);
       // Large, or to be tried again; or one of the handful took too long, and only one by one it shows which.
       outcomes.push(outcome ?? await this.#examineOne(question, signal));
     }

@@ -16,6 +16,7 @@ import { runPipeline } from "./pipeline.ts";
 import { findPlaces } from "./places.ts";
 import { report } from "./report.ts";
 import { Store } from "./store.ts";
+import { Tree } from "./tree.ts";
 
 /** How long a Ctrl-C waits for what is in work. */
 const GRACE_MS = 10_000;
@@ -29,11 +30,12 @@ await runApplication(async (app) => {
 
   // The application closes what it opened in reverse, however it ends.
   const store = await app.use("database", () => Store.open(places.database, places.root));
+  const tree = await app.use("tree", () => new Tree(places));
   const examiner = await app.use("examiner", () => new Examiner(places.root, options));
 
   // `app.signal` says that it is time to stop; the signal of a task says that the time for that is over.
   const run = app.tasks.spawn("catalogue", ({ signal }) => {
-    return runPipeline({ options, places, store, examiner }, { stopping: app.signal, signal });
+    return runPipeline({ options, tree, store, examiner }, { stopping: app.signal, signal });
   });
   const summary = await run;
   console.log(report(summary, await findings(store.database, { show: SHOWN }), places));

@@ -11,11 +11,11 @@ import { type GroupStatistics, TaskGroup } from "@uno/async/task";
 import type { Outcome, Question } from "./entry.ts";
 import type { Examiner, ExamineStatistics } from "./examine.ts";
 import type { Options } from "./options.ts";
-import type { Places } from "./places.ts";
 import { countAfter, showProgress } from "./progress.ts";
 import { examineAll, find, type Flow, saveAll } from "./stages.ts";
 import type { Store } from "./store.ts";
 import { Tally } from "./tally.ts";
+import type { Tree } from "./tree.ts";
 
 /** How many files go through the pipeline together. */
 const HANDFUL = 50;
@@ -27,7 +27,7 @@ const COUNT_AFTER_MS = 2_000;
 /** What the pipeline works with. */
 export interface Parts {
   readonly options: Options;
-  readonly places: Places;
+  readonly tree: Tree;
   readonly store: Store;
   readonly examiner: Examiner;
 }
@@ -60,11 +60,11 @@ export interface Summary {
  * @throws The reason of `signal`, unchanged. What was examined by then is saved.
  */
 export async function runPipeline(parts: Parts, { stopping, signal }: Signals): Promise<Summary> {
-  const { options: { concurrency, batchSize }, places, store, examiner } = parts;
+  const { options: { concurrency, batchSize }, tree, store, examiner } = parts;
   const begun = performance.now();
   const tally = new Tally();
-  const found = new Channel<readonly Question[]>({ name: "found", capacity: 2 * concurrency });
-  const examined = new Channel<readonly Outcome[]>({ name: "examined", capacity: 2 * concurrency });
+  const found = new Channel<readonly Question[]>({ name: "found", capacity: concurrency });
+  const examined = new Channel<readonly Outcome[]>({ name: "examined", capacity: concurrency });
   const handful = Math.min(HANDFUL, batchSize);
   const maxSize = Math.floor(batchSize / handful);
   await using batches = new AsyncBatcher<readonly Outcome[], true>(async (handfuls) => {
@@ -74,12 +74,12 @@ export async function runPipeline(parts: Parts, { stopping, signal }: Signals): 
 
   const flow: Flow = { tally, found, examined, batches, handful, stopping };
   const group = await TaskGroup.run((group) => {
-    group.spawn(({ signal }) => find(places, store, flow, signal), { name: "find" });
+    group.spawn(({ signal }) => find(tree, store, flow, signal), { name: "find" });
     group.spawn(({ signal }) => examineAll(examiner, flow, { concurrency, signal }), { name: "examine" });
-    group.spawn(({ signal }) => saveAll(flow, { unsaved: 4 * maxSize, signal }), { name: "save" });
+    group.spawn(({ signal }) => saveAll(flow, { unsaved: maxSize, signal }), { name: "save" });
     // Daemons end when the others have.
     group.spawn(({ signal }) => showProgress(tally, signal), { name: "progress", daemon: true });
-    group.spawn(({ signal }) => countAfter(COUNT_AFTER_MS, places.root, tally, signal), {
+    group.spawn(({ signal }) => countAfter(COUNT_AFTER_MS, tree, tally, signal), {
       name: "count",
       daemon: true,
     });

@@ -1,8 +1,8 @@
 /** How far it is: a bar on a terminal, a line now and then elsewhere. */
 import { sleep } from "@uno/async/cancel";
 import process from "node:process";
-import { count } from "./count.ts";
 import type { Tally } from "./tally.ts";
+import type { Tree } from "./tree.ts";
 import { bytes, duration, number, plural } from "./words.ts";
 
 const BAR_MS = 100;
@@ -34,9 +34,9 @@ export async function showProgress(tally: Tally, signal: AbortSignal): Promise<n
  *
  * @throws The reason of `signal`, unchanged.
  */
-export async function countAfter(ms: number, root: string, tally: Tally, signal: AbortSignal): Promise<void> {
+export async function countAfter(ms: number, tree: Tree, tally: Tally, signal: AbortSignal): Promise<void> {
   await sleep(ms, { signal });
-  tally.expected = await count(root, { signal });
+  tally.expected = await tree.count(signal);
 }
 
 function bar({ done, expected }: Tally): string {

@@ -9,10 +9,9 @@ import { TaskGroup } from "@uno/async/task";
 import type { Outcome, Question } from "./entry.ts";
 import type { Examiner } from "./examine.ts";
 import { FileError } from "./file_error.ts";
-import type { Places } from "./places.ts";
 import type { Store } from "./store.ts";
 import type { Tally } from "./tally.ts";
-import { walk } from "./walk.ts";
+import type { Tree } from "./tree.ts";
 
 /** What flows from stage to stage, and what ends it. */
 export interface Flow {
@@ -25,14 +24,14 @@ export interface Flow {
   readonly stopping: AbortSignal;
 }
 
-/** Walks the tree, and asks the catalogue what it knows about what is there. */
+/** Walks the tree, and asks the catalogue what it knows of what is there. */
 export async function find(
-  places: Places,
+  tree: Tree,
   store: Store,
   { tally, found, examined, handful, stopping }: Flow,
   signal: AbortSignal,
 ): Promise<void> {
-  for await (const { paths, unreadable } of walk(places, { signal })) {
+  for await (const { paths, unreadable } of tree.walk(signal)) {
     if (stopping.aborted) break;
     tally.found += paths.length + unreadable.length;
     if (unreadable.length > 0) {

@@ -105,12 +105,11 @@ export class Store implements AsyncDisposable {
     ]);
     for (let i = 0; i < entries.length; i += ROWS) {
       const rows = entries.slice(i, i + ROWS);
-      await tx.query(
-        insertOf(rows.length),
-        rows.flatMap(({ path, kind, size, mtimeMs, sha256, target }) => {
-          return [path, kind, size, mtimeMs, sha256, target, batch, this.#run];
-        }),
-      );
+      const values: unknown[] = [];
+      for (const { path, kind, size, mtimeMs, sha256, target } of rows) {
+        values.push(path, kind, size, mtimeMs, sha256, target, batch, this.#run);
+      }
+      await tx.query(rows.length === ROWS ? insertAll : insertOf(rows.length), values);
     }
   }
 }
@@ -122,6 +121,8 @@ function insertOf(rows: number): string {
     on conflict (path) do update set kind = excluded.kind, size = excluded.size, mtime_ms = excluded.mtime_ms,
       sha256 = excluded.sha256, target = excluded.target, batch = excluded.batch, seen = excluded.seen`;
 }
+
+const insertAll = insertOf(ROWS);
 
 async function beginRun(
   tx: Transaction,

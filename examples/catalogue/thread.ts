@@ -1,6 +1,9 @@
 /** A thread, as something that can be asked and awaited. */
 import { Worker } from "node:worker_threads";
 
+/** For V8: collect small garbage often, as what these threads make is all short-lived. */
+const resourceLimits = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 64 };
+
 interface Asked<Q, A> {
   readonly question: Q;
   readonly resolve: (answer: A) => void;
@@ -59,7 +62,7 @@ export class Thread<Q, A> implements AsyncDisposable {
   }
 
   #start(): Worker {
-    const worker = new Worker(this.#module, { workerData: this.#data });
+    const worker = new Worker(this.#module, { workerData: this.#data, resourceLimits });
     worker.on("message", (answer: A) => this.#asked.shift()?.resolve(answer));
     worker.on("error", (error) => this.#replace(error));
     return worker;

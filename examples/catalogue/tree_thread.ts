@@ -1,5 +1,5 @@
 /**
- * Runs in a thread of its own: walks the tree, and sends the next handful of what it has found for each message.
+ * Runs in a thread of its own: walks the tree, a handful of paths for each message.
  *
  * The folders are read as streams, with synchronous calls: those cost half of what asynchronous ones do, and nobody
  * is kept waiting by them here. In memory are a handful of paths and the folders that still have to be read.
@@ -8,6 +8,9 @@ import { opendirSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { type Refusal, refusalOf } from "./file_error.ts";
 
+/** What the thread is asked for: the next paths, or only how many come next, on a walk of their own. */
+export type Request = "paths" | "count";
+
 /** A part of what there is; paths are relative to the root, with `/` between their parts. */
 export interface Found {
   readonly paths: string[];
@@ -15,14 +18,21 @@ export interface Found {
   readonly unreadable: (Refusal & { readonly path: string })[];
 }
 
-const { root, skip } = workerData as { root: string; skip: ReadonlySet<string> };
-const PATHS = 500;
-const walking = walk();
+/** The answer; `null` at the end of the walk. */
+export type Reply<R extends Request> = (R extends "paths" ? Found : number) | null;
 
-parentPort!.on("message", () => {
-  const { value } = walking.next();
-  parentPort!.postMessage(value ?? null);
+const PATHS = 250;
+const { root, skip } = workerData as { root: string; skip: ReadonlySet<string> };
+const walks = { paths: walk(), count: walk() };
+
+parentPort!.on("message", (request: Request) => {
+  const { value } = walks[request].next();
+  parentPort!.postMessage(value === undefined ? null : request === "paths" ? value : sizeOf(value));
 });
+
+function sizeOf({ paths, unreadable }: Found): number {
+  return paths.length + unreadable.length;
+}
 
 function* walk(): Generator<Found, void, void> {
   const folders = [""];
