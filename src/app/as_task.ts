@@ -17,8 +17,8 @@ export type AsTask = <F extends (this: any, ...args: any[]) => PromiseLike<unkno
  *
  * **Names** — a task has the given name, or the function's; a number is added while another task has it. **Signal** —
  * a call whose last argument is an options bag with a `signal` can be cancelled by it, and the function gets the task's
- * own signal in its place. **Failure** — belongs to whoever awaits the handle, else to the report of the stop. As it
- * stands, the result decorates methods.
+ * own signal in its place. **Failure** — belongs to whoever awaits the handle, else to the report of the stop.
+ * **Methods** — as it stands, the result decorates methods that are declared to return a `PromiseLike`.
  *
  * @param app The application, or how to find it from `this`.
  * @param options `name` of the tasks.
