@@ -31,12 +31,12 @@ const shared: ts.CompilerOptions = {
  */
 export function compileModule(path: string, source: string): Compiled {
   const { outputText, sourceMapText, diagnostics = [] } = ts.transpileModule(source, {
-    fileName: path,
+    fileName: root + path,
     compilerOptions: { ...shared, sourceMap: true },
     reportDiagnostics: true,
   });
   const errors = diagnostics.filter(({ category }) => category === ts.DiagnosticCategory.Error);
-  if (errors.length > 0) throw new SyntaxError(`Cannot compile ${path}: ${describe(errors)}`);
+  if (errors.length > 0) throw new SyntaxError(`Cannot compile ${describe(errors)}`);
   return { text: outputText, map: sourceMapText! };
 }
 

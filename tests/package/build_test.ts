@@ -56,7 +56,7 @@ describe("compileModule", () => {
   });
 
   test("says where a module can't be parsed", () => {
-    assert.throws(() => compileModule("src/x.ts", "\nconst = 1;"), /Cannot compile src\/x\.ts: .*2: /);
+    assert.throws(() => compileModule("src/x.ts", "\nconst = 1;"), /Cannot compile src\/x\.ts:2: /);
   });
 });
 
