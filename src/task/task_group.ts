@@ -373,7 +373,7 @@ export class TaskGroup implements AsyncDisposable {
     if (this.#closed || this.#stops) throw this.#gone("spawn in");
     // A copy: callers reuse and change their options.
     const task = new TaskNode<T>(this.#owner, fn, ++this.#spawned, options && { ...options });
-    if (this.#options.stuckAfterMs !== undefined) task.site = new Error("spawned here");
+    if (this.#options.stuckAfterMs !== undefined) task.site = new Error();
     this.#link(task as TaskNode<unknown>);
     if (this.#aborted !== undefined) task.abort(this.#aborted.reason);
     else if (task.daemon) task.launch();
