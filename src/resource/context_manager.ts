@@ -1,8 +1,8 @@
 import { timeout } from "../cancel/timeout.ts";
-import { checkFunction, checkWaitOptions } from "../kernel/checks.ts";
+import { checkFunction, checkWaitOptions, show } from "../kernel/checks.ts";
 import { MisuseError } from "../kernel/errors.ts";
 import type { WaitOptions } from "../kernel/types.ts";
-import { ExitErrors } from "./_exits.ts";
+import { End, ExitErrors } from "./_exits.ts";
 
 /** A context made of a generator: entered by {@linkcode open} or {@linkcode run}, each time afresh. */
 export interface ContextManager<T> {
@@ -56,13 +56,13 @@ export function asyncContextManager<A extends unknown[], T>(
   checkFunction("create context manager", "generator", generator);
   return (...args) => ({
     async open(options) {
-      const entered = await enter(generator(...args), options);
-      let leaving: Promise<void> | undefined;
-      return { value: entered.value, [Symbol.asyncDispose]: () => leaving ??= leave(entered.steps) };
+      const { value, steps } = await enter(() => generator(...args), options);
+      const end = new End();
+      return { value, [Symbol.asyncDispose]: () => end.begin(() => leave(steps)) };
     },
     async run(body, options) {
       checkFunction("run context manager", "body", body);
-      const { value, steps } = await enter(generator(...args), options);
+      const { value, steps } = await enter(() => generator(...args), options);
       const errors = new ExitErrors();
       try {
         const result = await body(value);
@@ -77,24 +77,45 @@ export function asyncContextManager<A extends unknown[], T>(
 }
 
 async function enter<T>(
-  steps: AsyncGenerator<T, void, void>,
+  start: () => AsyncGenerator<T, void, void>,
   options: WaitOptions | undefined,
 ): Promise<{ value: T; steps: AsyncGenerator<T, void, void> }> {
   const operation = "open context manager";
   checkWaitOptions(operation, options);
-  options?.signal?.throwIfAborted();
-  using limit = timeout(options?.timeoutMs ?? Infinity, { signal: options?.signal, operation });
+  const { signal, timeoutMs = Infinity } = options ?? {};
+  const message = `Cannot ${operation} within ${timeoutMs} ms: its generator had not come to its yield`;
+  using limit = timeout(timeoutMs, { signal, operation, message });
+  limit.signal.throwIfAborted();
+  const steps = start();
+  if (typeof steps?.[Symbol.asyncIterator] !== "function") {
+    throw new TypeError(
+      `Cannot ${operation} as generator must return an async generator: received ${show(steps)}`,
+    );
+  }
   const first = await steps.next();
   if (first.done) {
-    throw new MisuseError("Cannot open context manager as its generator must yield once: it did not yield");
+    throw new MisuseError(`Cannot ${operation} as its generator must yield once: it did not yield`);
   }
   if (limit.signal.aborted) {
     const errors = new ExitErrors();
     errors.add(limit.signal.reason);
-    await steps.return().catch((error) => errors.add(error));
+    await giveUp(steps, errors);
     errors.throwIfAny(operation);
   }
   return { value: first.value, steps };
+}
+
+/** Ends a generator at its yield; adds what goes wrong. */
+async function giveUp(steps: AsyncGenerator<unknown, void, void>, errors: ExitErrors): Promise<void> {
+  try {
+    if (!(await steps.return()).done) errors.add(twice());
+  } catch (error) {
+    errors.add(error);
+  }
+}
+
+function twice(): MisuseError {
+  return new MisuseError("Cannot leave context manager as its generator must yield once: it yielded twice");
 }
 
 async function leave(steps: AsyncGenerator<unknown, void, void>): Promise<void> {
@@ -103,9 +124,7 @@ async function leave(steps: AsyncGenerator<unknown, void, void>): Promise<void> 
 
 async function yieldedTwice(steps: AsyncGenerator<unknown, void, void>): Promise<never> {
   const errors = new ExitErrors();
-  errors.add(
-    new MisuseError("Cannot leave context manager as its generator must yield once: it yielded twice"),
-  );
+  errors.add(twice());
   await steps.return().catch((error) => errors.add(error));
   errors.throwIfAny("leave context manager");
   throw errors.first;
