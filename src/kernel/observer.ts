@@ -14,6 +14,7 @@ export interface ObserverRecord {
 
 /** Something that wants to know; called synchronously. */
 export interface Observer {
+  /** Takes one record. */
   record(event: ObserverRecord): void;
 }
 

@@ -1,14 +1,11 @@
-/** Makes the result of a select once its choice has been made. */
-export type Taken<R> = () => R;
-
 /** One choice of a `select`: made by the methods of what can be waited for, such as `channel.receiving()`. */
 export class SelectCase<R> {
   /** Does it if that needs no waiting; throws when it can never be done. @internal */
-  readonly attempt: () => Taken<R> | undefined;
+  readonly attempt: () => (() => R) | undefined;
   /** Waits for it to be done; returns what gives the wait up. @internal */
   readonly join: (
     signal: AbortSignal | undefined,
-    granted: (taken: Taken<R>) => void,
+    granted: (taken: () => R) => void,
     rejected: (reason: unknown) => void,
   ) => () => void;
 

@@ -4,9 +4,12 @@ import { deferred } from "../kernel/deferred.ts";
 import { TimeoutError } from "../kernel/errors.ts";
 import { subscribe } from "../kernel/signals.ts";
 import type { WaitOptions } from "../kernel/types.ts";
-import { SelectCase, type Taken } from "./_select_case.ts";
+import { SelectCase } from "./_select_case.ts";
 
 export type { SelectCase } from "./_select_case.ts";
+
+/** Makes the result of a select once its choice has been made. */
+type Taken<R> = () => R;
 
 /** Options of {@linkcode select}. */
 export interface SelectOptions extends WaitOptions {

@@ -29,8 +29,11 @@ export interface SpawnOptions {
 
 /** A task as its tree shows it. */
 export interface TaskTree {
+  /** The task's name. */
   readonly name: string;
+  /** Where it is in its life. */
   readonly state: TaskState;
+  /** Whether it is a daemon. */
   readonly daemon: boolean;
   /** Time since it was spawned, in milliseconds. */
   readonly ageMs: number;

@@ -47,8 +47,11 @@ export interface CloseReport {
 
 /** A live group as {@linkcode TaskGroup.tree} shows it. */
 export interface GroupTree {
+  /** The group's name. */
   readonly group: string;
+  /** Where it is in its life. */
   readonly state: "open" | "cancelled" | "closed";
+  /** Its live tasks, in the order in which they were spawned. */
   readonly tasks: readonly TaskTree[];
 }
 
