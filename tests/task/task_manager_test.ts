@@ -3,7 +3,6 @@ import { describe, test } from "node:test";
 import { sleep } from "../../src/cancel/mod.ts";
 import { observe, type ObserverRecord } from "../../src/kernel/observer.ts";
 import {
-  ClosedError,
   type Job,
   MisuseError,
   type RestartOptions,
