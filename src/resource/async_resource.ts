@@ -2,12 +2,14 @@ import { checkDurationMs, checkFunction, checkName, checkOptions, subject } from
 import { clock } from "../kernel/clock.ts";
 import { type Deferred, deferred } from "../kernel/deferred.ts";
 import { OwnedLease } from "../kernel/disposer.ts";
+import { isEcho } from "../kernel/echo.ts";
 import { ClosedError, ownAbort } from "../kernel/errors.ts";
 import { emit } from "../kernel/observer.ts";
 import { Canceller } from "../kernel/signals.ts";
 import type { HoldOptions, Lease } from "../kernel/types.ts";
 import { WaitQueue } from "../kernel/wait_queue.ts";
-import { shield } from "../cancel/timeout.ts";
+import { timeout } from "../cancel/timeout.ts";
+import { End } from "./_exits.ts";
 
 /** Options of an {@linkcode AsyncResource}. */
 export interface AsyncResourceOptions<T> {
@@ -19,7 +21,10 @@ export interface AsyncResourceOptions<T> {
   close?(value: T, context: { signal: AbortSignal }): unknown;
   /** How long it stays open after its last user has left, in milliseconds. Default 0; `Infinity` until disposed. */
   lingerMs?: number;
-  /** How long closing may take, in milliseconds. Default 10,000. */
+  /**
+   * How long closing may take, in milliseconds; more than 0, finite. Default 10,000. Closing that has not ended by then
+   * has failed, and is left to itself.
+   */
   closeTimeoutMs?: number;
 }
 
@@ -65,7 +70,8 @@ class Use<T> extends OwnedLease implements ResourceLease<T> {
  * afresh. **Abort** — a waiter that gives up leaves the others waiting; when the last one does, the opening is
  * aborted, and what comes of it all the same is closed. **Closing** — after the last user has left and `lingerMs` have
  * passed; a use that comes meanwhile waits, and opens it again. **Dispose** — sends waiters away, waits for users,
- * closes, and throws if that fails; other failures of closing go to the observer (`close.failed`).
+ * closes, and throws if that fails; other failures of closing go to the observer (`close.failed`), and so does what an
+ * opening that was given up fails with beyond that (`open.failed`).
  *
  * @example
  * ```ts
@@ -93,7 +99,7 @@ export class AsyncResource<T> implements AsyncDisposable {
   #failed = 0;
   #opening: Canceller | undefined;
   #linger: Disposable | undefined;
-  #disposing: Promise<void> | undefined;
+  readonly #end = new End();
   /** Resolved at every change that a disposal may wait for. */
   #settled: Deferred<void> | undefined;
 
@@ -108,6 +114,11 @@ export class AsyncResource<T> implements AsyncDisposable {
     if (options.lingerMs !== undefined) checkDurationMs(doing, "lingerMs", options.lingerMs);
     if (options.closeTimeoutMs !== undefined) {
       checkDurationMs(doing, "closeTimeoutMs", options.closeTimeoutMs);
+      if (options.closeTimeoutMs === 0 || options.closeTimeoutMs === Infinity) {
+        throw new RangeError(
+          `Cannot ${doing} as closeTimeoutMs must be finite and > 0: received ${options.closeTimeoutMs}`,
+        );
+      }
     }
     this.name = options.name;
     this.#options = options;
@@ -130,15 +141,20 @@ export class AsyncResource<T> implements AsyncDisposable {
    * @throws The reason of `signal`, unchanged.
    */
   use(options?: HoldOptions): Promise<ResourceLease<T>> {
+    try {
+      this.#check(options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
     const refused = this.#waiters.refusal(options);
     if (refused !== undefined) return refused;
-    if (this.#disposing !== undefined) return Promise.reject(this.#disposed());
+    if (this.#end.begun) return Promise.reject(this.#disposed());
     if (this.#state === "open") {
       this.#waiters.totals.granted++;
       return Promise.resolve(this.#take());
     }
     const waiting = this.#waiters.wait(true, options);
-    if (this.#state === "closed") void this.#open();
+    if (this.#state === "closed") this.#next();
     return waiting;
   }
 
@@ -155,7 +171,7 @@ export class AsyncResource<T> implements AsyncDisposable {
 
   /** A snapshot of its state, users and waiters, and the totals so far. */
   statistics(): AsyncResourceStatistics {
-    const disposed = this.#disposing !== undefined && this.#state === "closed";
+    const disposed = this.#end.begun && this.#state === "closed";
     return Object.freeze({
       state: disposed ? "disposed" : this.#state,
       inUse: this.#users,
@@ -168,7 +184,7 @@ export class AsyncResource<T> implements AsyncDisposable {
 
   /** Sends waiters away, waits for users, and closes. Again: waits for the same end. */
   [Symbol.asyncDispose](): Promise<void> {
-    return this.#disposing ??= this.#dispose();
+    return this.#end.begin(() => this.#dispose());
   }
 
   readonly #owner = {
@@ -177,6 +193,14 @@ export class AsyncResource<T> implements AsyncDisposable {
     },
     describe: (): string => this.#what,
   };
+
+  #check(options: HoldOptions | undefined): void {
+    if (options === undefined) return;
+    const doing = `use ${this.#what}`;
+    checkOptions(doing, options);
+    checkName(doing, options.label, "label");
+    if (options.owner !== undefined) checkOptions(`${doing} as owner`, options.owner);
+  }
 
   #take(): Use<T> {
     this.#users++;
@@ -193,16 +217,26 @@ export class AsyncResource<T> implements AsyncDisposable {
       this.#value = value;
       this.#opened++;
     } catch (error) {
-      this.#failed++;
-      this.#change("closed");
-      // Given up by all of them: who has come since then gets an opening of its own.
-      if (opening.signal.aborted) this.#next();
-      else this.#waiters.settleAll(error);
+      this.#openFailed(error, opening.signal);
       return;
     }
     this.#change("open");
     while (this.#waiters.head() !== undefined) this.#waiters.grant(this.#take());
     if (this.#users === 0) this.#idle();
+  }
+
+  #openFailed(error: unknown, signal: AbortSignal): void {
+    this.#change("closed");
+    if (!signal.aborted) {
+      this.#failed++;
+      this.#waiters.settleAll(error);
+      return;
+    }
+    if (!isEcho(error, signal)) {
+      this.#failed++;
+      emit("open.failed", "resource", this.name, { error });
+    }
+    this.#next(); // who has come since all had given up
   }
 
   /** A waiter has given up: without the last one, there is no point in opening. */
@@ -214,7 +248,7 @@ export class AsyncResource<T> implements AsyncDisposable {
 
   #idle(): void {
     const { lingerMs = 0 } = this.#options;
-    if (this.#disposing !== undefined) return this.#settled?.resolve();
+    if (this.#end.begun) return this.#settled?.resolve();
     if (lingerMs === 0) void this.#closeQuietly();
     else if (lingerMs !== Infinity) {
       const close = (): void => void this.#closeQuietly();
@@ -232,20 +266,23 @@ export class AsyncResource<T> implements AsyncDisposable {
   }
 
   #next(): void {
-    if (this.#disposing === undefined && this.#waiters.head() !== undefined) void this.#open();
+    if (!this.#end.begun && this.#waiters.head() !== undefined) void this.#open();
   }
 
   async #close(): Promise<void> {
     const value = this.#value as T;
     this.#value = undefined;
     this.#change("closing");
+    const { closeTimeoutMs = 10_000 } = this.#options;
+    const operation = `close ${this.#what}`;
+    const message = `Cannot ${operation} within ${closeTimeoutMs} ms: it was still closing`;
     try {
-      await shield(this.#options.closeTimeoutMs ?? 10_000, async ({ signal }) => {
+      await timeout(closeTimeoutMs, async ({ signal }) => {
         if (this.#options.close !== undefined) return void await this.#options.close(value, { signal });
         const it = value as Partial<AsyncDisposable & Disposable> | null | undefined;
         if (typeof it?.[Symbol.asyncDispose] === "function") await it[Symbol.asyncDispose]!();
         else it?.[Symbol.dispose]?.();
-      });
+      }, { operation, message });
     } finally {
       this.#change("closed");
     }
