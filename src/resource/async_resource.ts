@@ -154,7 +154,7 @@ export class AsyncResource<T> implements AsyncDisposable {
       return Promise.resolve(this.#take());
     }
     const waiting = this.#waiters.wait(true, options);
-    if (this.#state === "closed") this.#next();
+    this.#next();
     return waiting;
   }
 
@@ -265,8 +265,10 @@ export class AsyncResource<T> implements AsyncDisposable {
     this.#next();
   }
 
+  /** Opens it, if it is closed and somebody waits for it. */
   #next(): void {
-    if (!this.#end.begun && this.#waiters.head() !== undefined) void this.#open();
+    if (this.#state !== "closed" || this.#end.begun) return;
+    if (this.#waiters.head() !== undefined) void this.#open();
   }
 
   async #close(): Promise<void> {

@@ -567,6 +567,37 @@ describe("AsyncResource", () => {
     (await resource.use({ signal: controller.signal, timeoutMs: 60_000 })).release();
   });
 
+  test("an observer that uses it from within a record does not open it twice", async () => {
+    for (const kind of ["open.failed", "close.failed"]) {
+      await world(async () => {
+        let [opens, opening, most] = [0, 0, 0];
+        const resource = new AsyncResource<number>({
+          open: async () => {
+            most = Math.max(most, ++opening);
+            await sleep(10);
+            opening--;
+            if (++opens === 1 && kind === "open.failed") throw new Error("half open");
+            return opens;
+          },
+          close: () => Promise.reject(new Error("stuck")),
+        });
+        let nested: Promise<ResourceLease<number>> | undefined;
+        using _observer = observe({
+          record(record) {
+            if (record.kind === kind) nested ??= resource.use();
+          },
+        });
+        if (kind === "open.failed") await failureOf(resource.use({ timeoutMs: 5 }));
+        else (await resource.use()).release();
+        await sleep(50);
+        const lease = await nested!;
+        assert.deepEqual([lease.value, opens, most], [2, 2, 1]);
+        lease.release();
+        await resource[Symbol.asyncDispose]();
+      });
+    }
+  });
+
   test("aborted at any point, it is closed in the end, as often as it was opened", async () => {
     for (const deaf of [true, false]) {
       for (const lingerMs of [0, 3]) {
