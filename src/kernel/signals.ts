@@ -97,12 +97,22 @@ class Hub implements EventListenerObject {
 const hubs = new WeakMap<AbortSignal, Hub>();
 
 /**
+ * Where the hub of a signal of our own is kept: on the signal. There are as many as tasks and scopes, and a WeakMap of
+ * that size doubles what a task with a signal costs, most of it in garbage collection.
+ */
+const HUB = Symbol("hub");
+
+function hubOf(signal: AbortSignal & { [HUB]?: Hub }): Hub | undefined {
+  return signal[HUB] ?? hubs.get(signal);
+}
+
+/**
  * Has `target` told when `signal` is aborted, in the order of subscription, unless cancelled first.
  *
  * The signal must not be aborted yet: whoever waits has refused an aborted one before.
  */
 export function subscribe(signal: AbortSignal, target: AbortTarget): Subscription {
-  let hub = hubs.get(signal);
+  let hub = hubOf(signal);
   if (hub === undefined) hubs.set(signal, hub = new Hub(signal, false));
   const subscription = new Subscription(hub, target);
   hub.add(subscription);
@@ -118,8 +128,8 @@ export class Canceller {
   readonly #hub: Hub;
 
   constructor() {
-    const { signal } = this.#controller;
-    hubs.set(signal, this.#hub = new Hub(signal, true));
+    const signal: AbortSignal & { [HUB]?: Hub } = this.#controller.signal;
+    signal[HUB] = this.#hub = new Hub(signal, true);
   }
 
   get signal(): AbortSignal {
@@ -137,7 +147,7 @@ export class Canceller {
 /** What the subscribers of `signal` say of themselves: what work with that signal is waiting for right now. */
 export function hangingOn(signal: AbortSignal): unknown[] {
   const found: unknown[] = [];
-  for (const target of hubs.get(signal)?.targets() ?? []) {
+  for (const target of hubOf(signal)?.targets() ?? []) {
     const description = target.describe?.();
     if (description !== undefined) found.push(description);
   }
