@@ -7,6 +7,8 @@ import { READ_ONLY } from "./file_access.ts";
 import { CHANGED, FileError } from "./file_error.ts";
 
 const PIECE = 1 << 18;
+/** Buffers that are not in use: as many as files were ever open at once. */
+const buffers: Buffer[] = [];
 
 /**
  * Hashes a file.
@@ -19,8 +21,8 @@ const PIECE = 1 << 18;
  */
 export async function hashPieces(file: string, size: number, limit: TimeoutScope): Promise<string> {
   const handle = await open(file, READ_ONLY);
+  const buffer = buffers.pop() ?? Buffer.allocUnsafe(PIECE);
   try {
-    const buffer = Buffer.allocUnsafe(PIECE);
     const sha256 = createHash("sha256");
     let length = 0;
     for (let more = 1; more > 0; length += more) {
@@ -32,6 +34,7 @@ export async function hashPieces(file: string, size: number, limit: TimeoutScope
     if (length !== size) throw new FileError(CHANGED);
     return sha256.digest("hex");
   } finally {
+    buffers.push(buffer);
     await handle.close();
   }
 }

@@ -9,6 +9,7 @@ import { Buffer } from "node:buffer";
 import { hash } from "node:crypto";
 import { closeSync, lstatSync, openSync, readlinkSync, readSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
+import { collect } from "./collect.ts";
 import type { Question } from "./entry.ts";
 import { LARGE, READ_ONLY } from "./file_access.ts";
 import { CHANGED, FileError, type Refusal, refusalOf } from "./file_error.ts";
@@ -25,8 +26,12 @@ export interface Answers {
   readonly refusals: Map<number, Refusal>;
 }
 
+/** So many messages, and so much native garbage, is fine. */
+const COLLECT_AFTER = 250;
+
 const { root } = workerData as { root: string };
 const buffer = Buffer.allocUnsafe(LARGE);
+let messages = 0;
 
 parentPort!.on("message", (questions: readonly Question[]) => {
   const answers: Answers = { is: [], size: [], mtimeMs: [], text: [], ms: [], refusals: new Map() };
@@ -42,6 +47,7 @@ parentPort!.on("message", (questions: readonly Question[]) => {
     answers.ms[i] = (now = performance.now()) - began;
   }
   parentPort!.postMessage(answers);
+  if (++messages % COLLECT_AFTER === 0) collect();
 });
 
 /** Fills in one answer, or throws. */
