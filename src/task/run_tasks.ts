@@ -3,6 +3,7 @@ import { checkChoice, checkFunction, checkOptions, show } from "../kernel/checks
 import { deferred, ignore } from "../kernel/deferred.ts";
 import { TaskGroupError } from "../kernel/errors.ts";
 import { emit } from "../kernel/observer.ts";
+import type { ErrorMode } from "./_failures.ts";
 import type { TaskNode } from "./_task_node.ts";
 import type { GroupOptions } from "./group_options.ts";
 import type { Job, Task } from "./task.ts";
@@ -44,8 +45,8 @@ export type SettledResults<J extends readonly Job<unknown>[]> = {
  * **Until** — `"all"` (the default): the first failure cancels the others, waits for them, and is thrown (several: a
  * `TaskGroupError`). `"settled"`: all go on whatever happens, and failures are results. `"firstSuccess"`: the first
  * that fulfils gives the result; when none does, all failures are thrown, the first of them as `cause`. `"first"`: the
- * first that settles decides, be it by failing. Losers of the last two are cancelled, and have ended before this
- * returns; what they fail with then goes to the observer. **Abort** — cancels all, waits for them, and rejects with the
+ * first that settles decides, be it by failing. Losers of the last two are cancelled, if still queued
+ * never called, and have ended before this returns; what they fail with then goes to the observer. **Abort** — cancels all, waits for them, and rejects with the
  * reason.
  *
  * @param jobs Functions, not promises: what has not started can still be cancelled.
@@ -111,7 +112,7 @@ export async function runTasks(
 
 async function race(
   jobs: readonly Job<unknown>[],
-  options: GroupOptions,
+  { errors = "auto", ...options }: GroupOptions,
   success: boolean,
 ): Promise<unknown> {
   if (jobs.length === 0) {
@@ -120,28 +121,37 @@ async function race(
   return await TaskGroup.run(async (group) => {
     const first = deferred<unknown>();
     const failures: unknown[] = [];
-    let decided = false;
-    const ended = (task: TaskNode<unknown>): void => {
-      const { state, error } = task;
-      if (decided) {
-        if (state === "failed") report(group, task);
-      } else if (state === "fulfilled" || !success) {
-        if (group.signal.aborted) return; // too late; a failure is then thrown by the group
-        decided = true;
-        first.resolve(task);
-      } else {
-        tolerate(group, task);
-        if (failures.push(error) === jobs.length) first.reject(together(failures));
+    let winner: Task<unknown> | undefined;
+    const entrant = (job: Job<unknown>): Job<unknown> => async (context) => {
+      if (winner !== undefined) return; // it was queued, and is not called any more
+      let fulfilled = false;
+      try {
+        const value = await job(context);
+        fulfilled = true;
+        return value;
+      } finally {
+        // Here, before its end lets a queued one start. Too late when aborted: a failure is then thrown by the group.
+        if ((fulfilled || !success) && !group.signal.aborted) winner ??= context.task;
       }
     };
+    const ended = (task: TaskNode<unknown>): void => {
+      const { state, error } = task;
+      if (task === winner && state === "fulfilled") first.resolve(task);
+      else if (task === winner || winner === undefined) {
+        tolerate(group, task);
+        failures.push(error);
+        const over = task === winner || failures.length === jobs.length;
+        if (over) first.reject(shaped(failures, errors, group.name));
+      } else if (state === "failed") report(group, task);
+    };
     for (const job of jobs) {
-      const task = group.spawn(job) as TaskNode<unknown>;
+      const task = group.spawn(entrant(job)) as TaskNode<unknown>;
       void task.settled.then(() => ended(task));
     }
     const value = await abortable(first.promise, group.signal);
     group.cancel();
     return value;
-  }, { ...options, policy: "supervise" });
+  }, { ...options, policy: "supervise", errors: errors === "first" ? errors : "auto" });
 }
 
 /** Takes a failure for a result, unless an abort has ended the whole: then nobody gets results. */
@@ -155,11 +165,15 @@ function report(group: TaskGroup, task: TaskNode<unknown>): void {
   emit("task.failure", "group", group.name, { task: task.name, error: task.error });
 }
 
-function together(failures: readonly unknown[]): unknown {
-  const [first] = failures;
-  if (failures.length === 1) return first;
+/** What a race throws that its failures have decided. */
+function shaped(failures: readonly unknown[], mode: ErrorMode, group: string | undefined): unknown {
+  const [first, ...others] = failures;
+  if (mode === "first") {
+    for (const error of others) emit("task.failure", "group", group, { error });
+    return first;
+  }
+  if (mode === "auto" && others.length === 0) return first;
+  const count = others.length === 0 ? "1 failure" : `all ${failures.length} failed, the first`;
   const text = first instanceof Error ? first.message : show(first);
-  return new TaskGroupError(failures, `Cannot run tasks: all ${failures.length} failed, the first: ${text}`, {
-    cause: first,
-  });
+  return new TaskGroupError(failures, `Cannot run tasks: ${count}: ${text}`, { cause: first });
 }
