@@ -45,9 +45,9 @@ export type SettledResults<J extends readonly Job<unknown>[]> = {
  * **Until** — `"all"` (the default): the first failure cancels the others, waits for them, and is thrown (several: a
  * `TaskGroupError`). `"settled"`: all go on whatever happens, and failures are results. `"firstSuccess"`: the first
  * that fulfils gives the result; when none does, all failures are thrown, the first of them as `cause`. `"first"`: the
- * first that settles decides, be it by failing. Losers of the last two are cancelled, if still queued
- * never called, and have ended before this returns; what they fail with then goes to the observer. **Abort** — cancels all, waits for them, and rejects with the
- * reason.
+ * first that settles decides, be it by failing. Losers of the last two are cancelled, if still queued never called,
+ * and have ended before this returns; what they fail with then goes to the observer. **Abort** — cancels all, waits
+ * for them, and rejects with the reason.
  *
  * @param jobs Functions, not promises: what has not started can still be cancelled.
  * @param options As for a `TaskGroup`; `maxConcurrency` bounds how many run at once.

@@ -220,18 +220,17 @@ describe("AsyncContextGroup", () => {
 
   test("a context that leaves the group while it is left does not run the others early", async () => {
     const lines: string[] = [];
-    let opened: AsyncDisposable | undefined;
     const group = new AsyncContextGroup({
       a: () => ({ [Symbol.dispose]: () => void lines.push("left a") }),
       b: () => ({
         [Symbol.asyncDispose]: async () => {
-          void opened![Symbol.asyncDispose]();
+          void opened[Symbol.asyncDispose]();
           await Promise.resolve();
           lines.push("left b");
         },
       }),
     });
-    opened = await group.open();
+    const opened: AsyncDisposable = await group.open();
     await opened[Symbol.asyncDispose]();
     assert.deepEqual(lines, ["left b", "left a"]);
   });

@@ -130,7 +130,7 @@ describe("AsyncResource", () => {
       const log: string[] = [];
       const values = [
         {
-          [Symbol.asyncDispose]: async () => void log.push("async"),
+          [Symbol.asyncDispose]: () => Promise.resolve(log.push("async")),
           [Symbol.dispose]: () => void log.push("no"),
         },
         { [Symbol.dispose]: () => void log.push("sync") },
