@@ -54,6 +54,7 @@ export class Failures {
    * {@linkcode TaskGroupError} whose `cause` is what came first: a failure or the abort's reason.
    */
   thrown({ what, name, mode, tolerant, outside }: Throwing): { readonly error: unknown } | undefined {
+    if (this.#byError.size === 0) return outside && { error: outside.reason };
     const failures = [...new Set(this.#byError.values())].filter(({ observed }) => !(tolerant && observed()));
     const [first] = failures;
     if (first === undefined) return outside && { error: outside.reason };

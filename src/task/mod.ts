@@ -20,4 +20,5 @@ export {
   TimeoutError,
   type TimeoutErrorOptions,
 } from "../kernel/errors.ts";
+export type { BackoffOptions } from "../kernel/backoff.ts";
 export type { WaitOptions } from "../kernel/types.ts";

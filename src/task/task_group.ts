@@ -5,13 +5,12 @@ import { deadlineOf, noteDeadline } from "../kernel/deadlines.ts";
 import { type Deferred, deferred } from "../kernel/deferred.ts";
 import { isEcho } from "../kernel/echo.ts";
 import { ClosedError, ownAbort, TimeoutError } from "../kernel/errors.ts";
-import { Heap } from "../kernel/heap.ts";
 import { emit } from "../kernel/observer.ts";
 import { Canceller, subscribe, type Subscription } from "../kernel/signals.ts";
 import type { WaitOptions } from "../kernel/types.ts";
-import { WaitQueue } from "../kernel/wait_queue.ts";
 import { Failures, type Throwing } from "./_failures.ts";
 import { handshake, type StartContext } from "./_handshake.ts";
+import { Places } from "./_places.ts";
 import { type SpawnOptions, TaskNode, type TaskOwner } from "./_task_node.ts";
 import {
   checkCloseOptions,
@@ -66,23 +65,15 @@ export class TaskGroup implements AsyncDisposable {
   readonly name: string | undefined;
   readonly #what: string;
   readonly #options: GroupOptions;
-  readonly #maxConcurrency: number;
   readonly #failures = new Failures();
-  readonly #queued = new Heap<TaskNode<unknown>>((a, b) =>
-    a.priority > b.priority || (a.priority === b.priority && a.order < b.order)
-  );
   readonly #owner: TaskOwner;
-  #capacity: WaitQueue<void, true> | undefined;
-  /** Whether one who waited for capacity was let through in this turn. */
-  #letting = false;
+  readonly #places: Places;
   // The live tasks: linked, so that one that ends leaves nothing behind.
   #first: TaskNode<unknown> | undefined;
   #last: TaskNode<unknown> | undefined;
   #spawned = 0;
   /** Tasks and shields that have to end before the group can: daemons don't count. */
   #pending = 0;
-  /** Tasks among the at most `maxConcurrency` that run. */
-  #running = 0;
   readonly #ends = { fulfilled: 0, failed: 0, cancelled: 0 };
   #aborted: Abort | undefined;
   #outside: { readonly reason: unknown } | undefined;
@@ -118,7 +109,7 @@ export class TaskGroup implements AsyncDisposable {
     this.name = name;
     this.#what = subject("task group", name);
     this.#options = { ...options };
-    this.#maxConcurrency = maxConcurrency;
+    this.#places = new Places(maxConcurrency, this.#what);
     this.#deadlineMs = timeoutMs === Infinity ? Infinity : clock().now() + timeoutMs;
     this.#owner = {
       name,
@@ -233,17 +224,10 @@ export class TaskGroup implements AsyncDisposable {
    * @throws The reason of `signal`, or of the group when that is aborted meanwhile.
    */
   capacity(options?: WaitOptions): Promise<void> {
-    this.#capacity ??= new WaitQueue({
-      what: `wait for capacity of ${this.#what}`,
-      structure: "group",
-      behind: () => `${this.#running} of ${this.#maxConcurrency} tasks running, ${this.#queued.size} queued`,
+    return this.#places.capacity(options, () => {
+      if (this.#aborted !== undefined) return Promise.reject(this.#aborted.reason);
+      if (this.#closed || this.#stops) return Promise.reject(this.#gone("wait for capacity of"));
     });
-    const refused = this.#capacity.refusal(options);
-    if (refused !== undefined) return refused;
-    if (this.#aborted !== undefined) return Promise.reject(this.#aborted.reason);
-    if (this.#closed || this.#stops) return Promise.reject(this.#gone("wait for capacity of"));
-    if (this.#hasRoom()) return Promise.resolve();
-    return this.#capacity.wait(true, options);
   }
 
   /**
@@ -336,12 +320,12 @@ export class TaskGroup implements AsyncDisposable {
   /** A snapshot of what runs and how tasks have ended so far. */
   statistics(): GroupStatistics {
     const { fulfilled, failed, cancelled } = this.#ends;
-    const queued = this.#queued.size;
+    const { queued, free, waiting } = this.#places;
     return Object.freeze({
       running: this.#spawned - fulfilled - failed - cancelled - queued,
       queued,
-      free: this.#maxConcurrency - this.#running,
-      waiting: this.#capacity?.size ?? 0,
+      free,
+      waiting,
       spawned: this.#spawned,
       fulfilled,
       failed,
@@ -377,14 +361,7 @@ export class TaskGroup implements AsyncDisposable {
     this.#link(task as TaskNode<unknown>);
     if (this.#aborted !== undefined) task.abort(this.#aborted.reason);
     else if (task.daemon) task.launch();
-    else if (this.#running < this.#maxConcurrency) {
-      this.#running++;
-      task.admitted = true;
-      task.launch();
-    } else {
-      this.#queued.push(task as TaskNode<unknown>);
-      task.enqueue();
-    }
+    else this.#places.enter(task as TaskNode<unknown>);
     return task;
   }
 
@@ -404,9 +381,7 @@ export class TaskGroup implements AsyncDisposable {
     task.prev = task.next = undefined;
     this.#ends[task.state as "fulfilled" | "failed" | "cancelled"]++;
     if (task.state === "failed") this.#taskFailed(task);
-    if (task.admitted) this.#running--;
-    else this.#queued.remove(task);
-    this.#admit();
+    this.#places.leave(task);
     if (!task.daemon && --this.#pending === 0) this.#quiet?.resolve();
   }
 
@@ -446,34 +421,12 @@ export class TaskGroup implements AsyncDisposable {
     if (this.#aborted !== undefined) return;
     this.#aborted = abort;
     const { reason } = abort;
-    this.#capacity?.settleAll(reason);
+    this.#places.refuse(() => reason);
     this.#controller?.abort(reason);
     this.#stopping?.abort(reason);
     // A snapshot: queued tasks end, and listeners spawn and cancel, while we walk.
     for (const task of this.#live()) task.abort(reason);
     this.#watch();
-  }
-
-  #admit(): void {
-    while (this.#running < this.#maxConcurrency) {
-      const next = this.#queued.pop();
-      if (next === undefined) break;
-      this.#running++;
-      next.admitted = true;
-      next.admit();
-    }
-    if (this.#capacity === undefined || this.#letting || !this.#hasRoom()) return;
-    if (!this.#capacity.grant(undefined)) return;
-    // One at a time: whoever was let through has spawned when the next is considered.
-    this.#letting = true;
-    Promise.resolve().then(() => {
-      this.#letting = false;
-      this.#admit();
-    });
-  }
-
-  #hasRoom(): boolean {
-    return this.#running < this.#maxConcurrency && this.#queued.size === 0;
   }
 
   #live(): TaskNode<unknown>[] {
@@ -510,14 +463,14 @@ export class TaskGroup implements AsyncDisposable {
     this.#subscription?.cancel();
     this.#timer?.[Symbol.dispose]();
     this.#watchdog?.[Symbol.dispose]();
-    this.#capacity?.settleAll(this.#gone("wait for capacity of"));
+    this.#places.refuse(() => this.#gone("wait for capacity of"));
   }
 
   #stop(): void {
     if (this.#stops) return;
     this.#stops = true;
     this.#stopping?.abort(this.#closingAbort());
-    this.#capacity?.settleAll(this.#gone("wait for capacity of"));
+    this.#places.refuse(() => this.#gone("wait for capacity of"));
   }
 
   #gone(doing: string): ClosedError {
