@@ -136,8 +136,9 @@ export class Slots implements LeaseOwner<OwnedLease> {
       const request = this.queue.head();
       if (request === undefined) break;
       this.inUse++;
-      if (observed()) this.#tell("acquire", request);
+      // Nobody is told before the grant: an observer could abort this head, and another would get its slot.
       this.queue.grant(request.lease ? new OwnedLease(this) : undefined);
+      if (observed()) this.#tell("acquire", request);
     }
   }
 

@@ -549,3 +549,18 @@ test("Limiter tells the observer who takes and gives back slots", async () => {
     ["release", { inUse: 0, waiting: 0 }],
   ]);
 });
+
+test("Limiter loses no slot to an observer that aborts the waiter which is about to get it", async () => {
+  await world(async () => {
+    const limiter = new Limiter({ limit: 1 });
+    const controller = new AbortController();
+    const held = await limiter.acquire();
+    using _observing = observe({
+      record: ({ kind }) => kind === "acquire" && controller.abort("from the observer"),
+    });
+    const second = limiter.acquire({ signal: controller.signal });
+    held.release();
+    (await second).release(); // the abort came after the grant
+    assert.deepEqual([limiter.statistics().inUse, limiter.statistics().free], [0, 1]);
+  });
+});
