@@ -544,8 +544,8 @@ test("Limiter tells the observer who takes and gives back slots", async () => {
     ["acquire", { inUse: 1, waiting: 0, label: "report/7" }],
     ["wait", { waiting: 1 }],
     ["release", { inUse: 0, waiting: 1 }],
-    ["acquire", { inUse: 1, waiting: 1 }],
     ["grant", { waiting: 0 }],
+    ["acquire", { inUse: 1, waiting: 0 }],
     ["release", { inUse: 0, waiting: 0 }],
   ]);
 });
