@@ -40,6 +40,14 @@ export interface WaitTotals {
   timedOut: number;
 }
 
+/** A place in a line that somebody took by {@linkcode WaitQueue.join}. */
+export interface Place {
+  /** Takes the waiter out; does nothing once it was granted or sent away. Grants nobody else yet. */
+  leave(): void;
+  /** Lets the structure look at who is now at the head: to be called when all places have been left. */
+  left(): void;
+}
+
 class Waiter<T, D> implements AbortTarget {
   prev: Waiter<T, D> | undefined;
   next: Waiter<T, D> | undefined;
@@ -136,25 +144,34 @@ export class WaitQueue<T, D = undefined> {
 
   /**
    * Waits like {@linkcode wait}, with functions instead of a promise: for somebody who waits in several queues and, in
-   * the very step in which one of them grants, leaves the others. Watching `signal` is the caller's business.
+   * the very step in which one of them grants, leaves the others. Watching `signal` is the caller's business; here it
+   * is only asked, so that nothing is granted to one who has given up.
    *
-   * @returns What takes the waiter out again; once it was granted or sent away, that does nothing.
+   * Leaving has two steps, as whoever is let in when one line moves must find the one who left in no other.
    */
   join(
     data: D,
     signal: AbortSignal | undefined,
     granted: (value: T) => void,
     rejected: (reason: unknown) => void,
-  ): () => void {
+  ): Place {
     const waiter = new Waiter<T, D>(data, signal, this.#end);
     waiter.resolve = granted;
     waiter.reject = rejected;
     this.#link(waiter);
     if (observed()) this.#tell("wait");
-    return () => {
-      if (!waiter.waiting) return;
-      this.#unlink(waiter);
-      this.#options.onLeave?.();
+    let moved = false;
+    return {
+      leave: () => {
+        if (!waiter.waiting) return;
+        this.#unlink(waiter);
+        if (observed()) this.#tell("leave");
+        moved = true;
+      },
+      left: () => {
+        if (moved) this.#options.onLeave?.();
+        moved = false;
+      },
     };
   }
 
@@ -207,15 +224,17 @@ export class WaitQueue<T, D = undefined> {
 
   /** Sends those away whose data match, in order. @returns How many there were. */
   rejectWhere(match: (data: D) => boolean, reason: unknown): number {
+    const away: Waiter<T, D>[] = [];
+    for (let waiter = this.#first; waiter !== undefined; waiter = waiter.next) {
+      if (match(waiter.data)) away.push(waiter);
+    }
     let rejected = 0;
-    for (let waiter = this.#first; waiter !== undefined;) {
-      const { next } = waiter;
-      if (match(waiter.data)) {
-        this.#unlink(waiter);
-        waiter.reject(reason);
-        rejected++;
-      }
-      waiter = next;
+    for (const waiter of away) {
+      // One who has joined twice takes all its places out when it is sent away from the first.
+      if (!waiter.waiting) continue;
+      this.#unlink(waiter);
+      waiter.reject(reason);
+      rejected++;
     }
     return rejected;
   }

@@ -2,8 +2,8 @@
 import { abortable } from "../cancel/abortable.ts";
 import { checkBoolean, checkWaitOptions, show } from "../kernel/checks.ts";
 import { ignore } from "../kernel/deferred.ts";
-import { Canceller } from "../kernel/signals.ts";
 import type { WaitOptions } from "../kernel/types.ts";
+import type { SelectCase } from "./_select_case.ts";
 
 /** Options of `channel.pipeFrom`. */
 export interface PipeOptions extends WaitOptions {
@@ -11,27 +11,25 @@ export interface PipeOptions extends WaitOptions {
   preventClose?: boolean;
 }
 
-/** The sides of a channel that a bridge uses. */
-interface Sides<T> {
+/** The side of a channel into which values go. */
+interface Inlet<T> {
   send(value: T, options?: WaitOptions): Promise<boolean>;
-  receive(options?: WaitOptions): Promise<T>;
   close(reason?: unknown): void;
 }
 
-/** What is asked for one value after another, and can be left at any time without losing one. */
+/** What is asked for one value after another. */
 interface Tap<T> {
   next(): Promise<IteratorResult<T, unknown>>;
-  /** Leaves it before its end; `late` gets the value of a `next` that is under way. */
-  leave(late: (value: T) => void): void;
+  /** Leaves it, at its end or before. A stream refuses what it was asked for then, and keeps it for the next reader. */
+  leave(ended: boolean): Promise<void>;
 }
 
 function tapOf<T>(source: ReadableStream<T> | AsyncIterable<T> | Iterable<T>): Tap<T> {
   if (typeof (source as ReadableStream<T>)?.getReader === "function") {
     const reader = (source as ReadableStream<T>).getReader();
-    // A read that is under way is refused, and the stream keeps its value for the next reader.
     return {
       next: () => reader.read() as Promise<IteratorResult<T, unknown>>,
-      leave: () => reader.releaseLock(),
+      leave: () => Promise.resolve(reader.releaseLock()),
     };
   }
   const open = (source as AsyncIterable<T>)?.[Symbol.asyncIterator] ??
@@ -42,18 +40,15 @@ function tapOf<T>(source: ReadableStream<T> | AsyncIterable<T> | Iterable<T>): T
     );
   }
   const iterator = open.call(source) as AsyncIterator<T> | Iterator<T>;
-  let latest: Promise<IteratorResult<T, unknown>> | undefined;
   return {
-    next: () => latest = (async () => await iterator.next())(),
-    leave(late) {
-      latest?.then((result) => void (result.done || late(result.value)), ignore);
-      (async () => await iterator.return?.())().catch(ignore);
-    },
+    next: async () => await iterator.next(),
+    leave: async (ended) => void (ended || await iterator.return?.()),
   };
 }
 
+/** `force` takes a value in, room or not. */
 export async function pipeInto<T>(
-  channel: Sides<T>,
+  channel: Inlet<T>,
   source: ReadableStream<T> | AsyncIterable<T> | Iterable<T>,
   options: PipeOptions,
   force: (value: T) => void,
@@ -63,54 +58,80 @@ export async function pipeInto<T>(
   const { signal, timeoutMs, preventClose } = options;
   signal?.throwIfAborted();
   const tap = tapOf(source);
-  /** A value that has left the source: it goes in, room or not, whatever happens. */
+  /** What was asked for, until the answer has reached us. */
+  let asked: Promise<IteratorResult<T, unknown>> | undefined;
+  /** A value that has left the source and is not in the channel yet. */
   let inHand: { readonly value: T } | undefined;
-  let ended = false;
+  let failure: { readonly error: unknown } | undefined;
   try {
     for (;;) {
-      const next = tap.next();
-      const result = await (signal === undefined ? next : abortable(next, signal)).catch((error) => {
-        ended = !signal?.aborted;
-        if (ended && !preventClose) channel.close(error);
-        throw error;
-      });
+      signal?.throwIfAborted();
+      asked = tap.next();
+      asked.catch((error) => failure = { error });
+      const result = await (signal === undefined ? asked : abortable(asked, signal));
+      asked = undefined;
       if (result.done) break;
       inHand = { value: result.value };
       await channel.send(result.value, { signal, timeoutMs });
       inHand = undefined;
     }
-    ended = true;
-    if (!preventClose) channel.close();
-  } finally {
-    if (inHand !== undefined) {
-      force(inHand.value);
-      tap.leave(ignore);
-    } else if (!ended) tap.leave(force);
+  } catch (error) {
+    // Even if it was aborted in the same turn: nobody else would ever hear of the failure.
+    if (failure !== undefined) {
+      tap.leave(true).catch(ignore);
+      if (!preventClose) channel.close(failure.error);
+      throw failure.error;
+    }
+    const leaving = tap.leave(false).catch(ignore);
+    if (inHand !== undefined) force(inHand.value);
+    asked?.then(({ done, value }) => void (done || force(value as T)), ignore);
+    // An iterator that has not answered yet may never do so: its end can't be waited for.
+    if (asked === undefined) await leaving;
+    throw error;
   }
+  await tap.leave(true);
+  if (!preventClose) channel.close();
 }
 
+/** `putBack` makes a value the next one again; `isEnd` tells the error of a channel closed without a reason. */
 export function readableOf<T>(
-  channel: Sides<T>,
+  values: SelectCase<T>,
   putBack: (value: T) => void,
   isEnd: (error: unknown) => boolean,
 ): ReadableStream<T> {
-  const leaving = new Canceller();
-  return new ReadableStream<T>({
-    async pull(controller) {
-      let value: T;
-      try {
-        value = await channel.receive({ signal: leaving.signal });
-      } catch (error) {
-        if (leaving.signal.aborted) return;
-        if (!isEnd(error)) throw error;
-        return controller.close();
-      }
-      // Cancelled in the very turn in which it came: nobody would get it.
-      if (leaving.signal.aborted) putBack(value);
-      else controller.enqueue(value);
-    },
-    cancel(reason) {
-      leaving.abort(reason);
-    },
+  let leave: (() => void) | undefined;
+  const stream = new ReadableStream<T>({
+    pull: (controller) =>
+      new Promise<void>((resolve, reject) => {
+        // Straight from the sender to the reader, in one step: there is no moment at which a value is in between.
+        const pass = (taken: () => T): void => {
+          leave = undefined;
+          // A reader that has gone since it asked: in the queue of the stream, a cancel would lose the value.
+          if (stream.locked) controller.enqueue(taken());
+          else putBack(taken());
+          resolve();
+        };
+        const fail = (error: unknown): void => {
+          leave = undefined;
+          if (!isEnd(error)) return reject(error);
+          controller.close();
+          resolve();
+        };
+        let taken: (() => T) | undefined;
+        try {
+          taken = values.attempt();
+        } catch (error) {
+          return fail(error);
+        }
+        if (taken !== undefined) return pass(taken);
+        const place = values.join(undefined, pass, fail);
+        leave = () => {
+          place.leave();
+          place.left();
+          resolve();
+        };
+      }),
+    cancel: () => leave?.(),
   }, { highWaterMark: 0 });
+  return stream;
 }

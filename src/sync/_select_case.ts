@@ -2,12 +2,17 @@
 export class SelectCase<R> {
   /** Does it if that needs no waiting; throws when it can never be done. @internal */
   readonly attempt: () => (() => R) | undefined;
-  /** Waits for it to be done; returns what gives the wait up. @internal */
+  /**
+   * Waits for it to be done. Given up in two steps, as {@linkcode WaitQueue.join} says: `leave`, and when all that is
+   * waited for has been left, `left`.
+   *
+   * @internal
+   */
   readonly join: (
     signal: AbortSignal | undefined,
     granted: (taken: () => R) => void,
     rejected: (reason: unknown) => void,
-  ) => () => void;
+  ) => { leave(): void; left(): void };
 
   /** @internal */
   constructor(attempt: SelectCase<R>["attempt"], join: SelectCase<R>["join"]) {

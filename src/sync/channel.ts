@@ -15,59 +15,15 @@ import { WaitQueue } from "../kernel/wait_queue.ts";
 import { pipeInto, type PipeOptions, readableOf } from "./_channel_streams.ts";
 import { ChannelValues } from "./_channel_values.ts";
 import { SelectCase } from "./_select_case.ts";
+import type { ChannelOptions, ChannelStatistics } from "./channel_options.ts";
+
+export type { ChannelOptions, ChannelStatistics } from "./channel_options.ts";
 
 /** The channel is closed: it takes nothing new, and what it held has been received. */
 export class ChannelClosedError extends ClosedError {
   static {
     this.prototype.name = "ChannelClosedError";
   }
-}
-
-/** Options of a {@linkcode Channel}. */
-export interface ChannelOptions<T = unknown> {
-  /**
-   * How many values it holds, or how much {@linkcode weigh} makes of them. 0, the default, hands each value from a
-   * sender to a receiver; `Infinity` never blocks.
-   */
-  capacity?: number;
-  /**
-   * What a value weighs, such as its bytes: a finite number, 0 or more, always the same for one value. One that is
-   * heavier than the capacity passes when the channel is empty. Default: 1 for each.
-   */
-  weigh?: (value: T) => number;
-  /**
-   * What a send does when it is full: wait (`"block"`, the default), push the oldest value out (`"sliding"`), or drop
-   * the new one (`"dropping"`). The last two need a capacity of at least 1.
-   */
-  overflow?: "block" | "sliding" | "dropping";
-  /** Appears in messages and observer records. */
-  name?: string;
-}
-
-/** What an operator wants to know of a {@linkcode Channel}. */
-export interface ChannelStatistics {
-  /** How many values it can hold. */
-  readonly capacity: number;
-  /** How many it holds. */
-  readonly buffered: number;
-  /** What they weigh. */
-  readonly weight: number;
-  /** How many senders wait. */
-  readonly sending: number;
-  /** How many receivers wait. */
-  readonly receiving: number;
-  /** Whether it is closed. */
-  readonly closed: boolean;
-  /** Values taken in so far. */
-  readonly sent: number;
-  /** Values handed out so far. */
-  readonly received: number;
-  /** Values dropped by a sliding or dropping channel. */
-  readonly dropped: number;
-  /** Waits given up by a signal. */
-  readonly aborted: number;
-  /** Waits that reached their limit. */
-  readonly timedOut: number;
 }
 
 const TAKEN = Promise.resolve(true);
@@ -110,8 +66,10 @@ export class Channel<T> implements AsyncIterable<T> {
   readonly #overflow: "block" | "sliding" | "dropping";
   readonly #weigh: ((value: T) => number) | undefined;
   readonly #buffer = new Deque<T>();
-  // At most one of the two has waiters at any time.
-  readonly #senders: WaitQueue<boolean, { readonly value: T }>;
+  /** The weights of what is buffered, if values are weighed. */
+  readonly #weights = new Deque<number>();
+  // At most one of the two has waiters at any time, but for selects that are in both.
+  readonly #senders: WaitQueue<boolean, { readonly value: T; readonly weight: number }>;
   readonly #receivers: WaitQueue<T, true>;
   #closedWith: { readonly error: unknown; readonly failed: boolean } | undefined;
   #weight = 0;
@@ -139,7 +97,8 @@ export class Channel<T> implements AsyncIterable<T> {
     this.#overflow = overflow;
     const behind = (): string =>
       `${this.#buffer.size} of ${capacity} buffered, ${this.#senders.size} sending, ${this.#receivers.size} receiving`;
-    this.#senders = new WaitQueue({ what: "send to channel", structure: "channel", name, behind });
+    const onLeave = (): void => this.#admit();
+    this.#senders = new WaitQueue({ what: "send to channel", structure: "channel", name, behind, onLeave });
     this.#receivers = new WaitQueue({ what: "receive from channel", structure: "channel", name, behind });
   }
 
@@ -165,19 +124,18 @@ export class Channel<T> implements AsyncIterable<T> {
     const refused = this.#senders.refusal(options);
     if (refused !== undefined) return refused;
     if (this.#closedWith !== undefined) return Promise.reject(this.#closedWith.error);
-    if (this.#weigh !== undefined) {
-      try {
-        this.#weightOf(value);
-      } catch (error) {
-        return Promise.reject(error);
-      }
+    let weight: number;
+    try {
+      weight = this.#weightOf(value);
+    } catch (error) {
+      return Promise.reject(error);
     }
-    if (this.#offer(value)) return TAKEN;
+    if (this.#offer(value, weight)) return TAKEN;
     if (this.#overflow === "dropping") {
       this.#dropped++;
       return DROPPED;
     }
-    return this.#senders.wait({ value }, options);
+    return this.#senders.wait({ value, weight }, options);
   }
 
   /**
@@ -187,7 +145,7 @@ export class Channel<T> implements AsyncIterable<T> {
    */
   trySend(value: T): boolean {
     if (this.#closedWith !== undefined) return false;
-    const taken = this.#offer(value);
+    const taken = this.#offer(value, this.#weightOf(value));
     if (!taken && this.#overflow === "dropping") this.#dropped++;
     return taken;
   }
@@ -250,13 +208,14 @@ export class Channel<T> implements AsyncIterable<T> {
   }
 
   /**
-   * Receiving from this channel, as a choice for `select`.
-   *
-   * @param then Makes the result of the select of the value; default: the value itself.
+   * Receiving from this channel, as a choice for `select`, whose result is then the value. To be used once or often.
    */
-  receiving<R = T>(then: (value: T) => R = (value) => value as unknown as R): SelectCase<R> {
+  receiving(): SelectCase<T>;
+  /** Receiving from this channel, as a choice for `select`; `then` makes the result of the select of the value. */
+  receiving<R>(then: (value: T) => R): SelectCase<R>;
+  receiving(then: (value: T) => unknown = (value) => value): SelectCase<unknown> {
     checkFunction("select", "then", then);
-    return new SelectCase<R>(
+    return new SelectCase<unknown>(
       () => {
         if (this.#ready()) {
           const value = this.#take();
@@ -271,20 +230,33 @@ export class Channel<T> implements AsyncIterable<T> {
   }
 
   /**
+   * Sending to this channel, as a choice for `select`, whose result is then `undefined`. To be used once or often.
+   *
+   * @param value What to send, if this choice is the one.
+   */
+  sending(value: T): SelectCase<void>;
+  /**
    * Sending to this channel, as a choice for `select`.
    *
    * @param value What to send, if this choice is the one.
-   * @param then Makes the result of the select.
+   * @param then Makes the result of the select of what `send` would give: `false` when a dropping channel dropped the
+   * value, else `true`.
    */
-  sending<R = void>(value: T, then: () => R = () => undefined as R): SelectCase<R> {
+  sending<R>(value: T, then: (taken: boolean) => R): SelectCase<R>;
+  sending(value: T, then: (taken: boolean) => unknown = () => undefined): SelectCase<unknown> {
     checkFunction("select", "then", then);
-    if (this.#weigh !== undefined) this.#weightOf(value);
-    return new SelectCase<R>(
+    const weight = this.#weightOf(value);
+    const taken = (): unknown => then(true);
+    return new SelectCase<unknown>(
       () => {
         if (this.#closedWith !== undefined) throw this.#closedWith.error;
-        return this.#offer(value) ? then : undefined;
+        if (this.#offer(value, weight)) return taken;
+        if (this.#overflow !== "dropping") return undefined;
+        this.#dropped++;
+        return () => then(false);
       },
-      (signal, granted, rejected) => this.#senders.join({ value }, signal, () => granted(then), rejected),
+      (signal, granted, rejected) =>
+        this.#senders.join({ value, weight }, signal, () => granted(taken), rejected),
     );
   }
 
@@ -292,11 +264,15 @@ export class Channel<T> implements AsyncIterable<T> {
    * Sends everything that comes from a source, then closes the channel: with the source's failure, if it fails.
    *
    * Nothing is lost on the way: the next value is asked for when the one before was taken in, and what the source had
-   * given when the call is aborted is taken in all the same.
+   * given when the call is aborted is taken in all the same, room or not; so is, when it comes, what an iterator was
+   * asked for by then. A stream is left unlocked, with all its further values; an iterator is closed. **Close** — when
+   * the channel is closed meanwhile, the call rejects as `send` does, and the value that waited to go in is not
+   * taken in.
    *
    * @param source A stream, or an iterable, async or not.
-   * @param options `signal` and `timeoutMs` (for each wait) end the pumping, which leaves the channel open; so does
-   * `preventClose` at the end of the source.
+   * @param options `signal` and `timeoutMs` (for each wait for room) end the pumping, which leaves the channel open; so
+   * does `preventClose` at the end of the source.
+   * @throws What the source throws; the error of a closed channel; a `TimeoutError`; the reason of `signal`.
    */
   pipeFrom(
     source: ReadableStream<T> | AsyncIterable<T> | Iterable<T>,
@@ -306,10 +282,11 @@ export class Channel<T> implements AsyncIterable<T> {
   }
 
   /**
-   * The values as a stream. Nothing is fetched ahead: cancelling the stream loses none, and leaves the channel open.
+   * The values as a stream, closed and failed with the channel. Nothing is fetched ahead: each read takes one value, in
+   * turn with other receivers. Cancelling the stream loses none, and leaves the channel open.
    */
   readable(): ReadableStream<T> {
-    return readableOf(this, (value) => this.#putBack(value), (error) => this.#isEnd(error));
+    return readableOf(this.receiving(), (value) => this.#putBack(value), (error) => this.#isEnd(error));
   }
 
   /**
@@ -349,7 +326,7 @@ export class Channel<T> implements AsyncIterable<T> {
     return Object.freeze({
       capacity: this.#capacity,
       buffered: this.#buffer.size,
-      weight: this.#weigh === undefined ? this.#buffer.size : this.#weight,
+      weight: this.#weight,
       sending: senders.size,
       receiving: receivers.size,
       closed: this.closed,
@@ -369,8 +346,10 @@ export class Channel<T> implements AsyncIterable<T> {
 
   /** Takes in a value that has left its source already, room or not; not in a closed channel. */
   #force(value: T): void {
-    if (this.#closedWith !== undefined || this.#offer(value)) return;
-    this.#push(value);
+    if (this.#closedWith !== undefined) return;
+    const weight = this.#weightOf(value);
+    if (this.#offer(value, weight)) return;
+    this.#push(value, weight);
     this.#sent++;
   }
 
@@ -378,22 +357,24 @@ export class Channel<T> implements AsyncIterable<T> {
   #putBack(value: T): void {
     if (this.#receivers.grant(value)) return;
     this.#received--;
-    if (this.#weigh !== undefined) this.#weight += this.#weightOf(value);
+    const weight = this.#weightOf(value);
     this.#buffer.unshift(value);
+    if (this.#weigh !== undefined) this.#weights.unshift(weight);
+    this.#weight += weight;
   }
 
   /** Takes a value in without waiting, if there is a receiver or room for it. */
-  #offer(value: T): boolean {
+  #offer(value: T, weight: number): boolean {
     if (this.#receivers.size > 0 && this.#receivers.grant(value)) {
       this.#received++;
-    } else if (this.#fits(value)) {
-      this.#push(value);
+    } else if (this.#hasRoom(weight)) {
+      this.#push(value, weight);
     } else if (this.#overflow === "sliding") {
       do {
         this.#shift();
         this.#dropped++;
-      } while (!this.#fits(value));
-      this.#push(value);
+      } while (!this.#fits(weight));
+      this.#push(value, weight);
     } else return false;
     this.#sent++;
     return true;
@@ -413,40 +394,57 @@ export class Channel<T> implements AsyncIterable<T> {
     return value;
   }
 
+  /** Lets waiting senders in from the head of the line, as long as they fit. */
   #admit(): void {
-    for (let next = this.#senders.head(); next !== undefined && this.#fits(next.value);) {
-      this.#push(this.#takeIn());
-      next = this.#senders.head();
+    if (this.#closedWith !== undefined) return;
+    for (
+      let next = this.#senders.head();
+      next !== undefined && this.#fits(next.weight);
+      next = this.#senders.head()
+    ) {
+      // Taken in before it is told: a select then leaves its other places, which may let in those behind it.
+      this.#push(next.value, next.weight);
+      this.#sent++;
+      this.#senders.grant(true);
     }
   }
 
   /** The value of the longest waiting sender, who is told. */
   #takeIn(): T {
     const { value } = this.#senders.head()!;
-    this.#senders.grant(true);
     this.#sent++;
+    this.#senders.grant(true);
     return value;
   }
 
-  #fits(value: T): boolean {
-    if (this.#weigh === undefined) return this.#buffer.size < this.#capacity;
-    if (this.#buffer.size === 0) return this.#capacity > 0;
-    return this.#weight + this.#weightOf(value) <= this.#capacity;
+  /** Whether something new can come in: not by those who wait, who may be able to when one of them has given up. */
+  #hasRoom(weight: number): boolean {
+    if (this.#senders.size > 0) this.#admit();
+    return this.#senders.size === 0 && this.#fits(weight);
   }
 
-  #push(value: T): void {
-    if (this.#weigh !== undefined) this.#weight += this.#weightOf(value);
+  #fits(weight: number): boolean {
+    if (this.#buffer.size === 0) return this.#capacity > 0;
+    return this.#weight + weight <= this.#capacity;
+  }
+
+  #push(value: T, weight: number): void {
     this.#buffer.push(value);
+    if (this.#weigh !== undefined) this.#weights.push(weight);
+    this.#weight += weight;
   }
 
   #shift(): T {
     const value = this.#buffer.shift() as T;
-    if (this.#weigh !== undefined) this.#weight -= this.#weightOf(value);
+    this.#weight -= this.#weigh === undefined ? 1 : this.#weights.shift()!;
+    // Sums of fractions leave a trace.
+    if (this.#buffer.size === 0) this.#weight = 0;
     return value;
   }
 
   #weightOf(value: T): number {
-    const weight = this.#weigh!(value);
+    if (this.#weigh === undefined) return 1;
+    const weight = this.#weigh(value);
     if (!(weight >= 0 && weight < Infinity)) {
       throw new RangeError(
         `Cannot send to ${

@@ -2,8 +2,9 @@ import { checkChoice, checkWaitOptions, show } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { deferred } from "../kernel/deferred.ts";
 import { TimeoutError } from "../kernel/errors.ts";
-import { subscribe } from "../kernel/signals.ts";
+import { subscribe, type Subscription } from "../kernel/signals.ts";
 import type { WaitOptions } from "../kernel/types.ts";
+import type { Place } from "../kernel/wait_queue.ts";
 import { SelectCase } from "./_select_case.ts";
 
 export type { SelectCase } from "./_select_case.ts";
@@ -25,8 +26,10 @@ export type SelectResult<C extends readonly SelectCase<unknown>[]> = C[number] e
  * Waits for the first of several sends and receives that can be done, and does that one and no other.
  *
  * **Exactly one** — in the step in which one is done, all others are given up: no value is taken from, or delivered to,
- * any other channel. **Order** — a fair draw among those possible at once, or `"listed"`. **Abort** — nothing was
- * done. **Close** — a channel that is closed (and empty, for a receive) rejects the select with its error.
+ * any other channel. **Order** — a fair draw among those possible at once, or `"listed"`; when none is, it waits in
+ * every line like anybody else, first come, first served. **Abort** — nothing was done; after it was done, abort is
+ * ignored. **Close** — a channel that is closed (and empty, for a receive) counts as possible: drawn, it rejects the
+ * select with its error, and nothing was done. **Dropping** — a send to a channel that drops never waits, here neither.
  *
  * Claims as in Go's `select`, made simple by a single thread.
  *
@@ -83,17 +86,26 @@ function check(cases: readonly SelectCase<unknown>[], options: SelectOptions | u
   if (options?.order !== undefined) checkChoice("select", "order", options.order, ["random", "listed"]);
 }
 
-/** Goes round the cases once, from a random one, or in order. */
+/** Tries the cases in order, or in a random one: the first that is possible is then a fair draw among those that are. */
 function attempt(
   cases: readonly SelectCase<unknown>[],
   options: SelectOptions | undefined,
 ): Taken<unknown> | undefined {
-  const from = options?.order === "listed" || cases.length === 1
-    ? 0
-    : Math.floor(clock().random() * cases.length);
-  for (let i = 0; i < cases.length; i++) {
-    const taken = cases[(from + i) % cases.length]!.attempt();
+  if (options?.order === "listed" || cases.length === 1) {
+    for (const it of cases) {
+      const taken = it.attempt();
+      if (taken !== undefined) return taken;
+    }
+    return undefined;
+  }
+  // Not from a random one onwards: a possible one behind impossible ones would also get their share.
+  const left = [...cases];
+  while (left.length > 0) {
+    const drawn = Math.floor(clock().random() * left.length);
+    const taken = left[drawn]!.attempt();
     if (taken !== undefined) return taken;
+    left[drawn] = left[left.length - 1]!;
+    left.pop();
   }
   return undefined;
 }
@@ -104,25 +116,34 @@ function first(
 ): Promise<Taken<unknown>> {
   const { promise, resolve, reject } = deferred<Taken<unknown>>();
   const { signal, timeoutMs = Infinity } = options ?? {};
-  const leave: (() => void)[] = [];
-  const decide = (settle: () => void): void => {
-    // In the same step: whoever comes next must not find us anywhere.
-    for (const out of leave.splice(0)) out();
-    settle();
+  const places: Place[] = [];
+  let subscription: Subscription | undefined;
+  let timer: Disposable | undefined;
+  const decided = (): void => {
+    // Out of every line in the same step: whoever comes next must not find us anywhere.
+    for (const place of places) place.leave();
+    subscription?.cancel();
+    timer?.[Symbol.dispose]();
+    for (const place of places) place.left();
   };
-  const rejected = (reason: unknown): void => decide(() => reject(reason));
-  for (const it of cases) leave.push(it.join(signal, (taken) => decide(() => resolve(taken)), rejected));
+  const granted = (taken: Taken<unknown>): void => {
+    resolve(taken);
+    decided();
+  };
+  const rejected = (reason: unknown): void => {
+    reject(reason);
+    decided();
+  };
+  for (const it of cases) places.push(it.join(signal, granted, rejected));
   if (signal !== undefined) {
-    const subscription = subscribe(signal, { aborted: rejected, describe: () => "select" });
-    leave.push(() => subscription.cancel());
+    subscription = subscribe(signal, { aborted: rejected, describe: () => "select" });
   }
   if (timeoutMs !== Infinity) {
     const expire = (): void => {
       const message = `Cannot select within ${timeoutMs} ms: none of ${cases.length} cases could be done`;
       rejected(new TimeoutError(message, { operation: "select", limitMs: timeoutMs }));
     };
-    const timer = clock().schedule(clock().now() + timeoutMs, expire, { ref: true });
-    leave.push(() => timer[Symbol.dispose]());
+    timer = clock().schedule(clock().now() + timeoutMs, expire, { ref: true });
   }
   return promise;
 }
