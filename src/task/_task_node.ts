@@ -5,6 +5,8 @@ import { type Deferred, deferred, isThenable } from "../kernel/deferred.ts";
 import { isEcho } from "../kernel/echo.ts";
 import { ownAbort } from "../kernel/errors.ts";
 import type { HeapItem } from "../kernel/heap.ts";
+import { discard } from "../kernel/late.ts";
+import { emit } from "../kernel/observer.ts";
 import { Canceller, hangingOn } from "../kernel/signals.ts";
 import type { Task, TaskContext, TaskState } from "./task.ts";
 
@@ -150,6 +152,11 @@ export class TaskNode<T> implements Task<T>, HeapItem {
     else this.#controller?.abort(reason);
   }
 
+  /** Waits for it no longer: whoever does is told the reason of the abort that it ignores. */
+  abandon(): void {
+    this.#settle("cancelled", this.abortedWith?.reason);
+  }
+
   cancel(reason?: unknown): void {
     if (this.abortedWith !== undefined || this.#isSettled()) return;
     if (reason === undefined) {
@@ -220,6 +227,7 @@ export class TaskNode<T> implements Task<T>, HeapItem {
   }
 
   #settle(state: "fulfilled" | "failed" | "cancelled", outcome: unknown): void {
+    if (this.#isSettled()) return this.#endedLate(state, outcome);
     this.state = state;
     this.#outcome = outcome;
     this.#fn = undefined;
@@ -228,6 +236,13 @@ export class TaskNode<T> implements Task<T>, HeapItem {
     this.#ended?.resolve();
     if (state === "fulfilled") this.#result?.resolve(outcome as T);
     else this.#result?.reject(outcome);
+  }
+
+  /** It was given up, and has ended after all. */
+  #endedLate(state: "fulfilled" | "failed" | "cancelled", outcome: unknown): void {
+    if (state === "failed") {
+      emit("task.failure", "group", this.#owner.name, { task: this.name, error: outcome });
+    } else if (state === "fulfilled") discard(outcome, "group", this.#owner.name);
   }
 
   /** What it failed with; only for a failed task. */

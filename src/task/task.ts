@@ -10,7 +10,7 @@ export interface Task<T> extends PromiseLike<T> {
   readonly name: string;
   /** Where it is in its life; `"queued"` until its function is called. */
   readonly state: TaskState;
-  /** Resolves, never rejects, when the task has ended. Reading it does not count as observing a failure. */
+  /** Resolves, never rejects, when the task has ended, or was given up by `close({ abandonAfterMs })`. Reading it does not count as observing a failure. */
   readonly settled: Promise<void>;
   /**
    * Ends this task only: a queued one at once, a running one by aborting its signal. Its group does not fail for it.

@@ -92,7 +92,6 @@ export class TaskGroup implements AsyncDisposable {
   /** What `join` has thrown. */
   #thrown: { readonly error: unknown } | undefined;
   #closed = false;
-  #abandoned = false;
   readonly #deadlineMs: number;
   #timer: Disposable | undefined;
   #watchdog: Disposable | undefined;
@@ -301,9 +300,10 @@ export class TaskGroup implements AsyncDisposable {
     }
     this.#abort({ reason, by: "owner" });
     if (await within(ended, abandonAfterMs)) return { stuck: [] };
-    const stuck = this.#live().map((task) => task.name);
+    const orphans = this.#live();
+    const stuck = orphans.map((task) => task.name);
     emit("task.abandoned", "group", this.name, { tasks: stuck });
-    this.#abandoned = true;
+    for (const task of orphans) task.abandon();
     this.#release();
     return { stuck };
   }
@@ -387,7 +387,6 @@ export class TaskGroup implements AsyncDisposable {
 
   #taskFailed(task: TaskNode<unknown>): void {
     const { error } = task;
-    if (this.#abandoned) return emit("task.failure", "group", this.name, { task: task.name, error });
     if (task.intercept !== undefined) return task.intercept(error);
     const tolerant = this.#options.policy === "supervise";
     if (tolerant && task.observed) return; // not kept either: such a group may live as long as the process

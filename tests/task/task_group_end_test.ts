@@ -255,6 +255,26 @@ describe("TaskGroup.close", () => {
     });
   });
 
+  test("leaves nobody waiting for a task that was given up", async () => {
+    await world(async (w) => {
+      let disposed = 0;
+      const group = new TaskGroup();
+      const deaf = group.spawn(() => sleep(100).then(() => ({ [Symbol.dispose]: () => void disposed++ })));
+      const starting = group.start(() => sleep(100));
+      const reason = new Error("time is up");
+      const waiting = Promise.allSettled([deaf, starting, deaf.settled]);
+      await group.close({ graceMs: 10, abandonAfterMs: 10, reason });
+      assert.deepEqual(await waiting, [
+        { status: "rejected", reason },
+        { status: "rejected", reason },
+        { status: "fulfilled", value: undefined },
+      ]);
+      assert.deepEqual(group.tree().tasks, []);
+      await w.advance(100);
+      assert.equal(disposed, 1); // what came of it all the same
+    });
+  });
+
   test("does not throw failures: join, run and disposal do", async () => {
     await world(async () => {
       const error = new Error("clean-up");
