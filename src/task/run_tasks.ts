@@ -2,6 +2,7 @@ import { abortable } from "../cancel/abortable.ts";
 import { checkChoice, checkFunction, checkOptions, show } from "../kernel/checks.ts";
 import { deferred, ignore } from "../kernel/deferred.ts";
 import { TaskGroupError } from "../kernel/errors.ts";
+import { discard } from "../kernel/late.ts";
 import { emit } from "../kernel/observer.ts";
 import type { ErrorMode } from "./_failures.ts";
 import type { TaskNode } from "./_task_node.ts";
@@ -46,7 +47,8 @@ export type SettledResults<J extends readonly Job<unknown>[]> = {
  * `TaskGroupError`). `"settled"`: all go on whatever happens, and failures are results. `"firstSuccess"`: the first
  * that fulfils gives the result; when none does, all failures are thrown, the first of them as `cause`. `"first"`: the
  * first that settles decides, be it by failing. Losers of the last two are cancelled, if still queued never called,
- * and have ended before this returns; what they fail with then goes to the observer. **Abort** — cancels all, waits
+ * and have ended before this returns: what they come to is disposed, what they fail with goes to the observer.
+ * **Abort** — cancels all, waits
  * for them, and rejects with the reason.
  *
  * @param jobs Functions, not promises: what has not started can still be cancelled.
@@ -124,14 +126,18 @@ async function race(
     let winner: Task<unknown> | undefined;
     const entrant = (job: Job<unknown>): Job<unknown> => async (context) => {
       if (winner !== undefined) return; // it was queued, and is not called any more
-      let fulfilled = false;
+      // Here, before its end lets a queued one start. Too late when aborted: a failure is then thrown by the group.
+      const arrive = (): void => {
+        if (!group.signal.aborted) winner ??= context.task;
+      };
       try {
         const value = await job(context);
-        fulfilled = true;
+        arrive();
+        if (winner !== context.task) discard(value, "group", group.name);
         return value;
-      } finally {
-        // Here, before its end lets a queued one start. Too late when aborted: a failure is then thrown by the group.
-        if ((fulfilled || !success) && !group.signal.aborted) winner ??= context.task;
+      } catch (error) {
+        if (!success) arrive();
+        throw error;
       }
     };
     const ended = (task: TaskNode<unknown>): void => {

@@ -191,3 +191,17 @@ describe('runTasks until "settled"', () => {
     });
   });
 });
+
+test("runTasks disposes what losers come to all the same", async () => {
+  await world(async () => {
+    const closed: string[] = [];
+    const connect = (host: string, ms: number) => async () => {
+      await sleep(ms);
+      return { host, [Symbol.dispose]: () => void closed.push(host) };
+    };
+    const won = await runTasks([connect("near", 10), connect("far", 20)], { until: "firstSuccess" });
+    assert.equal(won.host, "near");
+    await Promise.resolve();
+    assert.deepEqual(closed, ["far"]);
+  });
+});
