@@ -27,11 +27,14 @@ await runApplication(async (app) => {
   const options = readOptions(process.argv.slice(2));
   if (options === "help") return console.log(usage);
   const places = await findPlaces(options);
+  app.signal.throwIfAborted();
 
-  // The application closes what it opened in reverse, however it ends.
-  const store = await app.use("database", () => Store.open(places.database, places.root));
-  const tree = await app.use("tree", () => new Tree(places));
-  const examiner = await app.use("examiner", () => new Examiner(places.root, options));
+  // The application closes what it opened, in reverse, however it ends.
+  const [store, tree, examiner] = await Promise.all([
+    app.use("database", () => Store.open(places.database, places.root)),
+    app.use("tree", () => new Tree(places)),
+    app.use("examiner", () => new Examiner(places.root, options)),
+  ]);
 
   // `app.signal` says that it is time to stop; the signal of a task says that the time for that is over.
   const run = app.tasks.spawn("catalogue", ({ signal }) => {
