@@ -137,3 +137,14 @@ export function findError<E>(error: unknown, type: abstract new (...args: never[
   }
   return undefined;
 }
+
+/** An error and the causes behind it. */
+export function causes(error: unknown): Set<unknown> {
+  const chain = new Set<unknown>();
+  for (let at = error; !chain.has(at);) {
+    chain.add(at);
+    if (typeof at !== "object" || at === null || !("cause" in at)) break;
+    at = at.cause;
+  }
+  return chain;
+}

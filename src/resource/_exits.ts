@@ -1,6 +1,7 @@
 /** Running exits in reverse, with no failure lost: what the whole floor ends with. */
 import { show } from "../kernel/checks.ts";
 import { type Deferred, deferred } from "../kernel/deferred.ts";
+import { causes } from "../kernel/errors.ts";
 
 /** Leaves something; gets the failure so far, if the caller knows of one. */
 export type Exit = (error?: unknown) => unknown;
@@ -40,17 +41,6 @@ export class ExitErrors {
       { cause: first },
     );
   }
-}
-
-/** An error and the causes behind it. */
-function causes(error: unknown): Set<unknown> {
-  const chain = new Set<unknown>();
-  for (let at = error; !chain.has(at);) {
-    chain.add(at);
-    if (typeof at !== "object" || at === null || !("cause" in at)) break;
-    at = at.cause;
-  }
-  return chain;
 }
 
 /** Runs all exits, the last first, each awaited; adds what they throw. */

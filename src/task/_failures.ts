@@ -1,6 +1,6 @@
 /** What a scope throws, given what went wrong in it. */
 import { show } from "../kernel/checks.ts";
-import { TaskGroupError } from "../kernel/errors.ts";
+import { causes, TaskGroupError } from "../kernel/errors.ts";
 import { emit } from "../kernel/observer.ts";
 
 /** One real failure in a scope. */
@@ -77,15 +77,4 @@ export class Failures {
       ),
     };
   }
-}
-
-/** An error and the causes behind it. */
-function causes(error: unknown): Set<unknown> {
-  const chain = new Set<unknown>();
-  for (let at = error; !chain.has(at);) {
-    chain.add(at);
-    if (typeof at !== "object" || at === null || !("cause" in at)) break;
-    at = at.cause;
-  }
-  return chain;
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import {
+  causes,
   ClosedError,
   findError,
   isOwnAbort,
@@ -101,5 +102,16 @@ describe("ownAbort", () => {
     assert.equal(isOwnAbort(new DOMException("ours", "AbortError")), false);
     for (const value of [undefined, null, "text"]) assert.equal(isOwnAbort(value), false);
     assert.equal("cause" in ownAbort("ours") && ownAbort("ours").cause !== undefined, false);
+  });
+});
+
+describe("causes", () => {
+  test("are the error and what is behind it, in order, and end on circles", () => {
+    const outer = new Error("outer", { cause: new Error("inner", { cause: "text" }) });
+    assert.deepEqual([...causes(outer)], [outer, outer.cause, "text"]);
+    assert.deepEqual([...causes(undefined)], [undefined]);
+    const circle = new Error("x");
+    circle.cause = circle;
+    assert.deepEqual([...causes(circle)], [circle]);
   });
 });
