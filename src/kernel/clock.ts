@@ -16,6 +16,11 @@ export interface Clock {
   random(): number;
   /** Calls `run` in the next turn of the event loop, after I/O had its chance; by a timer where it is missing. */
   turn?(run: () => void): void;
+  /**
+   * Runs something, the start of a task or the end of a wait, now or some turns of the microtask queue later; what has
+   * the same `line`, in order. Only there while a test world explores orders.
+   */
+  putOff?(what: "start" | "wait", line: object | undefined, run: () => void): void;
 }
 
 /** Longer delays fire at once on every runtime, so they are made of hops. */

@@ -129,14 +129,17 @@ export class WaitQueue<T, D = undefined> {
     const waiter = new Waiter<T, D>(data, signal, this.#end);
     // Not an executor of our own: on Bun a wait then costs a third more.
     const { promise, resolve, reject } = deferred<T>();
-    waiter.resolve = resolve;
+    const time = clock();
+    waiter.resolve = time.putOff === undefined
+      ? resolve
+      : (value) => time.putOff!("wait", this, () => resolve(value));
     waiter.reject = reject;
     this.#link(waiter);
     if (signal !== undefined) waiter.subscription = subscribe(signal, waiter);
     const limitMs = options?.timeoutMs;
     if (limitMs !== undefined && limitMs !== Infinity) {
       const expire = (): void => this.#end.giveUp(waiter, this.#timeoutError(limitMs), "timedOut");
-      waiter.timer = clock().schedule(clock().now() + limitMs, expire, { ref: true });
+      waiter.timer = time.schedule(time.now() + limitMs, expire, { ref: true });
     }
     if (observed()) this.#tell("wait");
     return promise;

@@ -130,7 +130,9 @@ export class TaskNode<T> implements Task<T>, HeapItem {
 
   /** Starts in a microtask, in the async context of whoever calls this. */
   launch(): void {
-    go.then(() => this.#start());
+    const time = clock();
+    if (time.putOff === undefined) go.then(() => this.#start());
+    else go.then(() => time.putOff!("start", undefined, () => this.#start()));
   }
 
   /** Starts after {@linkcode admit}, in the async context of whoever calls this. */

@@ -6,6 +6,7 @@ import { type Deferred, deferred } from "../kernel/deferred.ts";
 import { isEcho } from "../kernel/echo.ts";
 import { ClosedError, ownAbort, TimeoutError } from "../kernel/errors.ts";
 import { emit } from "../kernel/observer.ts";
+import { groupEnded, groupOpened } from "../kernel/open_groups.ts";
 import { Canceller, subscribe, type Subscription } from "../kernel/signals.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import { Failures, type Throwing } from "./_failures.ts";
@@ -115,6 +116,7 @@ export class TaskGroup implements AsyncDisposable {
       deadline: () => this.#deadline(),
       settled: (task) => this.#settled(task),
     };
+    groupOpened(this);
     if (signal?.aborted) this.#abortFromOutside(signal.reason);
     else if (timeoutMs === 0) this.#expire();
     else {
@@ -458,6 +460,7 @@ export class TaskGroup implements AsyncDisposable {
 
   #release(): void {
     this.#closed = true;
+    groupEnded(this);
     this.#end.resolve();
     this.#subscription?.cancel();
     this.#timer?.[Symbol.dispose]();

@@ -3,7 +3,10 @@ import { census } from "../kernel/census.ts";
 import { checkDurationMs } from "../kernel/checks.ts";
 import { type Deferred, deferred } from "../kernel/deferred.ts";
 import { MisuseError } from "../kernel/errors.ts";
+import { openGroups } from "../kernel/open_groups.ts";
+import type { Exploration } from "./_exploration.ts";
 import { Recent, StuckError, type StuckState } from "./stuck_error.ts";
+import { outermost } from "./_tree.ts";
 import { turn, turns } from "./_turn.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 
@@ -17,6 +20,8 @@ export interface EngineOptions {
   seed: number;
   auto: boolean;
   maxSteps: number;
+  /** Which order of several possible ones is to be run. */
+  exploration?: Exploration;
   /** Called when something is about to run again after everything stood still: a timer, or the end of real I/O. */
   onStep?: () => void;
 }
@@ -37,7 +42,7 @@ export class Engine {
 
   constructor(options: EngineOptions) {
     this.#options = options;
-    this.time = new VirtualClock(options.seed, () => this.#wake?.());
+    this.time = new VirtualClock(options.seed, () => this.#wake?.(), options.exploration);
   }
 
   /** Runs `body` to its end. @throws What it throws. @throws {StuckError} When it can never end. */
@@ -155,6 +160,7 @@ export class Engine {
       waiters: census.waiters - this.#before.waiters,
       subscriptions: census.subscriptions - this.#before.subscriptions,
       timers: this.time.timers(),
+      groups: outermost(openGroups()),
       recent: this.recent.records,
     };
   }

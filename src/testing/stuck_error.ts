@@ -1,7 +1,11 @@
 /** The report on a test that can never end. */
 import type { Observer, ObserverRecord } from "../kernel/observer.ts";
+import type { GroupTree } from "../task/group_options.ts";
+import { drawTree } from "./_tree.ts";
 import { count, describeTimers } from "./_words.ts";
 import type { VirtualTimer } from "./virtual_clock.ts";
+
+export type { GroupTree } from "../task/group_options.ts";
 
 /** How things stood when a test got stuck. */
 export interface StuckState {
@@ -21,6 +25,8 @@ export interface StuckState {
   readonly subscriptions: number;
   /** The timers left. */
   readonly timers: readonly VirtualTimer[];
+  /** The task groups that are open and not within a task of another, with their tasks. */
+  readonly groups: readonly GroupTree[];
   /** What the library did last, the latest last. */
   readonly recent: readonly ObserverRecord[];
 }
@@ -35,7 +41,8 @@ export class StuckError extends Error {
 
   /** Creates the error from the facts. */
   constructor(state: StuckState) {
-    super(`Cannot finish the test: ${describe(state)}`);
+    const tree = state.groups.map((group) => `\n${drawTree(group)}`).join("");
+    super(`Cannot finish the test: ${describe(state)}${tree}`);
     this.state = state;
   }
 }

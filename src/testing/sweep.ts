@@ -151,7 +151,7 @@ async function run(
         if (await invariant() === false) throw new Error("Cannot hold the invariant: it gave false");
       },
       { seed },
-      pulse.wake,
+      { onStep: pulse.wake },
     );
   } catch (error) {
     if (point === Infinity) throw error;

@@ -1,7 +1,8 @@
 /** Time and chance of a test: time that moves only when told to, chance that a seed repeats. */
-import { checkInteger } from "../kernel/checks.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { Heap, type HeapItem } from "../kernel/heap.ts";
+import { chance } from "./_chance.ts";
+import type { Exploration } from "./_exploration.ts";
 
 /** A timer that has not fired yet. */
 export interface VirtualTimer {
@@ -17,13 +18,16 @@ const NEVER = Number.MAX_SAFE_INTEGER;
 class Entry implements HeapItem, Disposable {
   heapIndex = -1;
   readonly at: number;
+  /** Decides among those due together; drawn where orders are explored. */
+  readonly tie: number;
   readonly order: number;
   readonly run: () => void;
   readonly ref: boolean;
   readonly #heap: Heap<Entry>;
 
-  constructor(at: number, order: number, run: () => void, ref: boolean, heap: Heap<Entry>) {
+  constructor(at: number, tie: number, order: number, run: () => void, ref: boolean, heap: Heap<Entry>) {
     this.at = at;
+    this.tie = tie;
     this.order = order;
     this.run = run;
     this.ref = ref;
@@ -36,25 +40,33 @@ class Entry implements HeapItem, Disposable {
 }
 
 function before(a: Entry, b: Entry): boolean {
-  return a.at < b.at || (a.at === b.at && a.order < b.order);
+  if (a.at !== b.at) return a.at < b.at;
+  return a.tie < b.tie || (a.tie === b.tie && a.order < b.order);
 }
 
-/** A {@linkcode Clock} whose time starts at 0 and is moved by hand; timers due together run in the order made. */
+/**
+ * A {@linkcode Clock} whose time starts at 0 and is moved by hand; timers due together run in the order made, or, where
+ * orders are explored, in any.
+ */
 export class VirtualClock implements Clock {
   /** What the chance was seeded with. */
   readonly seed: number;
+  /** As the exploration of orders has it; missing without one. */
+  readonly putOff: Clock["putOff"];
+  readonly random: () => number;
   readonly #timers: Heap<Entry> = new Heap(before);
   readonly #scheduled: () => void;
-  #chance: number;
+  readonly #exploration: Exploration | undefined;
   #now = 0;
   #made = 0;
 
   /** Creates the clock; `scheduled` is called whenever a timer was made. */
-  constructor(seed: number, scheduled: () => void = () => {}) {
-    checkInteger("create virtual clock", "seed", seed, 0, 2 ** 32 - 1);
+  constructor(seed: number, scheduled: () => void = () => {}, exploration?: Exploration) {
+    this.random = chance("create virtual clock", seed);
     this.seed = seed;
-    this.#chance = seed;
     this.#scheduled = scheduled;
+    this.#exploration = exploration;
+    this.putOff = exploration && ((what, line, run) => exploration.putOff(what, line, run));
   }
 
   now(): number {
@@ -64,19 +76,10 @@ export class VirtualClock implements Clock {
   schedule(atMs: number, run: () => void, { ref }: { ref: boolean }): Disposable {
     // What is overdue is due now: it must not overtake what has been due now for longer.
     const at = Math.max(atMs, this.#now);
-    const entry = new Entry(at, this.#made++, run, ref, this.#timers);
+    const entry = new Entry(at, this.#exploration?.tie() ?? 0, this.#made++, run, ref, this.#timers);
     this.#timers.push(entry);
     this.#scheduled();
     return entry;
-  }
-
-  /** The generator known as Mulberry32 (Tommy Ettinger): 32 bits of state are plenty for a test. */
-  random(): number {
-    this.#chance = (this.#chance + 0x6d2b79f5) | 0;
-    let mixed = this.#chance;
-    mixed = Math.imul(mixed ^ (mixed >>> 15), mixed | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   }
 
   /** When the next timer is due; `Infinity` when none ever will be. */
@@ -109,7 +112,7 @@ export class VirtualClock implements Clock {
 
   /**
    * Runs the timers that are due. Those made meanwhile have to wait for the next call even if they are due too, so
-   * that what the first ones woke runs in between.
+   * that what the first ones woke runs in between; where orders are explored, others may have to wait as well.
    *
    * @returns How many ran.
    */
@@ -121,6 +124,7 @@ export class VirtualClock implements Clock {
       this.#timers.pop();
       ran++;
       next.run();
+      if (this.#exploration?.pauses()) break;
     }
     return ran;
   }

@@ -2,6 +2,7 @@ import { checkBoolean, checkFunction, checkInteger, checkOptions } from "../kern
 import { replaceClock } from "../kernel/clock.ts";
 import { MisuseError } from "../kernel/errors.ts";
 import { observe } from "../kernel/observer.ts";
+import { watchGroups } from "../kernel/open_groups.ts";
 import { Engine, type EngineOptions } from "./_engine.ts";
 import { StuckError } from "./stuck_error.ts";
 import { turn } from "./_turn.ts";
@@ -91,9 +92,9 @@ export async function world<T>(
 export async function runWorld<T>(
   body: (world: World) => T | PromiseLike<T>,
   options: WorldOptions,
-  onStep?: () => void,
+  inside: Pick<EngineOptions, "onStep" | "exploration"> = {},
 ): Promise<T> {
-  const engine = new Engine({ ...check(body, options), ...(onStep && { onStep }) });
+  const engine = new Engine({ ...check(body, options), ...inside });
   if (current) {
     throw new MisuseError("Cannot start a test world as there can be one at a time: one is running");
   }
@@ -103,6 +104,7 @@ export async function runWorld<T>(
     await turn();
     using _clock = replaceClock(engine.time);
     using _watching = observe(engine.recent);
+    using _groups = watchGroups();
     return await guarded(() => engine.run(() => body(view(engine))));
   } finally {
     current = false;
