@@ -51,20 +51,24 @@ export class Examiner implements AsyncDisposable {
   }
 
   /**
-   * Examines a handful. What can't be read is an outcome, not a failure of the whole.
+   * Examines a handful: gives the outcomes of most at once, and of the others one by one, so that nobody waits for
+   * them. What can't be read is an outcome, not a failure of the whole.
    *
    * @throws The reason of `signal`, unchanged.
    */
-  async examine(handful: readonly Question[], signal: AbortSignal): Promise<Outcome[]> {
+  async *examine(handful: readonly Question[], signal: AbortSignal): AsyncGenerator<Outcome[], void, void> {
+    const outcomes: Outcome[] = [];
+    // Large ones, those to be tried again, and all when one took too long: only one by one it shows which.
+    const others: Question[] = [];
     const answers = await this.#ask(handful, signal).catch(() => undefined);
     signal.throwIfAborted();
-    const outcomes: Outcome[] = [];
-    for (const question of handful) {
-      const outcome = answers && outcomeOf(question, answers, outcomes.length);
-      // Large, or to be tried again; or one of the handful took too long, and only one by one it shows which.
-      outcomes.push(outcome ?? await this.#examineOne(question, signal));
+    for (let i = 0; i < handful.length; i++) {
+      const outcome = answers && outcomeOf(handful[i]!, answers, i);
+      if (outcome !== undefined) outcomes.push(outcome);
+      else others.push(handful[i]!);
     }
-    return outcomes;
+    yield outcomes;
+    for (const question of others) yield [await this.#examineOne(question, signal)];
   }
 
   /** What the parts did. */

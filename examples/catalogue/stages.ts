@@ -63,7 +63,9 @@ export async function examineAll(
       group.spawn(async ({ signal }) => {
         for await (const questions of found.values({ signal })) {
           if (stopping.aborted) continue; // Left for the next run.
-          await examined.send(await examiner.examine(questions, signal), { signal });
+          for await (const outcomes of examiner.examine(questions, signal)) {
+            await examined.send(outcomes, { signal });
+          }
         }
       }, { name: `examine/${i}` });
     }

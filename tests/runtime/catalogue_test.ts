@@ -7,7 +7,9 @@ import { Run, run } from "./_fixtures/catalogue_run.ts";
 import { hashesOf, read, Scratch } from "./_fixtures/catalogue_tree.ts";
 
 describe("the catalogue", () => {
-  it("holds path, size, time and SHA-256 of every file, and links without following them", async () => {
+  it("holds path, size, time and SHA-256 of every file, and links without following them", {
+    timeout: 60_000,
+  }, async () => {
     using scratch = await Scratch.make();
     await scratch.write("empty", "");
     await scratch.write("deep/er/and/deeper", "deep");
@@ -42,32 +44,36 @@ describe("the catalogue", () => {
     assert.match(out, /done in .*: 16 files read/);
   });
 
-  it("skips what is unchanged in a second run, and follows what has changed", async () => {
-    using scratch = await Scratch.make();
-    await scratch.fill(120);
-    await run(scratch.tree, "--db", scratch.database, "--batch", "50");
-    const before = await read(scratch.database);
+  it(
+    "skips what is unchanged in a second run, and follows what has changed",
+    { timeout: 60_000 },
+    async () => {
+      using scratch = await Scratch.make();
+      await scratch.fill(120);
+      await run(scratch.tree, "--db", scratch.database, "--batch", "50");
+      const before = await read(scratch.database);
 
-    await scratch.write("part0/file7", "another content");
-    await scratch.write("part0/file8", "same size!");
-    await utimes(join(scratch.tree, "part0/file9"), 1_000, 1_000);
-    await scratch.write("new", "new");
-    await rm(join(scratch.tree, "part1"), { recursive: true });
-    const { by, out, err } = await run(scratch.tree, "--db", scratch.database);
-    assert.equal(by, 0, err);
-    assert.match(out, /4 files read .*, 67 unchanged and skipped, 50 vanished and removed, 0 failed/);
-    const after = await read(scratch.database);
-    assert.deepEqual(after.hashes, await hashesOf(scratch.tree));
-    assert.equal(after.rows.get("part0/file10")?.batch, before.rows.get("part0/file10")?.batch);
-    assert.notEqual(after.rows.get("part0/file7")?.batch, before.rows.get("part0/file7")?.batch);
+      await scratch.write("part0/file7", "another content");
+      await scratch.write("part0/file8", "same size!");
+      await utimes(join(scratch.tree, "part0/file9"), 1_000, 1_000);
+      await scratch.write("new", "new");
+      await rm(join(scratch.tree, "part1"), { recursive: true });
+      const { by, out, err } = await run(scratch.tree, "--db", scratch.database);
+      assert.equal(by, 0, err);
+      assert.match(out, /4 files read .*, 67 unchanged and skipped, 50 vanished and removed, 0 failed/);
+      const after = await read(scratch.database);
+      assert.deepEqual(after.hashes, await hashesOf(scratch.tree));
+      assert.equal(after.rows.get("part0/file10")?.batch, before.rows.get("part0/file10")?.batch);
+      assert.notEqual(after.rows.get("part0/file7")?.batch, before.rows.get("part0/file7")?.batch);
 
-    assert.match(
-      (await run(scratch.tree, "--db", scratch.database)).out,
-      /0 files read .*, 71 unchanged and skipped/,
-    );
-  });
+      assert.match(
+        (await run(scratch.tree, "--db", scratch.database)).out,
+        /0 files read .*, 71 unchanged and skipped/,
+      );
+    },
+  );
 
-  it("finds duplicates and says so", async () => {
+  it("finds duplicates and says so", { timeout: 60_000 }, async () => {
     using scratch = await Scratch.make();
     for (const name of ["a", "b", "c"]) await scratch.write(name, "twins and one more");
     await scratch.write("d", "single");
@@ -77,7 +83,7 @@ describe("the catalogue", () => {
     assert.match(out, /duplicates 1 group, 36 B could be saved\n +3 x +18 B +a/);
   });
 
-  it("lists what can't be read, and goes on", async () => {
+  it("lists what can't be read, and goes on", { timeout: 60_000 }, async () => {
     using scratch = await Scratch.make();
     await scratch.fill(60);
     await scratch.write("locked/file", "locked");
@@ -101,7 +107,7 @@ describe("the catalogue", () => {
     assert.match(out, /failures +[12]\n(.*\n)* *ENAMETOOLONG its name is too long: +x+/);
   });
 
-  it("survives that files vanish and change under it", async () => {
+  it("survives that files vanish and change under it", { timeout: 60_000 }, async () => {
     using scratch = await Scratch.make();
     await scratch.fill(1_500);
     await using running = new Run([scratch.tree, "--db", scratch.database, "--concurrency", "1"]);
@@ -119,7 +125,7 @@ describe("the catalogue", () => {
     assert.deepEqual((await read(scratch.database)).hashes, await hashesOf(scratch.tree));
   });
 
-  it("leaves its own database out, and keeps it elsewhere by default", async () => {
+  it("leaves its own database out, and keeps it elsewhere by default", { timeout: 60_000 }, async () => {
     using scratch = await Scratch.make();
     await scratch.fill(10);
     const within = join(scratch.tree, "here.db");
@@ -150,7 +156,7 @@ describe("the catalogue", () => {
     assert.deepEqual((await readdir(scratch.tree)).filter((name) => !name.startsWith("part")), []);
   });
 
-  it("tells in one line what the user can mend, and exits with 1", async () => {
+  it("tells in one line what the user can mend, and exits with 1", { timeout: 60_000 }, async () => {
     using scratch = await Scratch.make();
     await scratch.fill(3);
     const file = join(scratch.folder, "text");
@@ -191,7 +197,7 @@ describe("the catalogue", () => {
     }
   });
 
-  it("explains itself with --help", async () => {
+  it("explains itself with --help", { timeout: 60_000 }, async () => {
     const { by, out, err } = await run("--help");
     assert.equal(by, 0);
     assert.match(out, /usage: deno task demo \[folder\][^]*--db[^]*--concurrency[^]*--help/);

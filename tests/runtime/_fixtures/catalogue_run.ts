@@ -13,6 +13,8 @@ export interface End {
 
 /** Longer than any of them takes; a test that waits for so long has failed. */
 const LIMIT_MS = 60_000;
+/** Node starts in half the time when it need not strip the types of each file again. */
+const NODE_COMPILE_CACHE = fileURLToPath(new URL("../../../.cache/node-compile", import.meta.url));
 const main = fileURLToPath(new URL("../../../examples/catalogue/main.ts", import.meta.url));
 
 /** One run of the catalogue. */
@@ -26,7 +28,7 @@ export class Run implements AsyncDisposable {
     this.#process = spawn(process.execPath, [...before, main, ...args], {
       stdio: ["ignore", "pipe", "pipe"],
       cwd: options.cwd,
-      env: { ...process.env, ...options.env },
+      env: { NODE_COMPILE_CACHE, ...process.env, ...options.env },
     });
     let [out, err] = ["", ""];
     this.#process.stdout!.on("data", (data) => out += String(data));
