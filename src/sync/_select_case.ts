@@ -1,5 +1,5 @@
 /** One choice of a `select`: made by the methods of what can be waited for, such as `channel.receiving()`. */
-export class SelectCase<R> {
+export interface SelectCase<R> {
   /** Does it if that needs no waiting; throws when it can never be done. @internal */
   readonly attempt: () => (() => R) | undefined;
   /**
@@ -13,8 +13,13 @@ export class SelectCase<R> {
     granted: (taken: () => R) => void,
     rejected: (reason: unknown) => void,
   ) => { leave(): void; left(): void };
+}
 
-  /** @internal */
+/** The one implementation, by which `select` knows what was made for it. */
+export class Choice<R> implements SelectCase<R> {
+  readonly attempt: SelectCase<R>["attempt"];
+  readonly join: SelectCase<R>["join"];
+
   constructor(attempt: SelectCase<R>["attempt"], join: SelectCase<R>["join"]) {
     this.attempt = attempt;
     this.join = join;

@@ -14,7 +14,7 @@ import type { WaitOptions } from "../kernel/types.ts";
 import { WaitQueue } from "../kernel/wait_queue.ts";
 import { pipeInto, type PipeOptions, readableOf } from "./_channel_streams.ts";
 import { ChannelValues } from "./_channel_values.ts";
-import { SelectCase } from "./_select_case.ts";
+import { Choice, type SelectCase } from "./_select_case.ts";
 import type { ChannelOptions, ChannelStatistics } from "./channel_options.ts";
 
 export type { ChannelOptions, ChannelStatistics } from "./channel_options.ts";
@@ -215,7 +215,7 @@ export class Channel<T> implements AsyncIterable<T> {
   receiving<R>(then: (value: T) => R): SelectCase<R>;
   receiving(then: (value: T) => unknown = (value) => value): SelectCase<unknown> {
     checkFunction("select", "then", then);
-    return new SelectCase<unknown>(
+    return new Choice<unknown>(
       () => {
         if (this.#ready()) {
           const value = this.#take();
@@ -247,7 +247,7 @@ export class Channel<T> implements AsyncIterable<T> {
     checkFunction("select", "then", then);
     const weight = this.#weightOf(value);
     const taken = (): unknown => then(true);
-    return new SelectCase<unknown>(
+    return new Choice<unknown>(
       () => {
         if (this.#closedWith !== undefined) throw this.#closedWith.error;
         if (this.#offer(value, weight)) return taken;

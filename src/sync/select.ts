@@ -5,7 +5,7 @@ import { TimeoutError } from "../kernel/errors.ts";
 import { subscribe, type Subscription } from "../kernel/signals.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import type { Place } from "../kernel/wait_queue.ts";
-import { SelectCase } from "./_select_case.ts";
+import { Choice, type SelectCase } from "./_select_case.ts";
 
 export type { SelectCase } from "./_select_case.ts";
 
@@ -78,7 +78,7 @@ export function trySelect<const C extends readonly SelectCase<unknown>[]>(
 }
 
 function check(cases: readonly SelectCase<unknown>[], options: SelectOptions | undefined): void {
-  if (!Array.isArray(cases) || !cases.every((it) => it instanceof SelectCase)) {
+  if (!Array.isArray(cases) || !cases.every((it) => it instanceof Choice)) {
     throw new TypeError(`Cannot select as cases must be an array of select cases: received ${show(cases)}`);
   }
   if (cases.length === 0) throw new RangeError("Cannot select as cases must be at least one: received none");
