@@ -6,7 +6,7 @@ import { runInNewContext } from "node:vm";
 /**
  * Collects all garbage of this thread, on Deno; elsewhere it does nothing.
  *
- * Deno's hash objects have memory outside of the heap that V8 looks after. V8 does not see it grow, and in a thread
+ * Deno's hash objects have memory outside of the heap that V8 looks after: V8 does not see it grow, and in a thread
  * that makes little other garbage it lets tens of thousands of dead ones lie.
  */
 export const collect: () => void = process.versions.deno ? collector() : () => {};

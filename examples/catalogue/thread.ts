@@ -1,8 +1,8 @@
 /** A thread, as something that can be asked and awaited. */
 import { Worker } from "node:worker_threads";
 
-/** For V8: collect small garbage often, as what these threads make is all short-lived. */
-const resourceLimits = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 64 };
+/** V8 is to collect small garbage often, instead of letting it pile up: what these threads make is all short-lived. */
+const resourceLimits = { maxYoungGenerationSizeMb: 2 };
 
 interface Asked<Q, A> {
   readonly question: Q;
@@ -14,7 +14,8 @@ interface Asked<Q, A> {
 export class Thread<Q, A> implements AsyncDisposable {
   readonly #module: URL;
   readonly #data: unknown;
-  #worker: Worker;
+  /** `undefined` after a failure, until it is asked again. */
+  #worker: Worker | undefined;
   #asked: Asked<Q, A>[] = [];
 
   /**
@@ -49,7 +50,7 @@ export class Thread<Q, A> implements AsyncDisposable {
         giveUp = () => asked === this.#asked[0] ? this.#replace(signal.reason) : reject(signal.reason);
         signal.addEventListener("abort", giveUp);
         this.#asked.push(asked);
-        this.#worker.postMessage(question);
+        (this.#worker ??= this.#start()).postMessage(question);
       });
     } finally {
       signal.removeEventListener("abort", giveUp);
@@ -57,23 +58,33 @@ export class Thread<Q, A> implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#worker.removeAllListeners();
-    await this.#worker.terminate();
+    this.#worker?.removeAllListeners();
+    await this.#worker?.terminate();
   }
 
   #start(): Worker {
     const worker = new Worker(this.#module, { workerData: this.#data, resourceLimits });
     worker.on("message", (answer: A) => this.#asked.shift()?.resolve(answer));
-    worker.on("error", (error) => this.#replace(error));
+    worker.on("error", (error) => this.#fail(error));
     return worker;
   }
 
   /** Gives up the question that it is at, and has a new thread answer the rest. */
   #replace(reason: unknown): void {
-    this.#worker.removeAllListeners();
-    void this.#worker.terminate();
+    this.#drop();
     this.#asked.shift()?.reject(reason);
-    this.#worker = this.#start();
-    for (const { question } of this.#asked) this.#worker.postMessage(question);
+    for (const { question } of this.#asked) (this.#worker ??= this.#start()).postMessage(question);
+  }
+
+  /** It has failed, at one of the questions: nobody knows which, as answers may have been on their way. */
+  #fail(error: unknown): void {
+    this.#drop();
+    for (const { reject } of this.#asked.splice(0)) reject(error);
+  }
+
+  #drop(): void {
+    this.#worker?.removeAllListeners();
+    void this.#worker?.terminate();
+    this.#worker = undefined;
   }
 }

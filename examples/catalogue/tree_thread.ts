@@ -6,6 +6,7 @@
  */
 import { opendirSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
+import { collect } from "./collect.ts";
 import { type Refusal, refusalOf } from "./file_error.ts";
 
 /** What the thread is asked for: the next paths, or only how many come next, on a walk of their own. */
@@ -22,12 +23,14 @@ export interface Found {
 export type Reply<R extends Request> = (R extends "paths" ? Found : number) | null;
 
 const PATHS = 250;
+let messages = 0;
 const { root, skip } = workerData as { root: string; skip: ReadonlySet<string> };
 const walks = { paths: walk(), count: walk() };
 
 parentPort!.on("message", (request: Request) => {
   const { value } = walks[request].next();
   parentPort!.postMessage(value === undefined ? null : request === "paths" ? value : sizeOf(value));
+  if (++messages % 50 === 0) collect();
 });
 
 function sizeOf({ paths, unreadable }: Found): number {
