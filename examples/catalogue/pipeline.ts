@@ -78,7 +78,7 @@ export async function runPipeline(parts: Parts, { stopping, signal }: Signals): 
     group.spawn(({ signal }) => examineAll(examiner, flow, { concurrency, signal }), { name: "examine" });
     group.spawn(({ signal }) => saveAll(flow, { unsaved: maxSize, signal }), { name: "save" });
     // Daemons end when the others have.
-    group.spawn(({ signal }) => showProgress(tally, signal), { name: "progress", daemon: true });
+    group.spawn(({ signal }) => showProgress(tally, stopping, signal), { name: "progress", daemon: true });
     group.spawn(({ signal }) => countAfter(COUNT_AFTER_MS, tree, tally, signal), {
       name: "count",
       daemon: true,

@@ -15,13 +15,13 @@ const WINDOW_MS = 5_000;
  *
  * @throws The reason of `signal`, unchanged.
  */
-export async function showProgress(tally: Tally, signal: AbortSignal): Promise<never> {
+export async function showProgress(tally: Tally, stopping: AbortSignal, signal: AbortSignal): Promise<never> {
   const { isTTY: isTerminal, columns = 80 } = process.stderr;
   const rate = new Rate(tally);
   try {
     for (;;) {
       await sleep(isTerminal ? BAR_MS : LINE_MS, { signal });
-      const text = describe(tally, rate);
+      const text = (stopping.aborted ? "finishing: " : "") + describe(tally, rate);
       process.stderr.write(isTerminal ? `\r${bar(tally)} ${text}`.slice(0, columns) + "\x1b[K" : `${text}\n`);
     }
   } finally {
