@@ -150,7 +150,7 @@ export class WaitQueue<T, D = undefined> {
    * the very step in which one of them grants, leaves the others. Watching `signal` is the caller's business; here it
    * is only asked, so that nothing is granted to one who has given up.
    *
-   * Leaving has two steps, as whoever is let in when one line moves must find the one who left in no other.
+   * Leaving has two steps, as nobody may be granted another of its places when the line moves behind the first.
    */
   join(
     data: D,

@@ -9,16 +9,10 @@ function isGroup(found: unknown): found is GroupTree {
 export function outermost(groups: Iterable<{ tree(): unknown }>): GroupTree[] {
   const trees = [...groups].map((group) => group.tree()).filter(isGroup);
   // By what they look like, as a tree is made anew each time; of two that look the same either may go.
-  const inner: string[] = [];
-  const look = ({ tasks }: GroupTree): void => {
-    for (const group of tasks.flatMap(({ waitsFor }) => waitsFor).filter(isGroup)) {
-      inner.push(JSON.stringify(group));
-      look(group);
-    }
-  };
-  for (const tree of trees) {
-    look(tree);
-  }
+  const inner = trees.flatMap(({ tasks }) => tasks)
+    .flatMap(({ waitsFor }) => waitsFor)
+    .filter(isGroup)
+    .map((group) => JSON.stringify(group));
   return trees.filter((tree) => {
     const at = inner.indexOf(JSON.stringify(tree));
     if (at >= 0) inner.splice(at, 1);

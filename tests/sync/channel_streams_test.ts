@@ -248,6 +248,23 @@ describe("Channel.pipeFrom", () => {
     });
   });
 
+  test("aborted between two values, it asks the source for no more", async () => {
+    await world(async () => {
+      let asked = 0;
+      const controller = new AbortController();
+      const weigh = (): number => (controller.abort("stop"), 1);
+      const channel = new Channel<number>({ capacity: 9, weigh });
+      const piping = channel.pipeFrom(
+        (function* () {
+          for (;;) yield asked++;
+        })(),
+        { signal: controller.signal },
+      );
+      await assert.rejects(piping, (error) => error === "stop");
+      assert.deepEqual([asked, channel.size], [1, 1]);
+    });
+  });
+
   test("timeoutMs bounds each wait for room", async () => {
     await world(async () => {
       const channel = new Channel<number>({ capacity: 1 });

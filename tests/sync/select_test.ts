@@ -341,6 +341,50 @@ describe("select", () => {
     });
   });
 
+  test("is not granted a place of its own that comes to the head because it leaves another", async () => {
+    await world(async () => {
+      const channel = new Channel<number>({ capacity: 10, weigh: (n) => n });
+      const gate = new Channel<string>();
+      channel.trySend(5);
+      const ahead = new AbortController();
+      const first = channel.send(8, { signal: ahead.signal });
+      const selecting = select([
+        channel.sending(9, () => "nine"),
+        channel.sending(2, () => "two"),
+        gate.receiving(),
+      ]);
+      ahead.abort("stop");
+      await assert.rejects(first, (error) => error === "stop");
+      gate.trySend("open");
+      assert.equal(await selecting, "open");
+      assert.deepEqual([channel.tryReceive(), channel.tryReceive()], [{ value: 5 }, undefined]);
+    });
+  });
+
+  test("taken in, it is ahead of those whom its leaving lets in", async () => {
+    await world(async () => {
+      const channel = new Channel<number>({ capacity: 10, weigh: (n) => n });
+      channel.trySend(9);
+      const selecting = select([channel.sending(3), channel.sending(8)], { order: "listed" });
+      const behind = channel.send(4);
+      assert.deepEqual(await channel.receiveMany(9), [9, 3, 4]);
+      await Promise.all([selecting, behind]);
+    });
+  });
+
+  test("sent away by the end of a channel, it lets nobody in there", async () => {
+    await world(async () => {
+      const channel = new Channel<number>({ capacity: 10, weigh: (n) => n });
+      channel.trySend(5);
+      const selecting = select([channel.sending(9), channel.sending(8)]);
+      const behind = channel.send(2);
+      channel.close();
+      await assert.rejects(selecting, ChannelClosedError);
+      await assert.rejects(behind, ChannelClosedError);
+      assert.equal(channel.size, 1);
+    });
+  });
+
   test("leaves no waiter, subscription or listener behind in a million rounds", async () => {
     const before = { ...census };
     const [a, b] = [new Channel<number>(), new Channel<number>()];

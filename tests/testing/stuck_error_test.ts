@@ -68,14 +68,28 @@ describe("StuckError", () => {
   test("shows groups that look the same as often as there are", async () => {
     const error = await stuck(() => {
       const idle = new Promise<void>(() => {});
-      const one = (): Promise<void> => TaskGroup.run((group) => void group.spawn(() => idle));
+      const one = (signal?: AbortSignal): Promise<void> =>
+        TaskGroup.run((group) => void group.spawn(() => idle), { signal });
       return Promise.all([
         one(),
         one(),
-        TaskGroup.run(({ signal }) => TaskGroup.run((group) => void group.spawn(() => idle), { signal })),
+        TaskGroup.run((group) => void group.spawn(({ signal }) => one(signal)), { name: "outer" }),
+        TaskGroup.run((group) => {
+          group.spawn(({ signal }) =>
+            TaskGroup.run((group) => void group.spawn(({ signal }) => one(signal)), { signal })
+          );
+        }, { name: "deep" }),
       ]);
     });
-    assert.equal(treeOf(error).filter((line) => line.startsWith("  group")).length, 4);
+    assert.deepEqual(treeOf(error).filter((line) => line.includes("group ")), [
+      '  group "outer", open',
+      '      group "task group", open',
+      '  group "deep", open',
+      '      group "task group", open',
+      '          group "task group", open',
+      '  group "task group", open',
+      '  group "task group", open',
+    ]);
   });
 
   test("shows a group under a time limit, a cancelled one that goes on, and a manager's", async () => {
