@@ -15,7 +15,7 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom("advance" as const, "turn" as const) }) },
 );
 
-describe("Channel", () => {
+describe("Channel at random", () => {
   test("loses no value, doubles none and keeps their order, whatever happens in whatever order", async () => {
     await fc.assert(
       fc.asyncProperty(

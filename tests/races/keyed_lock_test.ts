@@ -15,7 +15,7 @@ const user = fc.record({
   tries: fc.boolean(),
 });
 
-describe("KeyedLock", () => {
+describe("KeyedLock at random", () => {
   test("never holds a key twice, serves each key in order, and ends without an entry", async () => {
     await fc.assert(
       fc.asyncProperty(

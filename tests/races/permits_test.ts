@@ -73,7 +73,7 @@ class Model {
   }
 }
 
-describe("AsyncSemaphore", () => {
+describe("AsyncSemaphore at random", () => {
   test("keeps every permit and every place in the line, whatever happens in whatever order", async () => {
     await fc.assert(
       fc.asyncProperty(
@@ -177,7 +177,7 @@ describe("AsyncSemaphore", () => {
   });
 });
 
-describe("AsyncLock", () => {
+describe("AsyncLock at random", () => {
   test("never holds two, loses nobody, and ends free, under random holders that give up at random", async () => {
     const holder = fc.record({
       startMs: fc.nat(20),

@@ -84,7 +84,7 @@ class Model {
   }
 }
 
-describe("ReadWriteLock", () => {
+describe("ReadWriteLock at random", () => {
   for (const prefer of ["fifo", "read", "write"] as const) {
     test(`${prefer}: nobody is in with a writer, and everybody comes in by the rule`, async () => {
       await fc.assert(

@@ -41,7 +41,7 @@ interface Party {
   readonly controller: AbortController;
 }
 
-describe("select", () => {
+describe("select at random", () => {
   test("delivers every value once or tells its sender, and lets nobody wait beside a partner", async () => {
     const seen = { received: 0, selected: 0, rejected: 0, dropped: 0, timedOut: 0 };
     await fc.assert(
