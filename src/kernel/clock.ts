@@ -20,7 +20,7 @@ export interface Clock {
    * Runs something, the start of a task or the end of a wait, now or some turns of the microtask queue later; what has
    * the same `line`, in order. Only there while a test world explores orders.
    */
-  putOff?(what: "start" | "wait", line: object | undefined, run: () => void): void;
+  readonly putOff?: ((what: "start" | "wait", line: object | undefined, run: () => void) => void) | undefined;
 }
 
 /** Longer delays fire at once on every runtime, so they are made of hops. */
