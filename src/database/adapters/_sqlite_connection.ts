@@ -46,6 +46,8 @@ export class SqliteConnection implements Connection {
   readonly #bigints: boolean;
   readonly #prepared = new Map<string, Prepared>();
   #queryOnly = false;
+  /** Whether the transaction that is open has changed the schema. */
+  #schemaChanged = false;
 
   constructor(engine: Engine, bigints: boolean) {
     this.raw = engine;
@@ -66,7 +68,8 @@ export class SqliteConnection implements Connection {
       return { rows: NO_ROWS, rowCount: Number(changes), command, insertId: lastInsertRowid };
     }
     // Deno would read once more with the columns of before.
-    if (prepared.changesSchema) this.#prepared.clear();
+    if (prepared.changesSchema || (this.#schemaChanged && command === "ROLLBACK")) this.#prepared.clear();
+    this.#schemaChanged = this.raw.isTransaction && (this.#schemaChanged || prepared.changesSchema);
     if (prepared.turnsReadOnly) this.#queryOnly = true;
     else if (this.#queryOnly && !this.raw.isTransaction) {
       this.raw.exec("PRAGMA query_only = OFF");
@@ -86,6 +89,10 @@ export class SqliteConnection implements Connection {
   }
 
   #prepare(sql: string): Prepared {
+    // Not to be left to the engines: of nothing, Deno makes a statement that crashes the process, Bun one that is lost.
+    if (!holdsStatement(sql)) {
+      throw new TypeError("Cannot run SQL as it must be one statement: received none");
+    }
     const statement = this.raw.prepare(sql);
     if (holdsStatement(sql.slice(statement.sourceSQL.length))) {
       throw new TypeError("Cannot run SQL as it must be one statement: the ones after the first are not run");

@@ -1,5 +1,5 @@
 /** What SQLite's adapters have in common: its dialect of transactions, and what its errors mean. */
-import { checkBoolean, checkChoice } from "../../kernel/checks.ts";
+import { checkBoolean, checkChoice, show } from "../../kernel/checks.ts";
 import type { Failure, FailureKind, TxModes, Violation } from "../driver.ts";
 
 /** Sent after BEGIN by read-only transactions: SQLite has no BEGIN READ ONLY. */
@@ -134,8 +134,11 @@ export function bindable(params: readonly unknown[]): readonly unknown[] {
 export function pragmas(doing: string, settings: Readonly<Record<string, unknown>>): string[] {
   return Object.entries(settings).map(([name, value]) => {
     // They go into the text of a statement: nothing but words and numbers may.
-    if (!/^\w+$/.test(name) || !/^[\w-]+$/.test(String(value))) {
-      throw new RangeError(`Cannot ${doing} as pragmas must be plain words: received ${name} = ${value}`);
+    const proper = ["string", "number", "boolean"].includes(typeof value) && !Number.isNaN(value);
+    if (!proper || !/^\w+$/.test(name) || !/^[\w-]+$/.test(String(value))) {
+      throw new RangeError(
+        `Cannot ${doing} as pragmas must be plain words: received ${name} = ${proper ? value : show(value)}`,
+      );
     }
     return `PRAGMA ${name} = ${value}`;
   });

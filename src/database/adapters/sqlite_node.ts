@@ -58,6 +58,7 @@ export function sqliteDriver(options: SqliteOptions): Driver {
   checkBoolean(doing, "readOnly", readOnly);
   checkBoolean(doing, "bigints", bigints);
   checkInteger(doing, "busyTimeoutMs", busyTimeoutMs, 0, 2 ** 31 - 1);
+  checkOptions(`${doing} as pragmas`, options.pragmas);
   const defaults = {
     ...(readOnly ? {} : { journal_mode: "wal" }),
     synchronous: "normal",

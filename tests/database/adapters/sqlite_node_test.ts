@@ -391,4 +391,47 @@ test("sqliteDriver refuses wrong options when it is made", () => {
   assert.throws(() => driver({ file: "x", readOnly: 1 }), TypeError);
   assert.throws(() => driver({ file: "x", pragmas: { "a; drop": 1 } }), RangeError);
   assert.throws(() => driver({ file: "x", pragmas: { user_version: "1; drop table x" } }), RangeError);
+  for (const value of [null, undefined, NaN, Symbol("s")]) {
+    assert.throws(() => driver({ file: "x", pragmas: { cache_size: value } }), RangeError);
+  }
+  for (const pragmas of [null, 5, "wal"]) assert.throws(() => driver({ file: "x", pragmas }), TypeError);
+});
+
+test("sqliteDriver refuses text without a statement, and the session goes on", async () => {
+  await using db = new Database(sqliteDriver({ file: ":memory:" }));
+  await using session = await db.session();
+  for (const sql of ["", ";", "-- nothing", " /* nothing */ ; "]) {
+    await assert.rejects(session.query(sql), {
+      name: "TypeError",
+      message: "Cannot run SQL as it must be one statement: received none",
+    });
+  }
+  const { rows } = await session.query("select 1 as one");
+  assert.deepEqual({ ...rows[0] }, { one: 1 });
+});
+
+test("sqliteDriver reads with the columns that are there after a change of the schema was rolled back", async () => {
+  await using db = new Database(sqliteDriver({ file: ":memory:" }));
+  const columns = async (tx: Pick<Transaction, "query">) =>
+    Object.keys((await tx.query("select * from t")).rows[0] ?? {});
+  await db.transaction(async (tx) => {
+    await tx.query("create table t (a)");
+    await tx.query("insert into t values (1)");
+  });
+  const whole = db.transaction(async (tx) => {
+    await tx.query("alter table t add column b");
+    assert.deepEqual(await columns(tx), ["a", "b"]);
+    throw new Error("take it back");
+  });
+  await assert.rejects(whole, { message: "take it back" });
+  assert.deepEqual(await db.transaction(columns), ["a"]);
+  await db.transaction(async (tx) => {
+    const part = tx.savepoint(async (savepoint) => {
+      await savepoint.query("alter table t add column b");
+      assert.deepEqual(await columns(savepoint), ["a", "b"]);
+      throw new Error("take it back");
+    });
+    await assert.rejects(part, { message: "take it back" });
+    assert.deepEqual(await columns(tx), ["a"]);
+  });
 });
