@@ -81,7 +81,7 @@ function planOf(options: RetryOptions | undefined): Plan {
   if (when !== undefined) checkFunction(doing, "when", when);
   if (onRetry !== undefined) checkFunction(doing, "onRetry", onRetry);
   const { kind, baseMs, maxMs, jitter } = options;
-  const standard = (kind ?? baseMs ?? maxMs ?? jitter) === undefined;
+  const standard = [kind, baseMs, maxMs, jitter].every((option) => option === undefined);
   const pause = standard ? DEFAULTS.pause : backoff({ kind, baseMs, maxMs, jitter });
   return { name, attempts, maxElapsedMs, attemptTimeoutMs, when, onRetry, pause };
 }
@@ -160,7 +160,7 @@ class RetryCall {
 
   /** Returns when it is time for the next attempt; throws when there is none. */
   async next(error: unknown): Promise<void> {
-    if (error === this.#expired) throw error;
+    if (this.#expired !== undefined && error === this.#expired) throw error;
     const { when, onRetry, name, pause } = this.#plan;
     if (this.#signal?.aborted) {
       // The attempt had failed before the abort, but in the same turn: the failure must not get lost.

@@ -28,13 +28,14 @@ export type BackoffOptions = {
 export function backoff(options: BackoffOptions = {}): (attempt: number, previousMs?: number) => number {
   const doing = "create backoff";
   checkOptions(doing, options);
-  const { kind = "exponential", baseMs = 100, maxMs = Math.max(10_000, baseMs), jitter = "full" } = options;
+  const { kind = "exponential", baseMs = 100, jitter = "full" } = options;
   checkChoice(doing, "kind", kind, ["constant", "linear", "exponential"]);
   checkChoice(doing, "jitter", jitter, ["none", "full", "equal", "decorrelated"]);
   checkDurationMs(doing, "baseMs", baseMs);
   if (baseMs === Infinity) {
     throw new RangeError(`Cannot ${doing} as baseMs must be finite: received Infinity`);
   }
+  const { maxMs = Math.max(10_000, baseMs) } = options;
   checkDurationMs(doing, "maxMs", maxMs);
   if (maxMs < baseMs) {
     throw new RangeError(`Cannot ${doing} as maxMs must be >= baseMs (${baseMs}): received ${maxMs}`);

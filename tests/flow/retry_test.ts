@@ -419,3 +419,23 @@ test("retry as a policy: transforms a function, whose options bag gets the attem
     assert.equal(w.now, 50 + 100 + 50 + 200);
   });
 });
+
+test("retry tries again after a failure with nothing in it", async () => {
+  await world(async () => {
+    for (const options of [{}, { signal: new AbortController().signal }, { timeoutMs: 60_000 }]) {
+      let calls = 0;
+      const call = retry(() => {
+        calls++;
+        return Promise.reject(undefined);
+      }, options);
+      await assert.rejects(call, (error) => error === undefined);
+      assert.equal(calls, 3);
+    }
+  });
+});
+
+test("retry refuses null for the options of its pauses, as for all others", () => {
+  for (const name of ["kind", "baseMs", "maxMs", "jitter"]) {
+    assert.throws(() => retry({ [name]: null }), TypeError);
+  }
+});

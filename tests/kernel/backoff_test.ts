@@ -55,4 +55,13 @@ describe("backoff", () => {
     assert.throws(() => backoff({ jitter: 1 as unknown as "none" }), TypeError);
     assert.throws(() => backoff(null as unknown as BackoffOptions), TypeError);
   });
+
+  test("says itself what is wrong with a pause that is no number", () => {
+    for (const baseMs of [Symbol("s"), 5n]) {
+      assert.throws(
+        () => backoff({ baseMs } as unknown as BackoffOptions),
+        /^TypeError: Cannot create backoff as baseMs/,
+      );
+    }
+  });
 });
