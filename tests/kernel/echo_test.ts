@@ -38,4 +38,14 @@ describe("isEcho", () => {
     assert.equal(isEcho(failures, { reason }), false);
     assert.equal(isEcho(failures, { reason: failures }), true);
   });
+
+  test("is never an error that can't be looked at, and asking does not throw", () => {
+    const hidden = Object.defineProperty({}, "name", {
+      get() {
+        throw new Error("from the getter");
+      },
+    });
+    assert.equal(isEcho(hidden, { reason }), false);
+    assert.equal(isEcho(hidden, { reason: hidden }), true);
+  });
 });
