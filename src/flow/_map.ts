@@ -104,19 +104,26 @@ class Mapping<T, R> implements AbortTarget {
       Promise.resolve(step as PromiseLike<IteratorResult<T>>).then(
         (result) => {
           this.#pulling = false;
-          this.#take(result);
+          try {
+            this.#take(result);
+          } catch (error) {
+            return this.#sourceFailed(error); // no result of an iterator
+          }
           this.#advance();
         },
         (error) => {
           this.#pulling = false;
-          this.#exhausted = true;
-          this.#fail(error);
+          this.#sourceFailed(error);
         },
       );
     } catch (error) {
-      this.#exhausted = true;
-      this.#fail(error);
+      this.#sourceFailed(error);
     }
+  }
+
+  #sourceFailed(error: unknown): void {
+    this.#exhausted = true;
+    this.#fail(error);
   }
 
   #take(result: IteratorResult<T>): void {
@@ -131,12 +138,14 @@ class Mapping<T, R> implements AbortTarget {
     this.#running++;
     const index = this.#results.push(undefined as R) - 1;
     let result: R | PromiseLike<R>;
+    let later: boolean;
     try {
       result = this.#fn(item, this.#work);
+      later = isThenable(result);
     } catch (error) {
       return this.#itemFailed(error);
     }
-    if (!isThenable(result)) return this.#itemEnded(index, result);
+    if (!later) return this.#itemEnded(index, result as R);
     Promise.resolve(result).then(
       (value) => {
         this.#itemEnded(index, value);

@@ -250,3 +250,24 @@ test("Limiter.map refuses what it can't map", async () => {
   await assert.rejects(limiter.map([1], undefined as never), TypeError);
   await assert.rejects(limiter.map([1], (x) => x, { concurrency: 0 }), RangeError);
 });
+
+test("Limiter.map fails, and gives its slot back, when a result can't even be asked whether it is a promise", async () => {
+  const limiter = new Limiter({ limit: 1 });
+  const strict = new Proxy({}, {
+    get() {
+      throw new Error("no such property");
+    },
+  });
+  for (const before of [[], [1]]) {
+    const mapping = limiter.map([...before, 0], (n) => n === 0 ? strict : Promise.resolve(n));
+    await assert.rejects(mapping, { message: "no such property" });
+    assert.equal(limiter.statistics().inUse, 0);
+  }
+});
+
+test("Limiter.map fails when its source does not answer as an iterator must", async () => {
+  const limiter = new Limiter({ limit: 1 });
+  const broken = { [Symbol.asyncIterator]: () => ({ next: () => Promise.resolve(undefined) }) };
+  await assert.rejects(limiter.map(broken as unknown as AsyncIterable<number>, (n) => n), TypeError);
+  assert.equal(limiter.statistics().inUse, 0);
+});
