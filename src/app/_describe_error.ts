@@ -1,11 +1,16 @@
 import { leaves, TimeoutError } from "../kernel/errors.ts";
 
 /**
- * A failure as text for whoever runs the process: each failure in it once, with its stack and its causes.
+ * A failure as text for whoever runs the process: each failure in it once, with its stack and its causes. Never throws.
  */
 export function describeError(error: unknown): string {
-  const texts = leaves(error).map((leaf) => withCauses(leaf, new Set()));
-  return texts.length === 0 ? String(error) : texts.join("\n");
+  try {
+    const texts = leaves(error).map((leaf) => withCauses(leaf, new Set()));
+    return texts.length === 0 ? String(error) : texts.join("\n");
+  } catch {
+    // An object without a prototype has no text, and getters may throw.
+    return `A failure that can't be shown: ${typeof error}`;
+  }
 }
 
 function withCauses(error: unknown, seen: Set<unknown>): string {

@@ -213,7 +213,7 @@ export class AsyncManager implements AsyncDisposable {
    * @throws {ClosedError} When a stop has begun.
    */
   block(name: string): Disposable {
-    checkName(`block the end of ${this.#what}`, name);
+    checkName(`block the end of ${this.#what}`, name ?? null);
     if (this.#controller.signal.aborted) throw this.#closed(`block the end of ${this.#what}`);
     return this.#blocks.add(name);
   }
@@ -369,7 +369,7 @@ export class AsyncManager implements AsyncDisposable {
       return;
     }
     const { graceMs = 10_000, drainMs, preStopMs = 0 } = this.#options;
-    reason ??= ownAbort(`Cannot go on in ${this.#what}: it was stopped`);
+    if (reason === undefined) reason = ownAbort(`Cannot go on in ${this.#what}: it was stopped`);
     const done = this.#startHooks;
     const shutdown = this.#shutdown = new Shutdown(
       {

@@ -1,5 +1,6 @@
 /** The port to the process around an application, and what every host keeps about signals. */
 import { sleep } from "../cancel/sleep.ts";
+import { show } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 
 /** The signals that ask an application to stop. */
@@ -31,6 +32,15 @@ export interface Host {
   printError?(text: string): void;
   /** What the output goes to: whether `out` is a terminal, and how wide it is. */
   readonly terminal: { readonly out: boolean; readonly columns?: number };
+}
+
+/** Throws unless `value` has what every {@linkcode Host} has. */
+export function checkHost(doing: string, value: unknown): void {
+  const { onStop, setExitCode, exit } = (value ?? {}) as Partial<Host>;
+  if ([onStop, setExitCode, exit].every((method) => typeof method === "function")) return;
+  throw new TypeError(
+    `Cannot ${doing} as host must have onStop(), setExitCode() and exit(): received ${show(value)}`,
+  );
 }
 
 /** How a host listens to the signals of its process. */

@@ -2,7 +2,7 @@ import { checkFunction, checkOptions } from "../kernel/checks.ts";
 import { TaskGroup } from "../task/task_group.ts";
 import { describeError } from "./_describe_error.ts";
 import { detectHost } from "./adapters/detect.ts";
-import type { Host, SignalName } from "./host.ts";
+import { checkHost, type Host, type SignalName } from "./host.ts";
 
 /** What a handler of process signals gets. */
 export interface SignalContext {
@@ -51,10 +51,11 @@ export async function registerSignalHandlers(
   options: SignalHandlerOptions = {},
 ): Promise<AsyncDisposable> {
   const doing = "register signal handlers";
-  checkOptions(doing, handlers);
+  checkOptions(doing, handlers ?? null);
   checkOptions(doing, options);
   const entries = Object.entries(handlers) as [SignalName, (context: SignalContext) => unknown][];
   for (const [name, handler] of entries) checkFunction(doing, name, handler);
+  if (options.host !== undefined) checkHost(doing, options.host);
   const { host = await detectHost(), onError = showOn(host) } = options;
   checkFunction(doing, "onError", onError);
   const group = new TaskGroup({ name: "signal handlers", policy: "supervise" });
@@ -63,7 +64,7 @@ export async function registerSignalHandlers(
     const task = group.spawn(({ signal }) => handler({ name, signal }), { name });
     task.catch((error) => {
       if (task.state === "failed") onError(error, name);
-    });
+    }).catch((error) => showOn(host)(error, name));
   };
   try {
     for (const [name, handler] of entries) listening.push(listen(host, name, () => heard(name, handler)));

@@ -4,7 +4,7 @@ import { describeError } from "./_describe_error.ts";
 import { detectHost } from "./adapters/detect.ts";
 import { type AppOptions, checkAppOptions } from "./app_options.ts";
 import { AsyncManager, type Reins, reinsOf } from "./async_manager.ts";
-import type { Host, StopSignal } from "./host.ts";
+import { checkHost, type Host, type StopSignal } from "./host.ts";
 import { exitCodeOf, SignalReceived } from "./signal_received.ts";
 import type { StopReport } from "./stop_report.ts";
 
@@ -57,6 +57,7 @@ export async function runApplication(
   checkAppOptions(doing, options);
   checkSignal(doing, options.signal);
   if (options.describeError !== undefined) checkFunction(doing, "describeError", options.describeError);
+  if (options.host !== undefined) checkHost(doing, options.host);
   const { host = await detectHost(), signal, ...appOptions } = options;
   const app = new AsyncManager(appOptions);
   const run = new Run(app, host, options);
@@ -107,7 +108,7 @@ class Run {
   #conclude(report: StopReport): StopReport {
     // Only under a host that does not really exit.
     if (this.#forcedCode !== undefined) return { ...report, code: this.#forcedCode, forced: true };
-    for (const error of report.errors) this.#print(this.#describe(error));
+    for (const error of report.errors) this.#print(this.#textOf(error));
     if (report.code !== 0) this.#host.setExitCode(report.code);
     if (report.stragglers.length > 0) this.#exit(report.code);
     return report;
@@ -119,6 +120,15 @@ class Run {
       this.#host.exit(code);
     } catch {
       // A test's host throws, as it must not return; a test runner may forbid to exit. The code is set.
+    }
+  }
+
+  /** A fault of `describeError` must hide neither the failure nor what follows. */
+  #textOf(error: unknown): string {
+    try {
+      return this.#describe(error);
+    } catch (failure) {
+      return `${describeError(error)}\nCannot describe it as the application does: ${describeError(failure)}`;
     }
   }
 

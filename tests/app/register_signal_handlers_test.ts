@@ -112,6 +112,30 @@ describe("registerSignalHandlers", () => {
     await assert.rejects(registerSignalHandlers(1 as unknown as object, { host }), TypeError);
     assert.deepEqual(host.listening, []);
   });
+
+  test("shows what onError throws, and goes on", async () => {
+    await world(async (w) => {
+      const host = new FakeHost();
+      await using _handlers = await registerSignalHandlers({
+        SIGHUP: () => {
+          throw new Error("of the handler");
+        },
+      }, {
+        host,
+        onError() {
+          throw new Error("of onError");
+        },
+      });
+      host.send("SIGHUP");
+      await w.idle();
+      assert.match(host.printed.join("\n"), /of onError/);
+    });
+  });
+
+  test("refuses missing handlers and what is no host", async () => {
+    await assert.rejects(registerSignalHandlers(undefined as never), /as options must be an object/);
+    await assert.rejects(registerSignalHandlers({}, { host: {} as never }), /as host must have/);
+  });
 });
 
 /** A host with only what every host must have. */

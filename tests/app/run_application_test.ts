@@ -548,4 +548,49 @@ describe("runApplication, several in one process", () => {
       assertQuiet(host);
     });
   });
+
+  test("shows every failure and sets the exit code, whatever was thrown and however it is described", async () => {
+    const hidden = Object.defineProperty(new Error("x"), "stack", {
+      get() {
+        throw new Error("from the getter");
+      },
+    });
+    for (const thrown of [Object.create(null), hidden, Symbol("s")]) {
+      const host = new FakeHost();
+      const report = await runApplication(() => {
+        throw thrown;
+      }, { host });
+      assert.deepEqual([report.code, host.exitCode, host.printed.length], [1, 1, 1]);
+    }
+    const host = new FakeHost();
+    await runApplication(() => {
+      throw new Error("of main");
+    }, {
+      host,
+      describeError() {
+        throw new Error("of describeError");
+      },
+    });
+    assert.equal(host.exitCode, 1);
+    assert.match(host.printed.join("\n"), /of main[^]*of describeError/);
+  });
+
+  test("refuses what is no host", async () => {
+    for (const host of [null, 5, {}]) {
+      await assert.rejects(runApplication(() => {}, { host: host as unknown as FakeHost }), {
+        name: "TypeError",
+        message:
+          /^Cannot run application as host must have onStop\(\), setExitCode\(\) and exit\(\): received/,
+      });
+    }
+  });
+
+  test("a signal aborted with null stops it with that very reason", async () => {
+    const host = new FakeHost();
+    const controller = new AbortController();
+    const running = runApplication((app) => app.stopRequested(), { host, signal: controller.signal });
+    controller.abort(null);
+    const report = await running;
+    assert.deepEqual([report.reason, report.code], [null, 0]);
+  });
 });
