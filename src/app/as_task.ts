@@ -52,10 +52,10 @@ export function asTask(
       throw new TypeError(`Cannot decorate as it must be a method: received ${show(context.kind)}`);
     }
     checkFunction(doing, "fn", fn);
-    const name = options.name ?? (fn.name || "task");
+    const names = new Names(options.name ?? (fn.name || "task"));
     const spawning = function (this: unknown, ...args: unknown[]): unknown {
       const manager = app instanceof AsyncManager ? app : app(this);
-      return transformer(spawner(manager, name))(fn).apply(this, args);
+      return transformer(spawner(manager, names))(fn).apply(this, args);
     };
     Object.defineProperty(spawning, "name", { value: fn.name, configurable: true });
     Object.defineProperty(spawning, "length", { value: fn.length, configurable: true });
@@ -64,12 +64,13 @@ export function asTask(
 }
 
 /** Runs work as a task. What it returns is the handle, which the transformer passes on as it is. */
-function spawner(app: AsyncManager, name: string): Run<TaskContext> {
+function spawner(app: AsyncManager, names: Names): Run<TaskContext> {
   const run = <T>(
     fn: (context: TaskContext) => T | PromiseLike<T>,
     options?: { signal?: AbortSignal },
   ): Task<T> => {
-    const task = app.tasks.spawn(freeName(app, name), fn);
+    const task = app.tasks.spawn(names.free(app), fn);
+    names.taken(app, task);
     const signal = options?.signal;
     if (signal?.aborted) task.cancel(signal.reason);
     else if (signal !== undefined) {
@@ -81,8 +82,38 @@ function spawner(app: AsyncManager, name: string): Run<TaskContext> {
   return { run: run as unknown as Run<TaskContext>["run"] };
 }
 
-function freeName(app: AsyncManager, name: string): string {
-  let free = name;
-  for (let n = 2; app.tasks.get(free) !== undefined; n++) free = `${name}#${n}`;
-  return free;
+/** Names for the tasks of one function, each for one at a time. */
+class Names {
+  readonly #name: string;
+  /** Of each application: how many tasks live, and the last number given since there was none. */
+  readonly #given = new WeakMap<AsyncManager, { live: number; last: number }>();
+
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  /** One that nobody has. On from the last number, as thousands of calls at once would try all those before. */
+  free(app: AsyncManager): string {
+    if (app.tasks.get(this.#name) === undefined) return this.#name;
+    const given = this.#of(app);
+    for (;;) {
+      const free = `${this.#name}#${++given.last}`;
+      if (app.tasks.get(free) === undefined) return free;
+    }
+  }
+
+  /** `task` has one, until it has ended. */
+  taken(app: AsyncManager, task: Task<unknown>): void {
+    const given = this.#of(app);
+    given.live++;
+    task.settled.then(() => {
+      if (--given.live === 0) given.last = 1;
+    });
+  }
+
+  #of(app: AsyncManager): { live: number; last: number } {
+    let given = this.#given.get(app);
+    if (given === undefined) this.#given.set(app, given = { live: 0, last: 1 });
+    return given;
+  }
 }

@@ -102,4 +102,24 @@ describe("asTask", () => {
     const context = { kind: "getter" } as unknown as ClassMethodDecoratorContext;
     assert.throws(() => asTask(app)(() => Promise.resolve(), context), TypeError);
   });
+
+  test("numbers go on while tasks live, looked up a few times each, and start anew afterwards", async () => {
+    await world(async () => {
+      await using app = new AsyncManager();
+      const { get } = app.tasks;
+      let lookups = 0;
+      app.tasks.get = (name) => {
+        lookups++;
+        return get.call(app.tasks, name);
+      };
+      const nap = asTask(app)(function nap() {
+        return sleep(10);
+      });
+      const tasks = Array.from({ length: 500 }, () => nap());
+      assert.equal(new Set(tasks.map(({ name }) => name)).size, 500);
+      assert.ok(lookups <= 1_000, `${lookups} lookups`);
+      await Promise.all(tasks);
+      assert.deepEqual([nap().name, nap().name], ["nap", "nap#2"]);
+    });
+  });
 });
