@@ -107,11 +107,12 @@ export class Database implements SessionSource, AsyncDisposable {
    */
   session(options?: HoldOptions): Promise<Session & AsyncDisposable> {
     try {
+      const signal = options?.signal;
       const limitMs = options?.timeoutMs ?? this.#settings.acquireTimeoutMs;
       const waiting = this.#slot.acquire(options, limitMs);
       return waiting === undefined && this.#wire?.usable
         ? Promise.resolve(new LeasedSession(this.#wire, this.#slot))
-        : this.#leaseLater(waiting, options?.signal, limitMs);
+        : this.#leaseLater(waiting, signal, limitMs);
     } catch (error) {
       return Promise.reject(error);
     }

@@ -1,4 +1,4 @@
-import { subject } from "../kernel/checks.ts";
+import { checkFunction, subject } from "../kernel/checks.ts";
 import { isThenable } from "../kernel/deferred.ts";
 import { MisuseError } from "../kernel/errors.ts";
 import type { WaitOptions } from "../kernel/types.ts";
@@ -135,6 +135,7 @@ export abstract class Scope implements Transaction, Sender {
   savepoint(): Promise<Transaction>;
   savepoint<T>(fn: (savepoint: Transaction) => T | PromiseLike<T>): Promise<T>;
   async savepoint<T>(fn?: (savepoint: Transaction) => T | PromiseLike<T>): Promise<Transaction | T> {
+    if (fn !== undefined) checkFunction("open savepoint", "fn", fn);
     if (this.inner !== undefined) throw this.besideSavepoint("open a savepoint in");
     const inner = this.inner = new Savepoint(this);
     await inner.open();
@@ -149,11 +150,13 @@ export abstract class Scope implements Transaction, Sender {
   }
 
   afterCommit(hook: () => unknown): void {
+    checkFunction("add to transaction", "hook", hook);
     if (this.state !== "open") throw this.ended("add a hook to");
     (this.commitHooks ??= []).push(hook);
   }
 
   afterRollback(hook: () => unknown): void {
+    checkFunction("add to transaction", "hook", hook);
     if (this.state !== "open") throw this.ended("add a hook to");
     (this.rollbackHooks ??= []).push(hook);
   }
@@ -191,8 +194,8 @@ export abstract class Scope implements Transaction, Sender {
 
   /** Takes over the hooks of a savepoint that was kept. */
   adopt(commitHooks: Hooks, rollbackHooks: Hooks): void {
-    if (commitHooks !== undefined) (this.commitHooks ??= []).push(...commitHooks);
-    if (rollbackHooks !== undefined) (this.rollbackHooks ??= []).push(...rollbackHooks);
+    this.commitHooks = joined(this.commitHooks, commitHooks);
+    this.rollbackHooks = joined(this.rollbackHooks, rollbackHooks);
   }
 
   protected doomed(doing: string, stage: DatabaseStage, why: string, doom: object): TransactionDoomedError {
@@ -218,6 +221,13 @@ export abstract class Scope implements Transaction, Sender {
   protected describe(): string {
     return `${this.kind} on ${subject("database", this.root.wire.settings.name)}`;
   }
+}
+
+/** One by one: an engine takes only so many arguments, and a transaction may have thousands of savepoints. */
+function joined(hooks: Hooks, more: Hooks): Hooks {
+  if (hooks === undefined) return more;
+  for (const hook of more ?? []) hooks.push(hook);
+  return hooks;
 }
 
 /** A part of a transaction that can be taken back by itself. */
@@ -304,6 +314,6 @@ export class Savepoint extends Scope {
     this.state = state;
     if (this.#outer.inner === this) this.#outer.inner = undefined;
     if (state === "committed") this.#outer.adopt(this.commitHooks, this.rollbackHooks);
-    else if (this.rollbackHooks !== undefined) (this.root.due ??= []).push(...this.rollbackHooks);
+    else this.root.due = joined(this.root.due, this.rollbackHooks);
   }
 }

@@ -320,3 +320,15 @@ test("Database refuses wrong options when it is created", () => {
   assert.throws(() => new Database(driver, { name: 7 as unknown as string }), TypeError);
   assert.throws(() => new Database(driver).close({ graceMs: NaN }), RangeError);
 });
+
+test("session rejects once for options that can't be read", () =>
+  world(async () => {
+    await using db = new Database(fakeDriver(new FakeServer()));
+    const options = {
+      get signal(): AbortSignal {
+        throw new Error("from the getter");
+      },
+    };
+    await assert.rejects(db.session(options), { message: "from the getter" });
+    assert.deepEqual(db.statistics().inUse, 0);
+  }));

@@ -336,3 +336,31 @@ test("begin aborted at any await leaves no transaction behind", async () => {
     await db.close();
   });
 });
+
+test("Transaction refuses hooks and savepoint callbacks that are no functions", () =>
+  world(async () => {
+    await using db = new Database(fakeDriver(new FakeServer()));
+    await db.transaction(async (tx) => {
+      for (const wrong of [null, 5, {}] as unknown as (() => void)[]) {
+        assert.throws(() => tx.afterCommit(wrong), TypeError);
+        assert.throws(() => tx.afterRollback(wrong), TypeError);
+        await assert.rejects(tx.savepoint(wrong), {
+          name: "TypeError",
+          message: /^Cannot open savepoint as fn must be a function: received/,
+        });
+      }
+    });
+  }));
+
+test("savepoint hands on any number of hooks", () =>
+  world(async () => {
+    await using db = new Database(fakeDriver(new FakeServer()));
+    let called = 0;
+    await db.transaction(async (tx) => {
+      tx.afterCommit(() => called++);
+      await tx.savepoint((savepoint) => {
+        for (let i = 0; i < 200_000; i++) savepoint.afterCommit(() => called++);
+      });
+    });
+    assert.equal(called, 200_001);
+  }));
