@@ -248,7 +248,8 @@ function run<T>(
     };
     try {
       const result = fn(scope);
-      if (isThenable(result)) result.then(ended, failed);
+      // Through a promise of ours, as a thenable may call back twice.
+      if (isThenable(result)) Promise.resolve(result).then(ended, failed);
       else ended(result);
     } catch (error) {
       failed(error);

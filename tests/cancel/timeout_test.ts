@@ -293,3 +293,30 @@ describe("shield", () => {
     await assert.rejects(shield(1, 5 as unknown as () => Promise<void>), TypeError);
   });
 });
+
+describe("timeout, of a thenable", () => {
+  test("disposes a late result once, however often the thenable calls back", async () => {
+    let disposed = 0;
+    const result = { [Symbol.dispose]: () => void disposed++ };
+    await world(async () => {
+      const call = timeout(5, () => ({
+        then(resolve: (value: typeof result) => void) {
+          void sleep(10).then(() => [resolve(result), resolve(result)]);
+        },
+      } as PromiseLike<typeof result>));
+      await assert.rejects(call, TimeoutError);
+      await sleep(10);
+    });
+    assert.equal(disposed, 1);
+  });
+
+  test("limits a promise that the thenable resolves with, too", async () => {
+    await world(async () => {
+      const call = timeout(5, () => ({
+        then: (resolve: (value: unknown) => void) => resolve(sleep(10)),
+      } as PromiseLike<unknown>));
+      await assert.rejects(call, TimeoutError);
+      await sleep(10);
+    });
+  });
+});
