@@ -237,11 +237,11 @@ export class AsyncBatcher<I, O> implements AsyncDisposable {
    *
    * @returns A promise that resolves when no item and no batch is left; it never rejects for a failed batch.
    */
-  close(options?: AsyncBatcherCloseOptions): Promise<void> {
+  close(options: AsyncBatcherCloseOptions = {}): Promise<void> {
     try {
       const doing = `close ${this.#subject()}`;
       checkOptions(doing, options);
-      const pending = options?.pending ?? "flush";
+      const { pending = "flush" } = options;
       checkChoice(doing, "pending", pending, ["flush", "reject"]);
       if (pending === "reject") this.#refuseAll(this.#closedError());
     } catch (error) {

@@ -281,9 +281,9 @@ export class Limiter implements Run<CallContext>, AsyncDisposable {
    *
    * @returns A promise that resolves when nothing runs and nobody waits any more.
    */
-  close(options?: LimiterCloseOptions): Promise<void> {
+  close(options: LimiterCloseOptions = {}): Promise<void> {
     try {
-      this.#close(options ?? {}, `close ${this.#slots.describe()}`);
+      this.#close(options, `close ${this.#slots.describe()}`);
     } catch (error) {
       return Promise.reject(error);
     }

@@ -7,6 +7,7 @@ import {
   checkName,
   checkOptions,
   checkWaitOptions,
+  show,
 } from "../kernel/checks.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import type { ErrorMode } from "./_failures.ts";
@@ -91,8 +92,10 @@ export function checkSpawnOptions(doing: string, options: SpawnOptions): void {
   checkOptions(doing, options);
   checkName(doing, options.name);
   checkBoolean(doing, "daemon", options.daemon);
-  if (options.priority !== undefined && !Number.isFinite(options.priority)) {
-    throw new RangeError(`Cannot ${doing} as priority must be a finite number: received ${options.priority}`);
+  const { priority } = options;
+  if (priority !== undefined && !Number.isFinite(priority)) {
+    const Class = typeof priority === "number" ? RangeError : TypeError;
+    throw new Class(`Cannot ${doing} as priority must be a finite number: received ${show(priority)}`);
   }
 }
 

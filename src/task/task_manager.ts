@@ -17,6 +17,7 @@ import { emit } from "../kernel/observer.ts";
 import type { TaskNode } from "./_task_node.ts";
 import {
   checkCloseOptions,
+  checkGroupOptions,
   type CloseOptions,
   type CloseReport,
   type GroupOptions,
@@ -146,6 +147,7 @@ export class TaskManager implements AsyncDisposable {
   group(name: string, options: GroupOptions = {}): TaskGroup {
     const doing = this.#claim("open group", name, this.#groups);
     checkOptions(doing, options);
+    checkGroupOptions(options);
     const linked = linkSignals(this.#root.signal, options.signal);
     const group = new TaskGroup({ ...options, name, signal: linked.signal });
     this.#groups.set(name, group);

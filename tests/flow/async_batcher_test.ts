@@ -518,3 +518,9 @@ test("AsyncBatcher: each caller goes on in its own async context", async () => {
   );
   assert.deepEqual(seen, range(0, 20));
 });
+
+test("AsyncBatcher.close refuses null for pending", async () => {
+  const { batcher } = doubler();
+  await assert.rejects(batcher.close({ pending: null } as never), TypeError);
+  assert.equal(batcher.closed, false);
+});

@@ -564,3 +564,9 @@ test("Limiter loses no slot to an observer that aborts the waiter which is about
     assert.deepEqual([limiter.statistics().inUse, limiter.statistics().free], [0, 1]);
   });
 });
+
+test("Limiter.close refuses null for its options", async () => {
+  await using limiter = new Limiter({ limit: 1 });
+  await assert.rejects(limiter.close(null as never), TypeError);
+  assert.equal(limiter.closed, false);
+});

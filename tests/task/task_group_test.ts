@@ -155,6 +155,12 @@ describe("TaskGroup.spawn", () => {
       () => group.spawn(() => 1, { priority: NaN }),
       /^RangeError: .* priority must be a finite number/,
     );
+    for (const priority of ["5", Symbol("s"), 5n, null]) {
+      assert.throws(
+        () => group.spawn(() => {}, { priority } as never),
+        /^TypeError: .* priority must be a finite number: received/,
+      );
+    }
     assert.equal(group.statistics().spawned, 0);
   });
 

@@ -464,4 +464,14 @@ describe("TaskManager.tree", () => {
       await manager.close({ graceMs: 10 });
     });
   });
+
+  test("a group with bad options leaves nothing behind", async () => {
+    await world(async () => {
+      await managed((manager) => {
+        assert.throws(() => manager.group("jobs", { policy: "x" as "supervise" }), RangeError);
+        assert.equal(manager.statistics().groups, 0);
+        return Promise.resolve();
+      });
+    });
+  });
 });
