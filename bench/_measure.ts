@@ -79,6 +79,8 @@ export function sink(value: number): void {
   sum = (sum + value) | 0;
 }
 
+const WARM_UP_MS = 500;
+
 async function time(contestant: Contestant): Promise<number> {
   let from = 0;
   let until: number | undefined;
@@ -98,13 +100,18 @@ function quantile(sorted: readonly number[], at: number): number {
 /** Times both contestants of a case in turn, round by round, and compares each round with itself. */
 export async function measure(one: Case, rounds = 15, warmUps = 4): Promise<Measured> {
   const alive = await one.check();
+  // By time, too: short cases would else be measured before engines have compiled them for good.
+  const warmUntil = performance.now() + WARM_UP_MS;
+  for (let round = 0; round < warmUps || performance.now() < warmUntil; round++) {
+    await time(one.minimum);
+    await time(one.ours);
+  }
   const [ratios, minimum, ours]: [number[], number[], number[]] = [[], [], []];
-  for (let round = -warmUps; round < rounds; round++) {
+  for (let round = 0; round < rounds; round++) {
     const times = { minimum: 0, ours: 0 };
     const order = round % 2 === 0 ? ["minimum", "ours"] as const : ["ours", "minimum"] as const;
     collectGarbage();
     for (const who of order) times[who] = await time(one[who]);
-    if (round < 0) continue;
     ratios.push(times.ours / times.minimum);
     minimum.push(times.minimum);
     ours.push(times.ours);
