@@ -57,27 +57,20 @@ export interface Call {
   readonly options: WaitOptions | undefined;
 }
 
-/** Checks and sends a statement of a user, within its own limits and the signal of the transaction around it. */
-export function send<R>(
-  wire: Wire,
-  sender: Sender,
-  call: Call,
-  signal?: AbortSignal,
-): Promise<QueryResult<R>> {
-  try {
-    const { sql, params = NO_PARAMS, options } = call;
-    if (typeof sql !== "string") {
-      throw new TypeError(`Cannot query as sql must be a string: received ${show(sql)}`);
-    }
-    if (!Array.isArray(params)) {
-      throw new TypeError(`Cannot query as params must be an array: received ${show(params)}`);
-    }
-    const order: Order = { sql, params, stage: "body", sender, signal };
-    const result = options === undefined ? wire.run(order) : runWithin(wire, order, options);
-    return Promise.resolve(result) as Promise<QueryResult<R>>;
-  } catch (error) {
-    return Promise.reject(error);
+/**
+ * Checks and sends a statement of a user, within its own limits and the signal of the transaction around it. As
+ * {@linkcode Wire.run}, it answers and throws at once when it can.
+ */
+export function send(wire: Wire, sender: Sender, call: Call, signal?: AbortSignal): Result | Promise<Result> {
+  const { sql, params = NO_PARAMS, options } = call;
+  if (typeof sql !== "string") {
+    throw new TypeError(`Cannot query as sql must be a string: received ${show(sql)}`);
   }
+  if (!Array.isArray(params)) {
+    throw new TypeError(`Cannot query as params must be an array: received ${show(params)}`);
+  }
+  const order: Order = { sql, params, stage: "body", sender, signal };
+  return options === undefined ? wire.run(order) : runWithin(wire, order, options);
 }
 
 async function runWithin(wire: Wire, order: Order, options: WaitOptions): Promise<Result> {
@@ -103,7 +96,12 @@ export class LeasedSession implements Session, AsyncDisposable, Sender {
 
   query<R>(sql: string, params?: readonly unknown[], options?: WaitOptions): Promise<QueryResult<R>> {
     this.#used = true;
-    return send<R>(this.wire, this, { sql, params, options });
+    try {
+      const result = send(this.wire, this, { sql, params, options });
+      return Promise.resolve(result) as Promise<QueryResult<R>>;
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   admit(): void {

@@ -56,23 +56,27 @@ const pauseAfter: (attempt: number) => number = backoff({ baseMs: 5, maxMs: 250,
  * Runs `fn` in a transaction; **it may run again**, in a new one, when it met a conflict with another transaction.
  *
  * **Outcome** — committed when `fn` returns, rolled back when it throws or is aborted; what `fn` returned or threw comes
- * out. The session is given back before hooks run and before a pause. **Order** — statements run one at a time; when `fn`
- * has settled nothing more runs, also not what it left behind without awaiting it. **Abort** — the running statement is
- * cancelled where the database can, everything is rolled back, and the call rejects with the signal's reason, without
- * waiting for `fn`, whose later statements are refused. Once COMMIT was sent the signal is not heeded. **Conflicts** — the
- * whole is tried again after a pause with full jitter; a wait for another writer's lock at the beginning is not an attempt,
- * as `fn` has not run. **Nesting** — a savepoint, or another database; another transaction on this one would
- * wait for itself.
+ * out. The session is given back before hooks run and before a pause. **Order** — statements run one at a time, as sent.
+ * **Left behind** — await every statement: one still under way when `fn` has settled is cancelled or refused, and one
+ * that failed without anybody having asked for its outcome is not committed over; both roll back and reject. What `fn`
+ * left running is refused any statement once the transaction ends. **Abort** — the running statement is cancelled where
+ * the database can, everything is rolled back, and the call rejects with the signal's reason, without waiting for `fn`,
+ * whose later statements are refused. Once COMMIT was sent the signal is not heeded. **Conflicts** — the whole is tried
+ * again after a pause with full jitter; a wait for another writer's lock at the beginning is not an attempt, as `fn` has
+ * not run. **Nesting** — a savepoint, or another database; another transaction on this one would wait for itself.
  *
  * @param on Where a session comes from: a `Database`.
  * @param fn The work; gets the transaction.
  * @param options `timeoutMs` is the limit for all of it.
  * @returns What `fn` returns.
- * @throws {RetryExhaustedError} When every attempt met a conflict; with `retry: false` the `TransactionConflictError`.
+ * @throws {RetryExhaustedError} When every attempt met a conflict; with one attempt only, the `TransactionConflictError`.
+ * @throws {TransactionConflictError} When another connection held the lock that it takes to begin for longer than the
+ * database's `lockTimeoutMs`, whatever `retry` says; its `stage` is `"begin"`.
+ * @throws {MisuseError} When a statement or savepoint was not awaited, or a savepoint is still open, as `fn` returned.
  * @throws {TransactionDoomedError} When `fn` returned although a failure had ended the transaction.
  * @throws {CommitOutcomeUnknownError} When COMMIT was sent and no answer came; never tried again.
  * @throws {TimeoutError} At a limit.
- * @throws The reason of `signal`, unchanged; what `fn` throws.
+ * @throws The reason of `signal`, unchanged; what `fn` throws; the failure of a statement that was not awaited.
  *
  * @example
  * ```ts

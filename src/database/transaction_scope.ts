@@ -2,10 +2,11 @@ import { checkFunction, subject } from "../kernel/checks.ts";
 import { isThenable } from "../kernel/deferred.ts";
 import { MisuseError } from "../kernel/errors.ts";
 import type { WaitOptions } from "../kernel/types.ts";
-import type { Failure } from "./driver.ts";
+import type { Failure, Result } from "./driver.ts";
 import { type DatabaseStage, TransactionClosedError, TransactionDoomedError } from "./errors.ts";
 import { type QueryResult, send, type Session } from "./session.ts";
-import { anybody, type Sender, type Wire } from "./wire.ts";
+import { Unawaited } from "./unawaited.ts";
+import { anybody, commandIn, type Sender, type Wire } from "./wire.ts";
 
 /** A transaction, or a savepoint in one. */
 export interface Transaction extends Session, AsyncDisposable {
@@ -20,7 +21,8 @@ export interface Transaction extends Session, AsyncDisposable {
    *
    * @throws {TransactionDoomedError} When it can only be rolled back; it then is.
    * @throws {TransactionClosedError} When it has ended before.
-   * @throws {MisuseError} While a savepoint in it is open.
+   * @throws {MisuseError} While a savepoint in it is open; when a statement was not awaited and is still under way.
+   * @throws The failure of a statement that nobody awaited: it is not committed over.
    * @throws {CommitOutcomeUnknownError} When COMMIT was sent and no answer came.
    */
   commit(): Promise<void>;
@@ -81,6 +83,8 @@ export abstract class Scope implements Transaction, Sender {
   /** The failure after which the database takes nothing at this level but a roll-back to its beginning. */
   doom: { readonly cause?: unknown } | undefined;
   inner: Savepoint | undefined;
+  /** Made when a statement does not succeed at once. */
+  #unawaited: Unawaited | undefined;
   /** Settles when it has ended, once that has begun. */
   protected ending: Promise<void> | undefined;
   protected commitHooks: Hooks;
@@ -95,17 +99,26 @@ export abstract class Scope implements Transaction, Sender {
 
   query<R>(sql: string, params?: readonly unknown[], options?: WaitOptions): Promise<QueryResult<R>> {
     const { root } = this;
-    if (this.inner !== undefined) return Promise.reject(this.besideSavepoint("query"));
-    root.statements++;
-    return send<R>(root.wire, this, { sql, params, options }, root.limits);
+    try {
+      if (this.inner !== undefined) throw this.besideSavepoint("query");
+      root.statements++;
+      const result = send(root.wire, this, { sql, params, options }, root.limits);
+      const answer = isThenable(result)
+        ? this.#watch(result as Promise<Result>, commandIn(sql))
+        : Promise.resolve(result);
+      return answer as Promise<QueryResult<R>>;
+    } catch (error) {
+      return this.#failed(error);
+    }
   }
 
   commit(): Promise<void> {
     if (this.state !== "open") return Promise.reject(this.ended("commit"));
     if (this.inner !== undefined) return Promise.reject(this.besideSavepoint("commit"));
+    const unseen = this.#unseen();
     // From here on nothing more of it runs: what still waits for its turn is refused then.
     this.state = "ending";
-    return this.ending = this.finalise();
+    return this.ending = unseen === undefined ? this.finalise() : this.#takeBackFor(unseen.error);
   }
 
   async rollback(): Promise<void> {
@@ -125,6 +138,7 @@ export abstract class Scope implements Transaction, Sender {
     } catch {
       // Thrown to whoever called `commit`.
     }
+    this.#unawaited?.tell(this.root.wire.settings.name);
   }
 
   /** Resolves when it has ended, if that has begun; rejects with what `commit` rejected with. */
@@ -134,7 +148,12 @@ export abstract class Scope implements Transaction, Sender {
 
   savepoint(): Promise<Transaction>;
   savepoint<T>(fn: (savepoint: Transaction) => T | PromiseLike<T>): Promise<T>;
-  async savepoint<T>(fn?: (savepoint: Transaction) => T | PromiseLike<T>): Promise<Transaction | T> {
+  savepoint<T>(fn?: (savepoint: Transaction) => T | PromiseLike<T>): Promise<Transaction | T> {
+    const done = this.#savepoint(fn);
+    return this.state === "open" ? this.#watch(done, "a savepoint") : done;
+  }
+
+  async #savepoint<T>(fn?: (savepoint: Transaction) => T | PromiseLike<T>): Promise<Transaction | T> {
     if (fn !== undefined) checkFunction("open savepoint", "fn", fn);
     if (this.inner !== undefined) throw this.besideSavepoint("open a savepoint in");
     const inner = this.inner = new Savepoint(this);
@@ -196,6 +215,37 @@ export abstract class Scope implements Transaction, Sender {
   adopt(commitHooks: Hooks, rollbackHooks: Hooks): void {
     this.commitHooks = joined(this.commitHooks, commitHooks);
     this.rollbackHooks = joined(this.rollbackHooks, rollbackHooks);
+  }
+
+  #watch<T>(work: PromiseLike<T>, what: string): Promise<T> {
+    return (this.#unawaited ??= new Unawaited()).watch(work, what);
+  }
+
+  #failed(error: unknown): Promise<never> {
+    // After the end nothing is left to be committed over it.
+    if (this.state !== "open") return Promise.reject(error);
+    return (this.#unawaited ??= new Unawaited()).failed(error);
+  }
+
+  /** Why it must not be committed, though whoever asks for that may not know: what was sent has failed, or not ended. */
+  #unseen(): { readonly error: unknown } | undefined {
+    const left = this.#unawaited;
+    // An abort wins over whatever came of it.
+    if (left === undefined || this.root.limits?.aborted) return undefined;
+    const failure = left.takeFailure();
+    if (failure !== undefined || left.pending === 0) return failure;
+    const were = left.pending === 1 ? "was" : "were";
+    return {
+      error: new MisuseError(
+        `Cannot commit ${this.describe()}: ${left.pending} of its statements ${were} not awaited, ` +
+          `the first being ${left.first}`,
+      ),
+    };
+  }
+
+  async #takeBackFor(error: unknown): Promise<void> {
+    await this.takeBack();
+    throw error;
   }
 
   protected doomed(doing: string, stage: DatabaseStage, why: string, doom: object): TransactionDoomedError {

@@ -244,7 +244,7 @@ export class Wire {
 }
 
 /** The first word of a statement: enough to know it by, and never a value. */
-function commandIn(sql: string): string {
+export function commandIn(sql: string): string {
   return /^(?:\s|--[^\n]*\n|\/\*[^]*?\*\/)*(\w+)/.exec(sql)?.[1]?.toUpperCase() ?? "statement";
 }
 

@@ -254,8 +254,8 @@ test("commit and rollback inside the callback end the transaction there, once", 
       await tx.rollback();
       await assert.rejects(tx.query("INSERT", ["d"]), TransactionClosedError);
     });
-    await db.transaction((tx) => {
-      void tx.query("INSERT", ["e"]);
+    await db.transaction(async (tx) => {
+      await tx.query("INSERT", ["e"]);
       void tx.commit();
     });
     assert.deepEqual([value, server.rows, server.autocommitted], [1, ["a", "e"], []]);
