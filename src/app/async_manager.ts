@@ -32,6 +32,8 @@ export interface Reins {
   force(): readonly string[];
   /** Waits for a stop, whoever asks for it, and for the body. */
   stopped(): Promise<StopReport>;
+  /** Has failures of background tasks that nobody awaits told when they happen. */
+  onTaskFailure(tell: (error: unknown, name: string) => void): void;
 }
 
 /** The reins of a manager. */
@@ -80,6 +82,7 @@ export class AsyncManager implements AsyncDisposable {
       stop: (reason, failure) => void app.#stop(reason, failure),
       force: () => app.#force(),
       stopped: () => app.#stoppedWithBody(),
+      onTaskFailure: (tell) => void (app.#taskFailed = tell),
     });
   }
 
@@ -98,6 +101,7 @@ export class AsyncManager implements AsyncDisposable {
   readonly #stopRequested = deferred<void>();
   readonly #stopped = deferred<StopReport>();
   #state: AppState = "new";
+  #taskFailed: ((error: unknown, name: string) => void) | undefined;
   #body: Body | undefined;
   #startTimer: Disposable | undefined;
   #start: Deferred<void> | undefined;
@@ -117,7 +121,11 @@ export class AsyncManager implements AsyncDisposable {
     this.name = options.name;
     this.#what = subject("application", options.name);
     this.#options = { ...options };
-    this.tasks = new TaskManager({ name: options.name ?? "application", signal: this.#cancel.signal });
+    this.tasks = new TaskManager({
+      name: options.name ?? "application",
+      signal: this.#cancel.signal,
+      onFailure: (error, name) => this.#taskFailed?.(error, name),
+    });
     this.#openings = new Openings({
       openingFailed: (error) => this.#startFailed(error),
       openingsQuiet: () => this.#advance(),

@@ -1,4 +1,4 @@
-import { checkFunction, checkSignal, subject } from "../kernel/checks.ts";
+import { checkFunction, checkSignal, show, subject } from "../kernel/checks.ts";
 import { subscribe } from "../kernel/signals.ts";
 import { describeError } from "./_describe_error.ts";
 import { detectHost } from "./adapters/detect.ts";
@@ -25,6 +25,8 @@ export interface RunApplicationOptions extends AppOptions {
  * A server waits with `await app.stopRequested()`; the process stays alive meanwhile. What main registers acts at once;
  * `await app.start()` waits for all of it and says that the application is ready. **Signals** — the first SIGINT or
  * SIGTERM stops the application, as `signal` does, and the process exits with 130 or 143; a second one ends it at once.
+ * **Background tasks** — one that fails for good is shown at once, and makes the exit code 1; it does not stop the
+ * application by itself. Endless ones should be `daemon`s: others get half of the grace to finish by themselves.
  * **Failure** — of main, of a resource, of a hook: everything is stopped, the failure is shown once, and the process
  * exits with 1. It is never thrown. **Exit** — the process ends by itself, with the exit code that was set; an exit code
  * of 0 is not set, so that one that is there stays. Only when something is still running at the time limit, or after a
@@ -69,6 +71,8 @@ class Run {
   readonly #reins: Reins;
   readonly #host: Host;
   readonly #describe: (error: unknown) => string;
+  /** What was shown when it happened, and is not shown again at the end. */
+  readonly #shown = new Set<unknown>();
   #signals = 0;
   #forcedCode: number | undefined;
 
@@ -80,6 +84,12 @@ class Run {
   }
 
   async run(main: (app: AsyncManager) => unknown, signal: AbortSignal | undefined): Promise<StopReport> {
+    this.#reins.onTaskFailure((error, name) => {
+      this.#shown.add(error);
+      this.#print(
+        `Task ${show(name)} of ${subject("application", this.#app.name)} failed: ${this.#textOf(error)}`,
+      );
+    });
     const alive = this.#host.keepAlive?.();
     const listening = this.#host.onStop((name) => this.#signalled(name));
     // With a signal that is aborted already, main is not called.
@@ -108,7 +118,7 @@ class Run {
   #conclude(report: StopReport): StopReport {
     // Only under a host that does not really exit.
     if (this.#forcedCode !== undefined) return { ...report, code: this.#forcedCode, forced: true };
-    for (const error of report.errors) this.#print(this.#textOf(error));
+    for (const error of report.errors) if (!this.#shown.has(error)) this.#print(this.#textOf(error));
     if (report.code !== 0) this.#host.setExitCode(report.code);
     if (report.stragglers.length > 0) this.#exit(report.code);
     return report;

@@ -8,7 +8,13 @@ export { type Results, runTask, runTasks, type SettledResults } from "./run_task
 export type { Job, Task, TaskContext, TaskState } from "./task.ts";
 export type { CloseOptions, CloseReport, GroupOptions, GroupStatistics, GroupTree } from "./group_options.ts";
 export { TaskGroup } from "./task_group.ts";
-export { type RestartOptions, TaskManager, type TaskManagerStatistics } from "./task_manager.ts";
+export {
+  type ManagedTaskOptions,
+  type RestartOptions,
+  TaskManager,
+  type TaskManagerOptions,
+  type TaskManagerStatistics,
+} from "./task_manager.ts";
 export type { SpawnOptions, TaskTree } from "./_task_node.ts";
 export type { StartContext } from "./_handshake.ts";
 export {

@@ -2,6 +2,7 @@ import { linkSignals } from "../cancel/link_signals.ts";
 import { sleep } from "../cancel/sleep.ts";
 import { backoff, type BackoffOptions } from "../kernel/backoff.ts";
 import {
+  checkBoolean,
   checkChoice,
   checkCount,
   checkDurationMs,
@@ -12,7 +13,7 @@ import {
 } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { Deque } from "../kernel/deque.ts";
-import { ClosedError, MisuseError, TaskGroupError } from "../kernel/errors.ts";
+import { ClosedError, MisuseError, ownAbort, TaskGroupError } from "../kernel/errors.ts";
 import { emit } from "../kernel/observer.ts";
 import type { TaskNode } from "./_task_node.ts";
 import {
@@ -38,6 +39,27 @@ export interface RestartOptions {
   backoff?: BackoffOptions;
 }
 
+/** Options of a task of a {@linkcode TaskManager}. */
+export interface ManagedTaskOptions {
+  /** Whether it is started again, and when. Default: not. */
+  restart?: RestartOptions | undefined;
+  /**
+   * Whether it goes on for ever, such as a poller: it is cancelled as soon as closing begins, instead of being given
+   * the grace to finish by itself.
+   */
+  daemon?: boolean | undefined;
+}
+
+/** Options of a {@linkcode TaskManager}. */
+export interface TaskManagerOptions {
+  /** Appears in messages, records and the tree. */
+  name?: string | undefined;
+  /** Cancels everything in it. */
+  signal?: AbortSignal | undefined;
+  /** Told of each task that failed for good and that nobody awaits, when it does; what it throws is ignored. */
+  onFailure?: ((error: unknown, name: string) => void) | undefined;
+}
+
 /** What an operator wants to know of a {@linkcode TaskManager}. */
 export interface TaskManagerStatistics {
   /** Tasks that run. */
@@ -60,6 +82,8 @@ const KEPT_FAILURES = 100;
  *
  * **Independence** — a failing task ends nothing but itself. **Names** — are unique among what is alive, and free again
  * afterwards. **Restart** — at the caller's wish, after a pause, so often within a window; never while closing.
+ * **Failure** — for good goes to `onFailure` and the observer at once, and is thrown by the disposal, unless somebody
+ * awaits the handle. **Daemons** — go on for ever, and are cancelled as soon as closing begins.
  * **Close** — two phases, as for a `TaskGroup`: `stopping`, then abort after the grace. Disposal closes without a grace
  * and throws the failures that nobody has observed.
  *
@@ -83,6 +107,8 @@ export class TaskManager implements AsyncDisposable {
   readonly #root: TaskGroup;
   readonly #tasks = new Map<string, Task<unknown>>();
   readonly #groups = new Map<string, TaskGroup>();
+  readonly #daemons = new Set<TaskNode<unknown>>();
+  readonly #onFailure: TaskManagerOptions["onFailure"];
   readonly #failures: { readonly task: TaskNode<unknown>; readonly error: unknown }[] = [];
   /** The groups that closing found open: their failures are thrown by the disposal, unless somebody joined them. */
   #left: readonly TaskGroup[] = [];
@@ -94,12 +120,14 @@ export class TaskManager implements AsyncDisposable {
   /**
    * Creates a manager without tasks.
    *
-   * @param options `signal` cancels everything in it.
+   * @param options `signal` cancels everything in it; `onFailure` hears of failures when they happen.
    */
-  constructor(options: { name?: string; signal?: AbortSignal } = {}) {
+  constructor(options: TaskManagerOptions = {}) {
     checkOptions("create task manager", options);
     checkName("create task manager", options.name);
+    if (options.onFailure !== undefined) checkFunction("create task manager", "onFailure", options.onFailure);
     this.name = options.name;
+    this.#onFailure = options.onFailure;
     this.#root = new TaskGroup({
       name: options.name ?? "task manager",
       signal: options.signal,
@@ -123,18 +151,23 @@ export class TaskManager implements AsyncDisposable {
    * @throws {MisuseError} When a live task has the name already.
    * @throws {ClosedError} When the manager is closing or closed.
    */
-  spawn<T>(name: string, fn: Job<T>, options: { restart?: RestartOptions } = {}): Task<T> {
+  spawn<T>(name: string, fn: Job<T>, options: ManagedTaskOptions = {}): Task<T> {
     const doing = this.#claim("spawn task", name, this.#tasks);
     checkFunction(doing, "fn", fn);
     checkOptions(doing, options);
-    const { restart } = options;
+    const { restart, daemon } = options;
+    checkBoolean(doing, "daemon", daemon);
     if (restart !== undefined) checkRestart(doing, restart);
     const job: Job<T> = restart === undefined ? fn : (context) => this.#supervise(context, fn, restart);
     const task = this.#root.spawn(job, { name }) as TaskNode<T>;
     task.intercept = (error) => this.#taskFailed(task as TaskNode<unknown>, error);
     this.#spawned++;
     this.#tasks.set(name, task as Task<unknown>);
-    task.settled.then(() => this.#tasks.delete(name));
+    if (daemon) this.#daemons.add(task as TaskNode<unknown>);
+    task.settled.then(() => {
+      this.#tasks.delete(name);
+      this.#daemons.delete(task as TaskNode<unknown>);
+    });
     return task;
   }
 
@@ -176,6 +209,9 @@ export class TaskManager implements AsyncDisposable {
 
   async #close(options: CloseOptions): Promise<CloseReport> {
     this.#left = [...this.#groups.values()];
+    for (const daemon of this.#daemons) {
+      daemon.abort(ownAbort(`Cannot go on with task ${show(daemon.name)}: the task manager is closing`));
+    }
     const reports = await Promise.all([this.#root, ...this.#left].map((group) => group.close(options)));
     return { stuck: reports.flatMap(({ stuck }) => stuck) };
   }
@@ -233,7 +269,13 @@ export class TaskManager implements AsyncDisposable {
   #taskFailed(task: TaskNode<unknown>, error: unknown): void {
     this.#failed++;
     emit("task.failure", "task manager", this.name, { task: task.name, error });
-    if (!task.observed && this.#failures.length < KEPT_FAILURES) this.#failures.push({ task, error });
+    if (task.observed) return;
+    if (this.#failures.length < KEPT_FAILURES) this.#failures.push({ task, error });
+    try {
+      this.#onFailure?.(error, task.name);
+    } catch {
+      // Whoever is told can't make it worse.
+    }
   }
 
   async #supervise<T>(context: TaskContext, fn: Job<T>, options: RestartOptions): Promise<T> {

@@ -594,3 +594,19 @@ describe("runApplication, several in one process", () => {
     assert.deepEqual([report.reason, report.code], [null, 0]);
   });
 });
+
+test("runApplication shows the failure of a background task when it happens, and once", async () => {
+  await world(async () => {
+    const host = new FakeHost();
+    let atOnce = 0;
+    const report = await runApplication(async (app) => {
+      app.tasks.spawn("worker", () => Promise.reject(new Error("out of order")));
+      await app.start();
+      await sleep(10);
+      atOnce = host.printed.length;
+    }, { host, name: "shop", describeError: (error) => (error as Error).message });
+    assert.equal(atOnce, 1);
+    assert.deepEqual(host.printed, ['Task "worker" of application "shop" failed: out of order']);
+    assert.deepEqual([report.code, host.exitCode], [1, 1]);
+  });
+});

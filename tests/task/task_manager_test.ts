@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { sleep } from "../../src/cancel/mod.ts";
 import { observe, type ObserverRecord } from "../../src/kernel/observer.ts";
+import type { TaskContext } from "../../src/task/task.ts";
 import {
   type Job,
   MisuseError,
@@ -473,5 +474,41 @@ describe("TaskManager.tree", () => {
         return Promise.resolve();
       });
     });
+  });
+});
+
+test("TaskManager cancels daemons as soon as closing begins, and gives others the grace", async () => {
+  await world(async (w) => {
+    const manager = new TaskManager();
+    const ended: string[] = [];
+    const loop = async ({ name, signal }: TaskContext): Promise<void> => {
+      try {
+        await sleep(60_000, { signal });
+      } finally {
+        ended.push(`${name}@${w.now}`);
+      }
+    };
+    manager.spawn("poller", loop, { daemon: true });
+    manager.spawn("other", loop);
+    assert.deepEqual(await manager.close({ graceMs: 100 }), { stuck: [] });
+    assert.deepEqual(ended, ["poller@0", "other@100"]);
+  });
+});
+
+test("TaskManager tells onFailure at once of what nobody awaits, and is not disturbed by it", async () => {
+  await world(async () => {
+    const told: unknown[] = [];
+    const manager = new TaskManager({
+      onFailure: (error, name) => {
+        told.push([name, error]);
+        throw new Error("of the one who is told");
+      },
+    });
+    const error = new Error("for good");
+    manager.spawn("alone", () => Promise.reject(error));
+    const awaited = manager.spawn("awaited", () => Promise.reject(error));
+    await assert.rejects(() => awaited.finally(), error);
+    assert.deepEqual(told, [["alone", error]]);
+    await assert.rejects(manager[Symbol.asyncDispose](), error);
   });
 });
