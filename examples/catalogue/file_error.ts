@@ -24,6 +24,9 @@ export class FileError extends Error {
 /** The file is not as long as it was said to be. */
 export const CHANGED: Refusal = { code: "ECHANGED", message: "it changed while it was read" };
 
+/** The name can't be told, so that the path can't be opened. */
+const NOT_UTF8: Refusal = { code: "EILSEQ", message: "its name is not valid UTF-8" };
+
 /** What passes by itself: too many open files, somebody else at work on it, a call that was interrupted. */
 const passing = new Set(["EMFILE", "ENFILE", "EBUSY", "EAGAIN", "EINTR", "ETXTBSY", CHANGED.code]);
 
@@ -42,6 +45,15 @@ const words: Readonly<Record<string, string>> = {
 /** Whether it is worth trying again. */
 export function isTransient(error: unknown): boolean {
   return passing.has(refusalOf(error).code);
+}
+
+/**
+ * Why a path can't be read. A name that is not valid UTF-8 comes with another character in the place of what could
+ * not be decoded: by that name the system does not find it.
+ */
+export function refusalAt(path: string, error: unknown): Refusal {
+  const refusal = refusalOf(error);
+  return refusal.code === "ENOENT" && path.includes("\ufffd") ? NOT_UTF8 : refusal;
 }
 
 /** An error as code and reason, for a person and for another thread. */

@@ -12,7 +12,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { collect } from "./collect.ts";
 import type { Question } from "./entry.ts";
 import { LARGE, READ_ONLY } from "./file_access.ts";
-import { CHANGED, FileError, type Refusal, refusalOf } from "./file_error.ts";
+import { CHANGED, FileError, type Refusal, refusalAt } from "./file_error.ts";
 
 /** Answers in the order of the questions, in columns: on the way between threads they cost a third of objects. */
 export interface Answers {
@@ -41,7 +41,7 @@ parentPort!.on("message", (questions: readonly Question[]) => {
       examine(question, i, answers);
     } catch (error) {
       answers.is[i] = "refused";
-      answers.refusals.set(i, refusalOf(error));
+      answers.refusals.set(i, refusalAt(question.path, error));
     }
     const began = now;
     answers.ms[i] = (now = performance.now()) - began;

@@ -7,7 +7,7 @@
 import { opendirSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { collect } from "./collect.ts";
-import { type Refusal, refusalOf } from "./file_error.ts";
+import { type Refusal, refusalAt } from "./file_error.ts";
 
 /** What the thread is asked for: the next paths, or only how many come next, on a walk of their own. */
 export type Request = "paths" | "count";
@@ -57,7 +57,7 @@ function* walk(): Generator<Found, void, void> {
         entries.closeSync();
       }
     } catch (error) {
-      found.unreadable.push({ path: folder || ".", ...refusalOf(error) });
+      found.unreadable.push({ path: folder || ".", ...refusalAt(folder, error) });
     }
     // The first one on top: depth first, so that few are waiting.
     for (let i = within.length; i > 0; i--) folders.push(within[i - 1]!);
