@@ -13,7 +13,6 @@ import { Thread } from "./thread.ts";
 export interface ExamineStatistics {
   readonly openFiles: LimiterStatistics;
   readonly threads: number;
-  readonly large: number;
   readonly retries: number;
 }
 
@@ -29,7 +28,6 @@ export class Examiner implements AsyncDisposable {
   readonly #openFiles: Limiter;
   readonly #again: Run<unknown>;
   readonly #threads: Thread<readonly Question[], Answers>[];
-  #large = 0;
   #retries = 0;
 
   constructor(root: string, { concurrency, fileTimeoutMs }: Options) {
@@ -76,7 +74,6 @@ export class Examiner implements AsyncDisposable {
     return {
       openFiles: this.#openFiles.statistics(),
       threads: this.#threads.length,
-      large: this.#large,
       retries: this.#retries,
     };
   }
@@ -117,7 +114,6 @@ export class Examiner implements AsyncDisposable {
     { size: [size = 0], mtimeMs: [mtimeMs = 0] }: Answers,
     signal: AbortSignal,
   ): Promise<Outcome> {
-    this.#large++;
     return await this.#openFiles.run(() => {
       const began = performance.now();
       return timeout(this.#timeoutMs, async (limit) => {

@@ -51,6 +51,8 @@ export interface Summary {
   readonly examined: ExamineStatistics;
   readonly batches: AsyncBatcherStatistics;
   readonly group: GroupStatistics;
+  /** How many files went through the pipeline together, at most. */
+  readonly handful: number;
   readonly channels: readonly (ChannelStatistics & { readonly name?: string })[];
 }
 
@@ -95,6 +97,7 @@ export async function runPipeline(parts: Parts, { stopping, signal }: Signals): 
     examined: examiner.statistics(),
     batches: batches.statistics(),
     group: group.statistics(),
+    handful,
     channels: [found, examined].map((channel) => ({ name: channel.name, ...channel.statistics() })),
   };
 }

@@ -21,12 +21,13 @@ function doneIn({ tally, complete, removed, ms }: Summary): string[] {
   const { read, unchanged, failed } = tally;
   const parts = [
     `${plural(read, "file")} read (${bytes(tally.bytes)})`,
+    ...besides(tally).map((what) => `${what} noted`),
     `${number(unchanged)} unchanged and skipped`,
     `${number(removed)} vanished and removed`,
     `${number(failed)} failed`,
   ];
   const seconds = Math.max(0.001, ms / 1000);
-  const rate = `${number(tally.done / seconds)} files/s, ${bytes(tally.bytes / seconds)}/s`;
+  const rate = `${number(read / seconds)} files/s, ${bytes(tally.bytes / seconds)}/s`;
   return [
     `${complete ? "done" : "interrupted"} ${complete ? "in" : "after"} ${duration(ms)}: ${
       parts.join(", ")
@@ -54,37 +55,38 @@ function failures({ failures: { count, first } }: Findings): string[] {
   ];
 }
 
-/** What the library's parts did. */
+/** What the library's parts did, a line each. */
 function machinery(
-  { examined: { openFiles, threads, large, retries }, batches, group, channels }: Summary,
+  { examined: { openFiles, threads, retries }, batches, group, channels, handful }: Summary,
 ): string[] {
-  const through = channels.map(({ name, received, capacity }) =>
-    `${name}: ${number(received)} through ${plural(capacity, "place")}`
-  );
+  const handfuls = (n: number) => plural(n, "handful");
+  const passed = channels.map(({ name, received }) => `${handfuls(received)} ${name}`);
   return [
-    `limiter    open files: ${number(openFiles.limit)} at once, ${number(openFiles.granted)} slots given, ` +
-    `${number(openFiles.timedOut)} timed out; ${plural(threads, "thread")}, ${
-      plural(large, "large file")
-    }, ` +
-    plural(retries, "retry", "retries"),
-    `batcher    save: ${plural(batches.granted, "handful")} in ${plural(batches.batches, "transaction")}, ` +
-    `${number(batches.failed)} failed`,
-    `group      ${plural(group.spawned, "task")}: ${number(group.fulfilled)} done, ${
-      number(group.failed)
-    } failed, ` +
-    `${number(group.cancelled)} cancelled (daemons)`,
-    `channels   ${through.join("; ")}`,
+    `limiter    kept open files to ${number(openFiles.limit)} at once, in ${
+      plural(threads, "thread")
+    }: gave ` +
+    `${plural(openFiles.granted, "turn")} for a handful (up to ${plural(handful, "file")}) or a single file`,
+    `retry      tried again ${plural(retries, "time")}, where a file was busy or changing`,
+    `batcher    saved ${handfuls(batches.granted)} in ${plural(batches.batches, "transaction")}; ` +
+    `${handfuls(batches.failed)} failed`,
+    `group      ran ${plural(group.spawned, "task")} side by side: ${number(group.fulfilled)} finished, ` +
+    `${number(group.failed)} failed, ${number(group.cancelled)} stopped when no longer needed`,
+    `channels   passed on ${passed.join(", ")}; at most ${handfuls(channels[0]!.capacity)} waiting in each`,
   ];
 }
 
-function describe({ files, bytes: size, links, others, batches }: Findings): string {
-  const more = [
+function describe({ files, bytes: size, batches, ...more }: Findings): string {
+  return `${[`${plural(files, "file")} (${bytes(size)})`, ...besides(more)].join(", ")} in ${
+    plural(batches, "batch", "batches")
+  }`;
+}
+
+/** What there was that is no file. */
+function besides({ links, others }: { readonly links: number; readonly others: number }): string[] {
+  return [
     ...(links > 0 ? [plural(links, "symbolic link")] : []),
     ...(others > 0 ? [plural(others, "pipe, socket or device", "pipes, sockets or devices")] : []),
   ];
-  return `${[`${plural(files, "file")} (${bytes(size)})`, ...more].join(", ")} in ${
-    plural(batches, "batch", "batches")
-  }`;
 }
 
 function list<T>(

@@ -32,7 +32,7 @@ export async function find(
   signal: AbortSignal,
 ): Promise<void> {
   for await (const { paths, unreadable } of tree.walk(signal)) {
-    if (stopping.aborted) break;
+    if (stopping.aborted) return found.close();
     tally.found += paths.length + unreadable.length;
     if (unreadable.length > 0) {
       await examined.send(
@@ -48,6 +48,7 @@ export async function find(
       await found.send(questions, { signal });
     }
   }
+  tally.expected = tally.found;
   found.close();
 }
 

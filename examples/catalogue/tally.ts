@@ -16,13 +16,15 @@ export class Tally {
   found = 0;
   /** Paths that were worked off, one way or another. */
   done = 0;
-  /** Of those: read and catalogued, as they were, not readable. */
+  /** Of those: files that were read; links, and pipes and the like, which were only noted; as they were; not readable. */
   read = 0;
+  links = 0;
+  others = 0;
   unchanged = 0;
   failed = 0;
   /** Bytes that were hashed. */
   bytes = 0;
-  /** How many there will be; `undefined` until they are counted. */
+  /** How many there will be; `undefined` until they are counted, or all are found. */
   expected: number | undefined;
   /** Those that took longest, the slowest first. */
   readonly slowest: Slow[] = [];
@@ -31,12 +33,14 @@ export class Tally {
   add(outcomes: readonly Outcome[]): void {
     for (const outcome of outcomes) {
       this.done++;
-      this[outcome.is]++;
-      if (outcome.is === "read" && outcome.entry.kind === "file") this.#addFile(outcome.entry, outcome.ms);
+      if (outcome.is !== "read") this[outcome.is]++;
+      else if (outcome.entry.kind === "file") this.#addFile(outcome.entry, outcome.ms);
+      else this[outcome.entry.kind === "link" ? "links" : "others"]++;
     }
   }
 
   #addFile({ path, size }: Entry, ms: number): void {
+    this.read++;
     this.bytes += size;
     if (this.slowest.length === SLOWEST && ms <= this.slowest[SLOWEST - 1]!.ms) return;
     this.slowest.push({ path, ms, size });
