@@ -35,6 +35,7 @@ await runApplication(async (app) => {
     app.use("tree", () => new Tree(places)),
     app.use("examiner", () => new Examiner(places.root, options)),
   ]);
+  app.signal.throwIfAborted(); // Stopped while it started: nothing to say, as nothing was begun.
 
   // `app.signal` says that it is time to stop; the signal of a task says that the time for that is over.
   const run = app.tasks.spawn("catalogue", ({ signal }) => {

@@ -49,6 +49,8 @@ Ctrl-C saves what is done and ends; the next run goes on from there. A second Ct
 export function readOptions(args: readonly string[]): Options | "help" {
   const { values, positionals } = parse(args);
   if (values.help) return "help";
+  if (values.db === "") throw new UserError("Cannot use --db without a file: write --db <file> (see --help)");
+  if (positionals.includes("")) throw new UserError('Cannot catalogue "": a folder has a name (see --help)');
   if (positionals.length > 1) {
     throw new UserError(`Cannot catalogue ${positionals.length} folders at once: give one (see --help)`);
   }
@@ -74,8 +76,6 @@ function parse(args: readonly string[]) {
         help: { type: "boolean", short: "h" },
       },
     });
-    if (values.db === "") throw new Error("--db must be a file, received nothing");
-    if (positionals.includes("")) throw new Error("the folder must have a name, received nothing");
     return { values, positionals };
   } catch (error) {
     // Of what the runtime says only the first sentence: the rest is advice that differs from runtime to runtime.
