@@ -5,6 +5,7 @@ import { homedir, tmpdir } from "node:os";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import process from "node:process";
 import { type Options, UserError } from "./options.ts";
+import { LOCK_ENDING } from "./run_lock.ts";
 
 /** The folder and the database, as absolute paths without symbolic links. */
 export interface Places {
@@ -23,7 +24,9 @@ export async function findPlaces(options: Options): Promise<Places> {
   const root = await findFolder(options.folder);
   const database = options.db === undefined ? await defaultDatabase(root) : await findDatabase(options.db);
   const own = isInside(root, database)
-    ? ["", "-wal", "-shm", "-journal"].map((ending) => slashed(relative(root, database)) + ending)
+    ? ["", "-wal", "-shm", "-journal", LOCK_ENDING].map((ending) =>
+      slashed(relative(root, database)) + ending
+    )
     : [];
   return { root, database, skip: new Set(own) };
 }

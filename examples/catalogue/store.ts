@@ -4,6 +4,7 @@ import { sqliteDriver } from "@uno/async/database/sqlite";
 import type { Entry, Outcome, Stamp } from "./entry.ts";
 import { refusalOf } from "./file_error.ts";
 import { UserError } from "./options.ts";
+import { RunLock } from "./run_lock.ts";
 import { APPLICATION_ID, createSchema } from "./schema.ts";
 
 /** How many files one statement inserts. */
@@ -14,9 +15,11 @@ export class Store implements AsyncDisposable {
   readonly database: Database;
   readonly #run: number;
   readonly #empty: boolean;
+  readonly #lock: RunLock;
 
-  private constructor(database: Database, run: number, empty: boolean) {
+  private constructor(database: Database, lock: RunLock, { run, empty }: Begun) {
     this.database = database;
+    this.#lock = lock;
     this.#run = run;
     this.#empty = empty;
   }
@@ -24,15 +27,19 @@ export class Store implements AsyncDisposable {
   /**
    * Opens the catalogue of a folder, made if it is not there, and begins a run.
    *
-   * @throws {UserError} When the file can't be used for that.
+   * @throws {UserError} When the file can't be used for that, or another run is at it.
    */
   static async open(file: string, root: string): Promise<Store> {
     const database = new Database(sqliteDriver({ file }), { name: "catalogue" });
+    let lock: RunLock | undefined;
     try {
-      const { run, empty } = await database.transaction((tx) => beginRun(tx, file, root));
-      return new Store(database, run, empty);
+      // Looked at first, so that nothing is put beside a file that is none of ours.
+      await database.transaction((tx) => isNew(tx, file, root), { readOnly: true });
+      lock = await RunLock.take(file);
+      return new Store(database, lock, await database.transaction((tx) => beginRun(tx, file, root)));
     } catch (error) {
       await database.close();
+      await lock?.[Symbol.asyncDispose]();
       if (!(error instanceof DatabaseError)) throw error;
       const why = error.cause instanceof Error ? error.cause.message : error.message;
       throw new UserError(`Cannot keep the catalogue in ${JSON.stringify(file)}: ${why}`);
@@ -81,8 +88,7 @@ export class Store implements AsyncDisposable {
     return await this.database.transaction(async (tx) => {
       let removed = 0;
       if (complete) {
-        // Not `<>`: another run may be at work on the same catalogue, and have seen more.
-        removed = (await tx.query("delete from files where seen < ?", [this.#run])).rowCount;
+        removed = (await tx.query("delete from files where seen <> ?", [this.#run])).rowCount;
       }
       await tx.query("update runs set ended = ?, outcome = ? where id = ?", [
         new Date().toISOString(),
@@ -95,6 +101,7 @@ export class Store implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.database.close();
+    await this.#lock[Symbol.asyncDispose]();
   }
 
   async #insert(tx: Transaction, entries: readonly Entry[]): Promise<void> {
@@ -124,30 +131,15 @@ function insertOf(rows: number): string {
 
 const insertAll = insertOf(ROWS);
 
-async function beginRun(
-  tx: Transaction,
-  file: string,
-  root: string,
-): Promise<{ run: number; empty: boolean }> {
-  const { rows: [mark] } = await tx.query<{ id: number; tables: number }>(
-    `select application_id as id, (select count(*) from sqlite_schema) as tables from pragma_application_id`,
-  );
-  if (mark!.id !== APPLICATION_ID) {
-    if (mark!.tables > 0) {
-      throw new UserError(
-        `Cannot keep the catalogue in ${JSON.stringify(file)}: it is a database of something else`,
-      );
-    }
-    await createSchema(tx);
-  }
-  const { rows: [last] } = await tx.query<{ root: string }>("select root from runs order by id desc limit 1");
-  if (last !== undefined && last.root !== root) {
-    throw new UserError(
-      `Cannot keep the catalogue in ${JSON.stringify(file)}: it is the catalogue of ${
-        JSON.stringify(last.root)
-      }`,
-    );
-  }
+/** A run that has begun. */
+interface Begun {
+  readonly run: number;
+  /** Whether there is nothing in the catalogue yet. */
+  readonly empty: boolean;
+}
+
+async function beginRun(tx: Transaction, file: string, root: string): Promise<Begun> {
+  if (await isNew(tx, file, root)) await createSchema(tx);
   await tx.query("delete from failures");
   const { insertId } = await tx.query("insert into runs (root, started) values (?, ?)", [
     root,
@@ -155,4 +147,22 @@ async function beginRun(
   ]);
   const { rows } = await tx.query("select 1 from files limit 1");
   return { run: Number(insertId), empty: rows.length === 0 };
+}
+
+/** Whether there are no tables yet; throws when there are some, but not of this folder's catalogue. */
+async function isNew(tx: Transaction, file: string, root: string): Promise<boolean> {
+  const refuse = (why: string) =>
+    new UserError(`Cannot keep the catalogue in ${JSON.stringify(file)}: ${why}`);
+  const { rows: [mark] } = await tx.query<{ id: number; tables: number }>(
+    `select application_id as id, (select count(*) from sqlite_schema) as tables from pragma_application_id`,
+  );
+  if (mark!.id !== APPLICATION_ID) {
+    if (mark!.tables > 0) throw refuse("it is a database of something else");
+    return true;
+  }
+  const { rows: [last] } = await tx.query<{ root: string }>("select root from runs order by id desc limit 1");
+  if (last !== undefined && last.root !== root) {
+    throw refuse(`it is the catalogue of ${JSON.stringify(last.root)}`);
+  }
+  return false;
 }

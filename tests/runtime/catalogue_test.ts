@@ -2,9 +2,12 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { chmod, mkdir, readdir, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import process from "node:process";
 import { describe, it } from "node:test";
 import { Run, run } from "./_fixtures/catalogue_run.ts";
 import { hashesOf, read, Scratch } from "./_fixtures/catalogue_tree.ts";
+
+const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 describe("the catalogue", () => {
   it("holds path, size, time and SHA-256 of every file, and links without following them", {
@@ -41,7 +44,10 @@ describe("the catalogue", () => {
     );
     assert.equal(rows.size, 16);
     assert.deepEqual(failures, []);
-    assert.match(out, /done in .*: 16 files read/);
+    assert.match(
+      out,
+      /done in .*: 12 files read \(.*\), 3 symbolic links noted, 1 pipe, socket or device noted, 0 unchanged/,
+    );
   });
 
   it(
@@ -81,6 +87,21 @@ describe("the catalogue", () => {
     await scratch.write("f", "");
     const { out } = await run(scratch.tree, "--db", scratch.database);
     assert.match(out, /duplicates 1 group, 36 B could be saved\n +3 x +18 B +a/);
+    // A person who knows nothing of the library reads numbers with their units.
+    assert.match(
+      out,
+      /\nlimiter +kept open files to \d+ at once, in \d+ threads?: gave 1 turn for a handful/,
+    );
+    assert.match(out, /\nretry +tried again 0 times, /);
+    assert.match(out, /\nbatcher +saved 1 handful in 1 transaction; 0 handfuls failed\n/);
+    assert.match(
+      out,
+      /\ngroup +ran 5 tasks side by side: 3 finished, 0 failed, 2 stopped when no longer needed\n/,
+    );
+    assert.match(
+      out,
+      /\nchannels +passed on 1 handful found, 1 handful examined; at most \d+ handfuls? waiting/,
+    );
   });
 
   it("lists what can't be read, and goes on", { timeout: 60_000 }, async () => {
@@ -107,6 +128,52 @@ describe("the catalogue", () => {
     assert.match(out, /failures +[12]\n(.*\n)* *ENAMETOOLONG its name is too long: +x+/);
   });
 
+  it("says of a name that is not valid UTF-8 that it is not", {
+    timeout: 60_000,
+    skip: process.platform === "linux" ? false : "the system has no such names",
+  }, async () => {
+    using scratch = await Scratch.make();
+    await scratch.write("valid", "valid");
+    const script = "printf x > \"$(printf 'file\\377')\"; mkdir \"$(printf 'folder\\377')\"";
+    execFileSync("sh", ["-c", script], { cwd: scratch.tree });
+    const { by, out, err } = await run(scratch.tree, "--db", scratch.database);
+    assert.equal(by, 0, err);
+    const { failures, hashes } = await read(scratch.database);
+    assert.deepEqual([...hashes.keys()], ["valid"]);
+    assert.deepEqual(failures.map(({ path, code, reason }) => [path, code, reason]), [
+      ["file\ufffd", "EILSEQ", "its name is not valid UTF-8"],
+      ["folder\ufffd", "EILSEQ", "its name is not valid UTF-8"],
+    ]);
+    assert.match(out, /: 1 file read .*, 2 failed;/);
+  });
+
+  it("refuses a second run on the same database, until the first is over or killed", {
+    timeout: 60_000,
+  }, async () => {
+    using scratch = await Scratch.make();
+    await scratch.fill(1_500);
+    const args = [scratch.tree, "--db", scratch.database];
+    await using first = new Run([...args, "--concurrency", "1", "--batch", "1"]);
+    let over = false;
+    void first.ended.then(() => over = true);
+    const wal = `${scratch.database}-wal`;
+    while (!over && await stat(wal).then(({ size }) => size < 50_000, () => true)) await pause(1);
+    // It holds still, so that it can't be over before the second one has begun.
+    first.send("SIGSTOP");
+    assert.equal(over, false);
+    const second = await run(...args);
+    assert.deepEqual(second, {
+      by: 1,
+      out: "",
+      err: `error: Cannot catalogue into ${JSON.stringify(scratch.database)}: another run is at it\n`,
+    });
+    first.send("SIGKILL");
+    assert.equal((await first.ended).by, "SIGKILL");
+    const third = await run(...args);
+    assert.equal(third.by, 0, third.err);
+    assert.deepEqual((await read(scratch.database)).hashes, await hashesOf(scratch.tree));
+  });
+
   it("survives that files vanish and change under it", { timeout: 60_000 }, async () => {
     using scratch = await Scratch.make();
     await scratch.fill(1_500);
@@ -116,7 +183,7 @@ describe("the catalogue", () => {
     for (let part = 29; part >= 0 && !ended; part -= 2) {
       await rm(join(scratch.tree, `part${part}`), { recursive: true });
       await scratch.write(`part${part - 1}/file${(part - 1) * 50}`, `changed ${part}`);
-      await new Promise((resolve) => setTimeout(resolve, 15));
+      await pause(15);
     }
     const { by, err } = await running.ended;
     assert.equal(by, 0, err);
@@ -133,7 +200,7 @@ describe("the catalogue", () => {
     assert.equal(by, 0);
     assert.match(out, /its own files are left out/);
     assert.equal((await read(within)).rows.size, 10);
-    await rm(within);
+    for (const ending of ["", ".lock"]) await rm(within + ending);
 
     // The cache folder is in the tree, the temporary one is not.
     const temporary = join(scratch.folder, "temporary");
@@ -150,7 +217,8 @@ describe("the catalogue", () => {
     };
     await using running = new Run([], { cwd: scratch.tree, env });
     assert.equal((await running.ended).by, 0);
-    const [file] = await readdir(join(temporary, "uno-async-catalogue"));
+    const [file, lock] = (await readdir(join(temporary, "uno-async-catalogue"))).sort();
+    assert.equal(lock, `${file}.lock`);
     assert.match(file!, /^tree-[0-9a-f]{12}\.db$/);
     assert.equal((await read(join(temporary, "uno-async-catalogue", file!))).rows.size, 10);
     assert.deepEqual((await readdir(scratch.tree)).filter((name) => !name.startsWith("part")), []);
@@ -178,7 +246,7 @@ describe("the catalogue", () => {
       ],
       [[scratch.tree, "--db", file], /Cannot keep the catalogue in .*: file is not a database/],
       [[scratch.tree, "--db", other], /Cannot keep the catalogue in .*: it is the catalogue of ".*else"/],
-      [[scratch.tree, "--db", ""], /--db must be a file/],
+      [[scratch.tree, "--db", ""], /Cannot use --db without a file: write --db <file>/],
       [
         [scratch.tree, "--concurrency", "0"],
         /Cannot use --concurrency "0": it must be a whole number from 1 to 1024/,

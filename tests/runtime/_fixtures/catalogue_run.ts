@@ -43,7 +43,7 @@ export class Run implements AsyncDisposable {
   }
 
   /** Sends a signal, if it still runs. */
-  send(signal: "SIGINT" | "SIGTERM" | "SIGKILL"): void {
+  send(signal: "SIGINT" | "SIGTERM" | "SIGKILL" | "SIGSTOP"): void {
     // Not the child's own kill: under Deno it counts as how the process ended, and works once.
     try {
       process.kill(this.#process.pid!, signal);
