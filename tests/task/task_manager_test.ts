@@ -490,6 +490,7 @@ test("TaskManager cancels daemons as soon as closing begins, and gives others th
     };
     manager.spawn("poller", loop, { daemon: true });
     manager.spawn("other", loop);
+    await w.idle();
     assert.deepEqual(await manager.close({ graceMs: 100 }), { stuck: [] });
     assert.deepEqual(ended, ["poller@0", "other@100"]);
   });
@@ -507,7 +508,7 @@ test("TaskManager tells onFailure at once of what nobody awaits, and is not dist
     const error = new Error("for good");
     manager.spawn("alone", () => Promise.reject(error));
     const awaited = manager.spawn("awaited", () => Promise.reject(error));
-    await assert.rejects(() => awaited.finally(), error);
+    await assert.rejects(async () => await awaited, error);
     assert.deepEqual(told, [["alone", error]]);
     await assert.rejects(manager[Symbol.asyncDispose](), error);
   });
