@@ -84,7 +84,7 @@ export abstract class Scope implements Transaction, Sender {
   doom: { readonly cause?: unknown } | undefined;
   inner: Savepoint | undefined;
   /** Made when a statement does not succeed at once. */
-  #unawaited: Unawaited | undefined;
+  protected unawaited: Unawaited | undefined;
   /** Settles when it has ended, once that has begun. */
   protected ending: Promise<void> | undefined;
   protected commitHooks: Hooks;
@@ -104,21 +104,21 @@ export abstract class Scope implements Transaction, Sender {
       root.statements++;
       const result = send(root.wire, this, { sql, params, options }, root.limits);
       const answer = isThenable(result)
-        ? this.#watch(result as Promise<Result>, commandIn(sql))
+        ? this.watch(result as Promise<Result>, commandIn(sql))
         : Promise.resolve(result);
       return answer as Promise<QueryResult<R>>;
     } catch (error) {
-      return this.#failed(error);
+      return this.failed(error);
     }
   }
 
   commit(): Promise<void> {
     if (this.state !== "open") return Promise.reject(this.ended("commit"));
     if (this.inner !== undefined) return Promise.reject(this.besideSavepoint("commit"));
-    const unseen = this.#unseen();
+    const unseen = this.unseen();
     // From here on nothing more of it runs: what still waits for its turn is refused then.
     this.state = "ending";
-    return this.ending = unseen === undefined ? this.finalise() : this.#takeBackFor(unseen.error);
+    return this.ending = unseen === undefined ? this.finalise() : this.takeBackFor(unseen.error);
   }
 
   async rollback(): Promise<void> {
@@ -138,7 +138,7 @@ export abstract class Scope implements Transaction, Sender {
     } catch {
       // Thrown to whoever called `commit`.
     }
-    this.#unawaited?.tell(this.root.wire.settings.name);
+    this.unawaited?.tell(this.root.wire.settings.name);
   }
 
   /** Resolves when it has ended, if that has begun; rejects with what `commit` rejected with. */
@@ -149,11 +149,11 @@ export abstract class Scope implements Transaction, Sender {
   savepoint(): Promise<Transaction>;
   savepoint<T>(fn: (savepoint: Transaction) => T | PromiseLike<T>): Promise<T>;
   savepoint<T>(fn?: (savepoint: Transaction) => T | PromiseLike<T>): Promise<Transaction | T> {
-    const done = this.#savepoint(fn);
-    return this.state === "open" ? this.#watch(done, "a savepoint") : done;
+    const done = this.openSavepoint(fn);
+    return this.state === "open" ? this.watch(done, "a savepoint") : done;
   }
 
-  async #savepoint<T>(fn?: (savepoint: Transaction) => T | PromiseLike<T>): Promise<Transaction | T> {
+  protected async openSavepoint<T>(fn?: (savepoint: Transaction) => T | PromiseLike<T>): Promise<Transaction | T> {
     if (fn !== undefined) checkFunction("open savepoint", "fn", fn);
     if (this.inner !== undefined) throw this.besideSavepoint("open a savepoint in");
     const inner = this.inner = new Savepoint(this);
@@ -217,19 +217,19 @@ export abstract class Scope implements Transaction, Sender {
     this.rollbackHooks = joined(this.rollbackHooks, rollbackHooks);
   }
 
-  #watch<T>(work: PromiseLike<T>, what: string): Promise<T> {
-    return (this.#unawaited ??= new Unawaited()).watch(work, what);
+  protected watch<T>(work: PromiseLike<T>, what: string): Promise<T> {
+    return (this.unawaited ??= new Unawaited()).watch(work, what);
   }
 
-  #failed(error: unknown): Promise<never> {
+  protected failed(error: unknown): Promise<never> {
     // After the end nothing is left to be committed over it.
     if (this.state !== "open") return Promise.reject(error);
-    return (this.#unawaited ??= new Unawaited()).failed(error);
+    return (this.unawaited ??= new Unawaited()).failed(error);
   }
 
   /** Why it must not be committed, though whoever asks for that may not know: what was sent has failed, or not ended. */
-  #unseen(): { readonly error: unknown } | undefined {
-    const left = this.#unawaited;
+  protected unseen(): { readonly error: unknown } | undefined {
+    const left = this.unawaited;
     // An abort wins over whatever came of it.
     if (left === undefined || this.root.limits?.aborted) return undefined;
     const failure = left.takeFailure();
@@ -243,7 +243,7 @@ export abstract class Scope implements Transaction, Sender {
     };
   }
 
-  async #takeBackFor(error: unknown): Promise<void> {
+  protected async takeBackFor(error: unknown): Promise<void> {
     await this.takeBack();
     throw error;
   }
