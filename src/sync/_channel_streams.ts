@@ -2,6 +2,7 @@
 import { abortable } from "../cancel/abortable.ts";
 import { checkBoolean, checkWaitOptions, show } from "../kernel/checks.ts";
 import { ignore } from "../kernel/deferred.ts";
+import { emit } from "../kernel/observer.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import type { SelectCase } from "./_select_case.ts";
 
@@ -83,8 +84,15 @@ export async function pipeInto<T>(
       throw failure.error;
     }
     const leaving = tap.leave(false).catch(ignore);
-    if (inHand !== undefined) force(inHand.value);
-    asked?.then(({ done, value }) => void (done || force(value as T)), ignore);
+    // What can't be taken in even so (its weight can't be had) is told to the observer: the abort is the answer here.
+    const lost = (error: unknown): void => emit("late.failure", "channel", undefined, { error });
+    const late = asked?.then(({ done, value }) => void (done || force(value as T)));
+    late?.catch((error) => failure === undefined && lost(error));
+    try {
+      if (inHand !== undefined) force(inHand.value);
+    } catch (error) {
+      lost(error);
+    }
     // An iterator that has not answered yet may never do so: its end can't be waited for.
     if (asked === undefined) await leaving;
     throw error;

@@ -421,3 +421,21 @@ describe("Channel.readable", () => {
     });
   });
 });
+
+test("Channel.pipeFrom leaves no unhandled rejection when what comes late can't be weighed or is no answer", async () => {
+  for (const answer of [{ done: false, value: NaN }, undefined]) {
+    await world(async () => {
+      const channel = new Channel<number>({ capacity: 1, weigh: (value) => value });
+      const controller = new AbortController();
+      const source = {
+        [Symbol.asyncIterator]: () => ({ next: () => sleep(10).then(() => answer as IteratorResult<number>) }),
+      };
+      const piping = channel.pipeFrom(source, { signal: controller.signal });
+      await sleep(5);
+      controller.abort("stop");
+      await assert.rejects(piping, (error) => error === "stop");
+      await sleep(10);
+      assert.equal(channel.size, 0);
+    });
+  }
+});
