@@ -55,7 +55,7 @@ export const cases: readonly Case[] = [
       }
       const { rows } = await db.transaction((tx) => tx.query("select * from entries"), { readOnly: true });
       assert.deepEqual(rows.length, 100);
-      assert.deepEqual(rows, bare.prepare("select * from entries").all());
+      assert.deepEqual(rows, bare.prepare("select * from entries").all().map((row) => ({ ...row })));
     },
     minimum() {
       for (let i = 0; i < TIMES; i++) insertBare(`entry ${i}`, i);

@@ -1,5 +1,6 @@
 /** One connection of `node:sqlite`. */
 import type { Connection, Result } from "../driver.ts";
+import { placeholdersIn } from "./_sqlite_placeholders.ts";
 import {
   bindable,
   changesRows,
@@ -17,10 +18,15 @@ export interface Engine {
   close(): void;
 }
 
+interface Changes {
+  readonly changes: number | bigint;
+  readonly lastInsertRowid: number | bigint;
+}
+
 interface Statement {
   readonly sourceSQL: string;
   all(...params: unknown[]): unknown[];
-  run(...params: unknown[]): { changes: number | bigint; lastInsertRowid: number | bigint };
+  run(...params: unknown[]): Changes;
   columns(): readonly unknown[];
   setReadBigInts(on: boolean): void;
 }
@@ -29,6 +35,8 @@ interface Statement {
 interface Prepared {
   readonly statement: Statement;
   readonly command: string;
+  /** How many values it takes. */
+  readonly placeholders: number;
   readonly returnsRows: boolean;
   readonly changesRows: boolean;
   readonly changesSchema: boolean;
@@ -56,14 +64,14 @@ export class SqliteConnection implements Connection {
 
   query(sql: string, params: readonly unknown[]): Result {
     const prepared = this.#prepared.get(sql) ?? this.#prepare(sql);
-    const { statement, command } = prepared;
-    if (prepared.returnsRows) {
-      const rows = params.length === 0 ? statement.all() : statement.all(...bindable(params));
-      return { rows, rowCount: rows.length, command };
+    const { command, placeholders } = prepared;
+    if (params.length !== placeholders) {
+      const takes = `${placeholders} ${placeholders === 1 ? "value" : "values"}`;
+      throw new TypeError(`Cannot run ${command} as it takes ${takes}: received ${params.length}`);
     }
-    const { changes, lastInsertRowid } = params.length === 0
-      ? statement.run()
-      : statement.run(...bindable(params));
+    const outcome = carryOut(prepared, params);
+    if (Array.isArray(outcome)) return { rows: outcome, rowCount: outcome.length, command };
+    const { changes, lastInsertRowid } = outcome;
     if (prepared.changesRows) {
       return { rows: NO_ROWS, rowCount: Number(changes), command, insertId: lastInsertRowid };
     }
@@ -102,6 +110,7 @@ export class SqliteConnection implements Connection {
     const prepared: Prepared = {
       statement,
       command,
+      placeholders: placeholdersIn(sql, command),
       returnsRows: statement.columns().length > 0,
       // SQLite repeats the figures of the last change for statements that change no rows.
       changesRows: changesRows(command),
@@ -113,4 +122,30 @@ export class SqliteConnection implements Connection {
     this.#prepared.set(sql, prepared);
     return prepared;
   }
+}
+
+function carryOut(
+  { statement, returnsRows, command }: Prepared,
+  params: readonly unknown[],
+): unknown[] | Changes {
+  const values = params.length === 0 ? params : bindable(params);
+  try {
+    if (!returnsRows) return statement.run(...values);
+    const rows = statement.all(...values);
+    // They come without a prototype, and would equal no object that a test writes down.
+    for (const row of rows) Object.setPrototypeOf(row, Object.prototype);
+    return rows;
+  } catch (cause) {
+    if (!isOutOfRange(cause)) throw cause;
+    throw new RangeError(
+      `Cannot read result of ${command} as its integers must fit in a number: set bigints: true in the driver's options`,
+      { cause },
+    );
+  }
+}
+
+/** By name and code: the sandboxes of test runners have classes of their own. */
+function isOutOfRange(error: unknown): boolean {
+  const { name, code } = error as { name?: unknown; code?: unknown };
+  return name === "RangeError" && code === "ERR_OUT_OF_RANGE";
 }

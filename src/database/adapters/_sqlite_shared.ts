@@ -113,8 +113,13 @@ export function bindable(params: readonly unknown[]): readonly unknown[] {
   for (let i = 0; i < params.length; i++) {
     const value = params[i];
     const type = typeof value;
-    if (type === "string" || type === "number" || value === null || type === "bigint") continue;
-    if (value instanceof Uint8Array) continue;
+    if (type === "string" || type === "number" || value === null || value instanceof Uint8Array) continue;
+    if (type === "bigint") {
+      if (BigInt.asIntN(64, value as bigint) === value) continue;
+      throw new RangeError(
+        `Cannot bind parameter ${i + 1} as bigints must fit in 64 bits: received ${value}`,
+      );
+    }
     if (type !== "boolean") {
       const kind = type === "object" ? value!.constructor?.name ?? "object" : type;
       throw new TypeError(

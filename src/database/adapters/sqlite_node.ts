@@ -5,7 +5,8 @@
  */
 import { checkBoolean, checkInteger, checkName, checkOptions } from "../../kernel/checks.ts";
 import type { Driver } from "../driver.ts";
-import { type Engine, SqliteConnection } from "./_sqlite_connection.ts";
+import { SqliteConnection } from "./_sqlite_connection.ts";
+import { openSqlite } from "./_sqlite_module.ts";
 import { begin, classify, pragmas } from "./_sqlite_shared.ts";
 
 /** Options of {@linkcode sqliteDriver}. */
@@ -33,7 +34,8 @@ export interface SqliteOptions {
  * after the other. **Durability** — with the defaults, what was committed survives any end of the process; a power cut
  * may take the last commits, never the consistency: `pragmas: { synchronous: "full" }` keeps those too, for a wait on
  * the disk per transaction. **Values** — null, number, bigint, string, boolean (as 0 and 1) and `Uint8Array` can be
- * bound; a Date can't, as SQLite has no such type. **One statement** per query. **Node 22** prints an
+ * bound; a Date can't, as SQLite has no such type. **Placeholders** — `?` and `?1`, as many as there are values; none with
+ * names. **Rows** — plain objects. **One statement** per query. **Node 22** prints an
  * `ExperimentalWarning` when SQLite is first used; `NODE_OPTIONS=--disable-warning=ExperimentalWarning` hides it.
  *
  * @throws {TypeError | RangeError} For bad options. A file that can't be opened shows when the `Database` first connects.
@@ -73,8 +75,7 @@ export function sqliteDriver(options: SqliteOptions): Driver {
     begin,
     classify,
     async connect() {
-      const { DatabaseSync } = await import("node:sqlite");
-      const engine = new DatabaseSync(file, { readOnly, timeout: busyTimeoutMs }) as unknown as Engine;
+      const engine = await openSqlite(file, { readOnly, timeout: busyTimeoutMs });
       try {
         for (const setting of settings) engine.prepare(setting).run();
         return new SqliteConnection(engine, bigints);

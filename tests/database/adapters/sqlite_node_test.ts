@@ -13,6 +13,7 @@ import {
 } from "@uno/async/database";
 import { sqliteDriver, type SqliteOptions } from "@uno/async/database/sqlite";
 import { sweep, world } from "@uno/async/testing";
+import { openSqlite } from "../../../src/database/adapters/_sqlite_module.ts";
 import { withFile } from "../_files.ts";
 
 const SCHEMA =
@@ -434,4 +435,97 @@ test("sqliteDriver reads with the columns that are there after a change of the s
     await assert.rejects(part, { message: "take it back" });
     assert.deepEqual(await columns(tx), ["a"]);
   });
+});
+
+test("sqliteDriver refuses more or fewer values than a statement has placeholders, and runs nothing", () =>
+  withDatabase(async (db) => {
+    await using session = await db.session();
+    const wrong: [string, unknown[], string][] = [
+      ["select ?, ?", [1], "Cannot run SELECT as it takes 2 values: received 1"],
+      ["select ?", [], "Cannot run SELECT as it takes 1 value: received 0"],
+      ["select 1", [1], "Cannot run SELECT as it takes 0 values: received 1"],
+      [
+        "insert into entries values (?, ?)",
+        [1, "a", 2],
+        "Cannot run INSERT as it takes 2 values: received 3",
+      ],
+      ["select ?3, ?", [1, 2, 3], "Cannot run SELECT as it takes 4 values: received 3"],
+      ["select :x", [1], "Cannot run SELECT as placeholders must be ? or ?1: received :x"],
+      ["select $a::b(c)", [], "Cannot run SELECT as placeholders must be ? or ?1: received $a::b"],
+      ["select @x", [1], "Cannot run SELECT as placeholders must be ? or ?1: received @x"],
+    ];
+    for (const [sql, params, message] of wrong) {
+      for (let again = 0; again < 2; again++) {
+        await assert.rejects(session.query(sql, params), { name: "TypeError", message });
+      }
+    }
+    assert.deepEqual((await session.query("select * from entries")).rows, []);
+  }));
+
+test("sqliteDriver counts placeholders as SQLite does, past texts, names and comments", () =>
+  withDatabase(async (db) => {
+    await using session = await db.session();
+    await session.query('create table "a?b" ([c?d], `e?f`, g$h, "it""s ?")');
+    const right: [string, unknown[]][] = [
+      ["select '?', 'it''s ?' as \"?\", ? -- ? :x\n, /* ? @x */ ? /* ?", [1, 2]],
+      ['select [c?d], `e?f`, g$h, "it""s ?" from "a?b" where g$h = ?', [1]],
+      ["select ?1, ?1, ?2", [1, 2]],
+      ["select ?2, ?", [1, 2, 3]],
+      ["select ?5", [1, 2, 3, 4, 5]],
+      ["select '{\"a\": 1}' ->> '$.a', x'00', 'a:b', 1e3, ?", [1]],
+      ["select ?||':x'||?", [1, 2]],
+      ["select é$x from (select 1 as é$x)", []],
+    ];
+    for (const [sql, params] of right) await session.query(sql, params);
+    const { rows } = await session.query<{ a: number; b: number }>("select ?2 as a, ?1 as b", [1, 2]);
+    assert.deepEqual(rows, [{ a: 2, b: 1 }]);
+  }));
+
+test("sqliteDriver gives rows that equal plain objects", () =>
+  withDatabase(async (db) => {
+    await using session = await db.session();
+    const { rows } = await session.query("select 1 as x, 'a' as y union all select 2, 'b'");
+    assert.deepEqual(rows, [{ x: 1, y: "a" }, { x: 2, y: "b" }]);
+    const returned = await session.query("insert into entries (name) values ('a') returning name");
+    assert.deepEqual(returned.rows, [{ name: "a" }]);
+  }));
+
+test("sqliteDriver names bigints where an integer does not fit, and refuses bigints beyond 64 bits", () =>
+  withDatabase(async (db) => {
+    await using session = await db.session();
+    await assert.rejects(session.query("select 9007199254740993 as big"), (error: RangeError) => {
+      assert.deepEqual(error.name, "RangeError");
+      assert.deepEqual(
+        error.message,
+        "Cannot read result of SELECT as its integers must fit in a number: set bigints: true in the driver's options",
+      );
+      return error.cause instanceof Error;
+    });
+    const { rows } = await session.query("select cast(? as text) as most", [2n ** 63n - 1n]);
+    assert.deepEqual(rows, [{ most: "9223372036854775807" }]);
+    for (const beyond of [2n ** 63n, -(2n ** 63n) - 1n]) {
+      await assert.rejects(session.query("select ?", [beyond]), {
+        name: "RangeError",
+        message: `Cannot bind parameter 1 as bigints must fit in 64 bits: received ${beyond}`,
+      });
+    }
+  }));
+
+test("sqliteDriver on a runtime without node:sqlite, or an early one, says which has it", async () => {
+  const missing = Object.assign(new Error("No such built-in module: node:sqlite"), {
+    code: "ERR_UNKNOWN_BUILTIN_MODULE",
+  });
+  let closed = 0;
+  class Early {
+    close(): void {
+      closed++;
+    }
+  }
+  const loads = [() => Promise.reject(missing), () => Promise.resolve({ DatabaseSync: Early })];
+  for (const load of loads) {
+    await assert.rejects(openSqlite(":memory:", { readOnly: false, timeout: 0 }, load), {
+      message: "node:sqlite is needed, which comes with Node.js 22.16 or newer, with Deno and with Bun",
+    });
+  }
+  assert.deepEqual(closed, 1);
 });
