@@ -153,7 +153,9 @@ export abstract class Scope implements Transaction, Sender {
     return this.state === "open" ? this.watch(done, "a savepoint") : done;
   }
 
-  protected async openSavepoint<T>(fn?: (savepoint: Transaction) => T | PromiseLike<T>): Promise<Transaction | T> {
+  protected async openSavepoint<T>(
+    fn?: (savepoint: Transaction) => T | PromiseLike<T>,
+  ): Promise<Transaction | T> {
     if (fn !== undefined) checkFunction("open savepoint", "fn", fn);
     if (this.inner !== undefined) throw this.besideSavepoint("open a savepoint in");
     const inner = this.inner = new Savepoint(this);

@@ -101,6 +101,9 @@ export class SqliteConnection implements Connection {
     if (!holdsStatement(sql)) {
       throw new TypeError("Cannot run SQL as it must be one statement: received none");
     }
+    if (sql.includes("\0")) {
+      throw new TypeError("Cannot run SQL as it must hold no NUL character: SQLite reads no further");
+    }
     const statement = this.raw.prepare(sql);
     if (holdsStatement(sql.slice(statement.sourceSQL.length))) {
       throw new TypeError("Cannot run SQL as it must be one statement: the ones after the first are not run");

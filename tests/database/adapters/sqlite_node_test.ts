@@ -407,6 +407,12 @@ test("sqliteDriver refuses text without a statement, and the session goes on", a
       message: "Cannot run SQL as it must be one statement: received none",
     });
   }
+  for (const sql of ["\0", "\0select 1", "select 1\0; select 2"]) {
+    await assert.rejects(session.query(sql), {
+      name: "TypeError",
+      message: "Cannot run SQL as it must hold no NUL character: SQLite reads no further",
+    });
+  }
   const { rows } = await session.query("select 1 as one");
   assert.deepEqual({ ...rows[0] }, { one: 1 });
 });
