@@ -4,7 +4,7 @@ import { type Host, SignalHub, type SignalName, type StopSignal } from "../host.
 /** The members of `process` that are used. */
 export interface ProcessLike {
   exitCode?: number | string | null | undefined;
-  readonly stdout: { readonly isTTY?: boolean; readonly columns?: number };
+  readonly stdout: { readonly isTTY?: boolean | undefined; readonly columns?: number | undefined };
   on(signal: string, listener: () => void): unknown;
   removeListener(signal: string, listener: () => void): unknown;
   exit(code: number): never;
