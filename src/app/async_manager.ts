@@ -407,7 +407,7 @@ export class AsyncManager implements AsyncDisposable {
     if (pauseMs > 0) await shutdown.pause(pauseMs);
     this.#openings.stop(reason);
     this.#startHooks.stop(reason);
-    const closing = this.tasks.close({ graceMs: Infinity });
+    const closing = this.tasks.close({ graceMs: Infinity, reason });
     this.#controller.abort(reason);
     this.#stopRequested.resolve();
     if (this.#body !== undefined) {
@@ -465,7 +465,8 @@ export class AsyncManager implements AsyncDisposable {
   }
 
   #closed(doing: string): ClosedError {
-    return new ClosedError(`Cannot ${doing}: ${this.#what} is ${this.#state}`);
+    // With the stop's reason as cause: to whoever runs into it, this is the echo of the stop, and no failure.
+    return new ClosedError(`Cannot ${doing}: ${this.#what} is ${this.#state}`, { cause: this.signal.reason });
   }
 }
 

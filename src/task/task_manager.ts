@@ -113,6 +113,7 @@ export class TaskManager implements AsyncDisposable {
   /** The groups that closing found open: their failures are thrown by the disposal, unless somebody joined them. */
   #left: readonly TaskGroup[] = [];
   #closing: Promise<CloseReport> | undefined;
+  #closingReason: unknown;
   #spawned = 0;
   #failed = 0;
   #restarted = 0;
@@ -204,6 +205,7 @@ export class TaskManager implements AsyncDisposable {
    */
   async close(options: CloseOptions = {}): Promise<CloseReport> {
     checkCloseOptions("close task manager", options);
+    if (this.#closing === undefined) this.#closingReason = options.reason;
     return await (this.#closing ??= this.#close(options));
   }
 
@@ -258,7 +260,8 @@ export class TaskManager implements AsyncDisposable {
     }
     const doing = `${what} ${JSON.stringify(name)}`;
     if (this.#closing !== undefined) {
-      throw new ClosedError(`Cannot ${doing}: the task manager ${this.closed ? "has ended" : "is closing"}`);
+      const how = this.closed ? "has ended" : "is closing";
+      throw new ClosedError(`Cannot ${doing}: the task manager ${how}`, { cause: this.#closingReason });
     }
     if (among.has(name)) {
       throw new MisuseError(`Cannot ${doing} as names must be unique: one with it is alive`);

@@ -488,10 +488,11 @@ describe("runApplication, stop() from inside", () => {
       const host = new FakeHost();
       const report = await runApplication(async (app) => {
         void app.stop();
-        await app.use("db", () => ({ [Symbol.dispose]() {} }));
+        await assert.rejects(app.use("db", () => assert.fail("opened")), ClosedError);
+        assert.throws(() => app.tasks.spawn("late", () => assert.fail("started")), ClosedError);
+        assert.throws(() => app.onStop(() => {}), ClosedError);
       }, { host });
-      assert(report.errors[0] instanceof ClosedError);
-      assert.equal(host.exitCode, 1);
+      assert.deepEqual([report.code, report.errors], [0, []]);
     });
   });
 });
@@ -609,4 +610,26 @@ test("runApplication shows the failure of a background task when it happens, and
     assert.deepEqual(host.printed, ['Task "worker" of application "shop" failed: out of order']);
     assert.deepEqual([report.code, host.exitCode], [1, 1]);
   });
+});
+
+test("runApplication takes a main that runs into the stop for stopped, not for failed", async () => {
+  for (const late of ["use", "spawn"] as const) {
+    await world(async () => {
+      const host = new FakeHost();
+      const report = await runApplication(async (app) => {
+        await app.start();
+        await app.stopRequested();
+        if (late === "use") await app.use("late", () => ({ [Symbol.dispose]() {} }));
+        else app.tasks.spawn("late", () => Promise.resolve());
+      }, { host, signal: AbortSignal.abort("enough") });
+      assert.deepEqual(report.errors, []);
+      const running = runApplication(async (app) => {
+        await app.start();
+        host.send("SIGTERM");
+        if (late === "use") await app.use("late", () => ({ [Symbol.dispose]() {} }));
+        else app.tasks.spawn("late", () => Promise.resolve());
+      }, { host });
+      assert.deepEqual([(await running).errors, (await running).code, host.printed], [[], 143, []]);
+    });
+  }
 });
