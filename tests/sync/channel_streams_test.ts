@@ -428,7 +428,9 @@ test("Channel.pipeFrom leaves no unhandled rejection when what comes late can't 
       const channel = new Channel<number>({ capacity: 1, weigh: (value) => value });
       const controller = new AbortController();
       const source = {
-        [Symbol.asyncIterator]: () => ({ next: () => sleep(10).then(() => answer as IteratorResult<number>) }),
+        [Symbol.asyncIterator]: () => ({
+          next: () => sleep(10).then(() => answer as IteratorResult<number>),
+        }),
       };
       const piping = channel.pipeFrom(source, { signal: controller.signal });
       await sleep(5);
