@@ -10,7 +10,8 @@ interface SqliteModule {
   readonly DatabaseSync: unknown;
 }
 
-const NEEDED = "node:sqlite is needed, which comes with Node.js 22.16 or newer, with Deno and with Bun";
+const NEEDED =
+  "Cannot open SQLite: node:sqlite is needed, which comes with Node.js 22.16 or newer, with Deno and with Bun";
 
 /**
  * Opens a file.

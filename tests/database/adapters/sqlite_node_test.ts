@@ -530,7 +530,8 @@ test("sqliteDriver on a runtime without node:sqlite, or an early one, says which
   const loads = [() => Promise.reject(missing), () => Promise.resolve({ DatabaseSync: Early })];
   for (const load of loads) {
     await assert.rejects(openSqlite(":memory:", { readOnly: false, timeout: 0 }, load), {
-      message: "node:sqlite is needed, which comes with Node.js 22.16 or newer, with Deno and with Bun",
+      message:
+        "Cannot open SQLite: node:sqlite is needed, which comes with Node.js 22.16 or newer, with Deno and with Bun",
     });
   }
   assert.deepEqual(closed, 1);
