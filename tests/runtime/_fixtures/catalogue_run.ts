@@ -17,6 +17,13 @@ const LIMIT_MS = 60_000;
 const NODE_COMPILE_CACHE = fileURLToPath(new URL("../../../.cache/node-compile", import.meta.url));
 const main = fileURLToPath(new URL("../../../examples/catalogue/main.ts", import.meta.url));
 
+/** Node 22 says on its error output that its SQLite is experimental, before anything of ours. */
+const before = "Deno" in globalThis
+  ? ["run", "-A", "--no-check"]
+  : "Bun" in globalThis
+  ? []
+  : ["--disable-warning=ExperimentalWarning"];
+
 /** One run of the catalogue. */
 export class Run implements AsyncDisposable {
   readonly #process: ChildProcess;
@@ -24,7 +31,6 @@ export class Run implements AsyncDisposable {
   readonly ended: Promise<End>;
 
   constructor(args: readonly string[], options: { cwd?: string; env?: Record<string, string> } = {}) {
-    const before = "Deno" in globalThis ? ["run", "-A", "--no-check"] : [];
     this.#process = spawn(process.execPath, [...before, main, ...args], {
       stdio: ["ignore", "pipe", "pipe"],
       cwd: options.cwd,
