@@ -17,6 +17,7 @@ import { ensureRuntime, runtimePath } from "./runtimes.ts";
 import { differenceLines, failureLines, skipLines, succeeded, tableLines, totalLine } from "./test/report.ts";
 import type { RunResult, TestResult } from "./test/results.ts";
 import { runTests } from "./test/runners.ts";
+import { startServers } from "./test/servers.ts";
 import { skipReasons } from "./test/skip_reasons.ts";
 import { filesLeftOut, type Target, targets } from "./test/targets.ts";
 
@@ -58,6 +59,8 @@ await runCommand(help, {
   }
   if (files.some((file) => file.startsWith("tests/package/"))) await buildPackage();
   if (wanted.some(({ compiled }) => compiled)) await writeCompiledTree();
+  const needServers = files.some((file) => file.startsWith("tests/database/"));
+  await using _servers = needServers ? await startServers() : undefined;
   const runs: RunResult[] = [];
   for (const target of wanted) {
     const run = await runOn(target, files, limitMs, flags.verbose === true);

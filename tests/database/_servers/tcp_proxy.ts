@@ -1,0 +1,71 @@
+/** A network that can be bad: stands between a client and a server, and delays, holds back, drops or cuts. */
+import { connect, createServer, type Socket } from "node:net";
+
+/** Which way bytes go. */
+export type Direction = "toServer" | "toClient";
+
+/** A proxy in front of a server. */
+export interface TcpProxy extends AsyncDisposable {
+  readonly port: number;
+  /** How many connections go through it now. */
+  readonly connections: number;
+  /** Looks at every piece of bytes; what it returns goes on, nothing when it returns `undefined`. */
+  filter: ((piece: Uint8Array, direction: Direction) => Uint8Array | undefined) | undefined;
+  /** Whether bytes are held back, in both directions and without a word: a half-open line. */
+  frozen: boolean;
+  /** Cuts all lines at once. */
+  cut(): void;
+  /** Whether new lines are refused. */
+  refusing: boolean;
+}
+
+/** Opens a proxy on a free port of the loopback interface. */
+export async function tcpProxy(target: { host: string; port: number }): Promise<TcpProxy> {
+  const lines = new Set<() => void>();
+  const proxy = {
+    port: 0,
+    filter: undefined as TcpProxy["filter"],
+    frozen: false,
+    refusing: false,
+    get connections() {
+      return lines.size;
+    },
+    cut(): void {
+      for (const end of [...lines]) end();
+    },
+    async [Symbol.asyncDispose](): Promise<void> {
+      proxy.cut();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+    },
+  };
+  const server = createServer((client: Socket) => {
+    if (proxy.refusing) return void client.destroy();
+    const upstream = connect(target.port, target.host);
+    const end = (): void => {
+      lines.delete(end);
+      client.destroy();
+      upstream.destroy();
+    };
+    lines.add(end);
+    pass(client, upstream, "toServer");
+    pass(upstream, client, "toClient");
+    for (const socket of [client, upstream]) {
+      socket.setNoDelay(true);
+      socket.on("error", end);
+      socket.on("close", end);
+    }
+  });
+  const pass = (from: Socket, to: Socket, direction: Direction): void => {
+    from.on("data", (piece: Uint8Array) => {
+      if (proxy.frozen) return;
+      const rest = proxy.filter === undefined ? piece : proxy.filter(piece, direction);
+      if (rest !== undefined && rest.length > 0 && !to.destroyed) to.write(rest);
+    });
+  };
+  await new Promise<void>((resolve, reject) => {
+    server.on("error", reject);
+    server.listen(0, "127.0.0.1", () => resolve());
+  });
+  proxy.port = (server.address() as { port: number }).port;
+  return proxy;
+}
