@@ -48,7 +48,29 @@ export interface Place {
   left(): void;
 }
 
-class Waiter<T, D> implements AbortTarget {
+/** A waiter, as far as an order and the structure may know it. */
+export interface Waiting<D> {
+  /** What it waits with. */
+  readonly data: D;
+  /** Whether it still waits. */
+  readonly waiting: boolean;
+  /** Who came next. */
+  readonly next: Waiting<D> | undefined;
+  /** What the queue's order knows it by. */
+  place: unknown;
+}
+
+/** Says who of those who wait comes first, where that is not who came first. It keeps an index, not the waiters. */
+export interface WaitOrder<D> {
+  /** Somebody waits, who came last. */
+  add(waiter: Waiting<D>): void;
+  /** Somebody waits no more: was granted, or left. Told while {@linkcode Waiting.next} still holds. */
+  remove(waiter: Waiting<D>, granted: boolean): void;
+  /** Who is next, or `undefined` when nobody may be now. */
+  first(): Waiting<D> | undefined;
+}
+
+class Waiter<T, D> implements AbortTarget, Waiting<D> {
   prev: Waiter<T, D> | undefined;
   next: Waiter<T, D> | undefined;
   /** The one state word: whether it still waits. Grant, abort and limit each claim it; the first wins. */
@@ -60,6 +82,7 @@ class Waiter<T, D> implements AbortTarget {
   readonly #queue: QueueEnd<T, D>;
   subscription: Subscription | undefined;
   timer: Disposable | undefined;
+  place: unknown;
 
   constructor(data: D, signal: AbortSignal | undefined, queue: QueueEnd<T, D>) {
     this.data = data;
@@ -82,13 +105,14 @@ interface QueueEnd<T, D> {
   doing(): string;
 }
 
-/** A FIFO queue of waiters, each with data `D`, who are granted a `T`. */
+/** A queue of waiters, each with data `D`, who are granted a `T`: first come, first served, or in an order of its own. */
 export class WaitQueue<T, D = undefined> {
   readonly #options: WaitQueueOptions;
   readonly totals: WaitTotals = { granted: 0, aborted: 0, timedOut: 0 };
   #first: Waiter<T, D> | undefined;
   #last: Waiter<T, D> | undefined;
   #size = 0;
+  #order: WaitOrder<D> | undefined;
 
   constructor(options: WaitQueueOptions) {
     this.#options = options;
@@ -97,6 +121,23 @@ export class WaitQueue<T, D = undefined> {
   /** How many wait. */
   get size(): number {
     return this.#size;
+  }
+
+  /** Who came first of those who wait, or `undefined`. */
+  get oldest(): Waiting<D> | undefined {
+    return this.#first;
+  }
+
+  /** Who came last of those who wait, or `undefined`. */
+  get newest(): Waiting<D> | undefined {
+    return this.#last;
+  }
+
+  /** Serves by `order` from now on, those who wait already included; `undefined`: first come, first served again. */
+  reorder(order: WaitOrder<D> | undefined): void {
+    this.#order = order;
+    if (order === undefined) return;
+    for (let waiter = this.#first; waiter !== undefined; waiter = waiter.next) order.add(waiter);
   }
 
   /**
@@ -180,20 +221,14 @@ export class WaitQueue<T, D = undefined> {
 
   /** What the waiter at the head waits with, or `undefined` when nobody waits. */
   head(): D | undefined {
-    // One whose signal is aborted, but has not told us yet, has given up: the abort came before the grant.
-    while (this.#first?.signal?.aborted) {
-      const { signal } = this.#first;
-      this.#drop(this.#first, signal!.reason, "aborted");
-    }
-    return this.#first?.data;
+    return this.#head()?.data;
   }
 
   /** Hands `value` to the head. @returns Whether somebody was there to take it. */
   grant(value: T): boolean {
-    this.head();
-    const waiter = this.#first;
+    const waiter = this.#head();
     if (waiter === undefined) return false;
-    this.#unlink(waiter);
+    this.#unlink(waiter, true);
     this.totals.granted++;
     if (observed()) this.#tell("grant");
     waiter.resolve(value);
@@ -213,10 +248,18 @@ export class WaitQueue<T, D = undefined> {
       if (!waiter.signal?.aborted) together.push(waiter);
     }
     if (together.length < count) return false;
-    for (const waiter of together) this.#unlink(waiter);
+    for (const waiter of together) this.#unlink(waiter, true);
     this.totals.granted += together.length;
     together.forEach((waiter, place) => waiter.resolve(value(place)));
     if (observed()) { for (const _ of together) this.#tell("grant"); }
+    return true;
+  }
+
+  /** Sends one away. @returns Whether it still waited. */
+  dismiss(waiter: Waiting<D>, reason: unknown): boolean {
+    if (!waiter.waiting) return false;
+    this.#unlink(waiter as Waiter<T, D>);
+    (waiter as Waiter<T, D>).reject(reason);
     return true;
   }
 
@@ -262,6 +305,15 @@ export class WaitQueue<T, D = undefined> {
     doing: () => this.#doing,
   };
 
+  #head(): Waiter<T, D> | undefined {
+    for (;;) {
+      const first = this.#order === undefined ? this.#first : this.#order.first() as Waiter<T, D> | undefined;
+      // One whose signal is aborted, but has not told us yet, has given up: the abort came before the grant.
+      if (first?.signal === undefined || !first.signal.aborted) return first;
+      this.#drop(first, first.signal.reason, "aborted");
+    }
+  }
+
   #drop(waiter: Waiter<T, D>, reason: unknown, why: "aborted" | "timedOut"): void {
     this.#unlink(waiter);
     this.totals[why]++;
@@ -281,10 +333,12 @@ export class WaitQueue<T, D = undefined> {
     }
     this.#last = waiter;
     this.#size++;
+    this.#order?.add(waiter);
     census.waiters++;
   }
 
-  #unlink(waiter: Waiter<T, D>): void {
+  #unlink(waiter: Waiter<T, D>, granted = false): void {
+    this.#order?.remove(waiter, granted);
     const { prev, next } = waiter;
     if (prev === undefined) this.#first = next;
     else prev.next = next;
