@@ -10,7 +10,7 @@ import {
 } from "../kernel/checks.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import { TaskGroup } from "../task/task_group.ts";
-import { End, type Exit, ExitErrors, exitOf, runExits } from "./_exits.ts";
+import { checkExitTimeout, End, type Exit, EXIT_TIMEOUT_MS, ExitErrors, exitOf, runExits } from "./_exits.ts";
 
 /** Something entered: it can be left, and may carry a value of its own. */
 export type Context<T = unknown> = (Disposable | AsyncDisposable) & { readonly value?: T };
@@ -32,6 +32,8 @@ export interface ContextGroupOptions {
   name?: string;
   /** Whether all are entered at once instead of one after another. Left in reverse of the listing either way. */
   parallel?: boolean;
+  /** How long leaving may take in whole, in milliseconds; more than 0. Default 10,000; `Infinity` for no limit. */
+  exitTimeoutMs?: number;
 }
 
 /**
@@ -40,7 +42,10 @@ export interface ContextGroupOptions {
  * **Order** — entered one after another as listed (or, `parallel`, all at once), left in reverse, each awaited.
  * **Failure** while entering leaves what was entered and throws; failures of leaving join it in an `AggregateError`.
  * **Abort** — of `open` aborts the opener that is under way, waits for it, leaves what was entered, and rejects with
- * the reason: nothing is left half open. **Reuse** — each `open` enters afresh.
+ * the reason: nothing is left half open. **Limit** — leaving has a time of its own, `exitTimeoutMs`, which no signal
+ * cuts short; one context gets half of what is left of it, the last all. One that has not been left by then counts as
+ * failed, with a `TimeoutError` that names it, and is left to itself; the others are left. **Reuse** — each `open`
+ * enters afresh.
  *
  * @example
  * ```ts
@@ -63,6 +68,7 @@ export class AsyncContextGroup<O extends Record<string, Opener>> {
   readonly #openers: readonly (readonly [string, Opener])[];
   readonly #parallel: boolean;
   readonly #what: string;
+  readonly #exitTimeoutMs: number;
 
   /**
    * Creates a group; nothing is entered yet.
@@ -81,7 +87,9 @@ export class AsyncContextGroup<O extends Record<string, Opener>> {
     }
     this.#openers = Object.entries(openers);
     for (const [name, opener] of this.#openers) checkFunction(`create ${this.#what}`, name, opener);
+    checkExitTimeout(`create ${this.#what}`, options.exitTimeoutMs);
     this.name = options.name;
+    this.#exitTimeoutMs = options.exitTimeoutMs ?? EXIT_TIMEOUT_MS;
     this.#parallel = options.parallel ?? false;
   }
 
@@ -97,7 +105,7 @@ export class AsyncContextGroup<O extends Record<string, Opener>> {
     const values = await this.#enter(options, exits, errors);
     const end = new End();
     const leave = async (): Promise<void> => {
-      await runExits(exits, errors);
+      await this.#leave(exits, errors);
       errors.throwIfAny(`leave ${this.#what}`);
     };
     return { values, [Symbol.asyncDispose]: () => end.begin(leave) };
@@ -120,9 +128,13 @@ export class AsyncContextGroup<O extends Record<string, Opener>> {
     } catch (error) {
       errors.add(error);
     }
-    await runExits(exits, errors);
+    await this.#leave(exits, errors);
     errors.throwIfAny(`leave ${this.#what}`);
     return result as R;
+  }
+
+  #leave(exits: Exit[], errors: ExitErrors): Promise<void> {
+    return runExits(exits, errors, this.#exitTimeoutMs, ` of ${this.#what}`);
   }
 
   async #enter(
@@ -156,7 +168,7 @@ export class AsyncContextGroup<O extends Record<string, Opener>> {
       if (exit !== undefined) exits.push(exit);
     }
     if (errors.any) {
-      await runExits(exits, errors);
+      await this.#leave(exits, errors);
       errors.throwIfAny(doing);
     }
     return Object.fromEntries(this.#openers.map(([name]) => [name, values.get(name)])) as ContextValues<O>;

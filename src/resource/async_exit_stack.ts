@@ -1,13 +1,23 @@
-import { checkFunction } from "../kernel/checks.ts";
+import { checkFunction, checkName, checkOptions, subject } from "../kernel/checks.ts";
 import { ClosedError } from "../kernel/errors.ts";
-import { End, type Exit, ExitErrors, exitOf, runExits } from "./_exits.ts";
+import { checkExitTimeout, End, type Exit, EXIT_TIMEOUT_MS, ExitErrors, exitOf, runExits } from "./_exits.ts";
+
+/** Options of an {@linkcode AsyncExitStack}. */
+export interface ExitStackOptions {
+  /** Appears in messages. */
+  name?: string | undefined;
+  /** How long leaving may take in whole, in milliseconds; more than 0. Default 10,000; `Infinity` for no limit. */
+  exitTimeoutMs?: number | undefined;
+}
 
 /**
  * Collects what has to be left again, and leaves it in reverse.
  *
  * **Order** — last in, first out, each exit awaited before the next. **Failure** — of an exit keeps none of the others
  * from running; one failure is thrown as it is, several as an `AggregateError` in the order of time. **Close** —
- * once; again waits for the same end. A closed or moved stack takes nothing in.
+ * once; again waits for the same end. A closed or moved stack takes nothing in. **Limit** — leaving has a time of its
+ * own, `exitTimeoutMs`, which no signal cuts short; one exit gets half of what is left of it, the last all. One that
+ * has not ended by then counts as failed, with a `TimeoutError` that names it, and is left to itself; the others run.
  *
  * Goes beyond the platform's `AsyncDisposableStack`, which newer runtimes have: {@linkcode run} tells its `push`
  * exits what went wrong.
@@ -27,8 +37,23 @@ import { End, type Exit, ExitErrors, exitOf, runExits } from "./_exits.ts";
  * ```
  */
 export class AsyncExitStack implements AsyncDisposable {
+  /** The name given at creation. */
+  readonly name: string | undefined;
   #exits: Exit[] = [];
+  #added = 0;
+  readonly #what: string;
+  readonly #exitTimeoutMs: number;
   readonly #end = new End();
+
+  /** Creates an empty stack. */
+  constructor(options: ExitStackOptions = {}) {
+    checkOptions("create exit stack", options);
+    checkName("create exit stack", options.name);
+    this.#what = subject("exit stack", options.name);
+    checkExitTimeout(`create ${this.#what}`, options.exitTimeoutMs);
+    this.name = options.name;
+    this.#exitTimeoutMs = options.exitTimeoutMs ?? EXIT_TIMEOUT_MS;
+  }
 
   /**
    * Runs `body` with a stack and leaves everything in it, however `body` ends.
@@ -36,9 +61,12 @@ export class AsyncExitStack implements AsyncDisposable {
    * @returns What `body` returns.
    * @throws What `body` throws, or an exit; several failures as an `AggregateError`, the body's first.
    */
-  static async run<T>(body: (stack: AsyncExitStack) => T | PromiseLike<T>): Promise<T> {
+  static async run<T>(
+    body: (stack: AsyncExitStack) => T | PromiseLike<T>,
+    options?: ExitStackOptions,
+  ): Promise<T> {
     checkFunction("run exit stack", "body", body);
-    const stack = new AsyncExitStack();
+    const stack = new AsyncExitStack(options);
     const errors = new ExitErrors();
     let value: T | undefined;
     try {
@@ -47,8 +75,8 @@ export class AsyncExitStack implements AsyncDisposable {
       errors.add(error);
     }
     // A body that closed the stack itself may not have looked at what came of it.
-    await stack.#end.begin(() => runExits(stack.#exits, errors)).catch((error) => errors.add(error));
-    errors.throwIfAny("leave exit stack");
+    await stack.#end.begin(() => stack.#leave(stack.#exits, errors)).catch((error) => errors.add(error));
+    errors.throwIfAny(`leave ${stack.#what}`);
     return value as T;
   }
 
@@ -65,7 +93,9 @@ export class AsyncExitStack implements AsyncDisposable {
    * taken in.
    */
   enter<D extends Disposable | AsyncDisposable>(disposable: D): D {
-    this.#add(exitOf("enter into exit stack", "disposable", disposable), "enter into exit stack");
+    const doing = `enter into ${this.#what}`;
+    const { leave } = exitOf(doing, "disposable", disposable);
+    this.#add(leave, doing);
     return disposable;
   }
 
@@ -75,21 +105,22 @@ export class AsyncExitStack implements AsyncDisposable {
    * @param exit Gets the failure so far under {@linkcode run}; nothing otherwise, as a disposer can't know.
    */
   push(exit: (error?: unknown) => unknown): void {
-    checkFunction("push onto exit stack", "exit", exit);
-    this.#add(exit, "push onto exit stack");
+    checkFunction(`push onto ${this.#what}`, "exit", exit);
+    this.#add(exit, `push onto ${this.#what}`, exit.name);
   }
 
   /** Takes a function in, to be called without arguments at the end. */
   callback(fn: () => unknown): void {
-    checkFunction("push onto exit stack", "fn", fn);
-    this.#add(() => fn(), "push onto exit stack");
+    checkFunction(`push onto ${this.#what}`, "fn", fn);
+    this.#add(() => fn(), `push onto ${this.#what}`, fn.name);
   }
 
   /** Hands everything over to a new stack; this one is closed, and has nothing to leave. */
   move(): AsyncExitStack {
-    this.#check("move exit stack");
-    const stack = new AsyncExitStack();
+    this.#check(`move ${this.#what}`);
+    const stack = new AsyncExitStack({ name: this.name, exitTimeoutMs: this.#exitTimeoutMs });
     stack.#exits = this.#exits;
+    stack.#added = this.#added;
     this.#exits = [];
     void this.#end.begin(() => Promise.resolve());
     return stack;
@@ -108,14 +139,19 @@ export class AsyncExitStack implements AsyncDisposable {
   async #close(): Promise<void> {
     const errors = new ExitErrors();
     // Not the failure so far: what it knows of is only what other exits did.
-    const exits = this.#exits.splice(0).map((exit) => () => exit());
-    await runExits(exits, errors);
-    errors.throwIfAny("close exit stack");
+    const exits = this.#exits.splice(0).map(({ what, leave }) => ({ what, leave: () => leave() }));
+    await this.#leave(exits, errors);
+    errors.throwIfAny(`close ${this.#what}`);
   }
 
-  #add(exit: Exit, doing: string): void {
+  #leave(exits: Exit[], errors: ExitErrors): Promise<void> {
+    return runExits(exits, errors, this.#exitTimeoutMs, ` of ${this.#what}`);
+  }
+
+  #add(leave: Exit["leave"], doing: string, name?: unknown): void {
     this.#check(doing);
-    this.#exits.push(exit);
+    const named = typeof name === "string" && name !== "" ? ` (${name})` : "";
+    this.#exits.push({ what: `exit ${++this.#added}${named}`, leave });
   }
 
   #check(doing: string): void {

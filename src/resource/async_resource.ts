@@ -1,64 +1,41 @@
-import { checkDurationMs, checkFunction, checkName, checkOptions, subject } from "../kernel/checks.ts";
+import {
+  checkBoolean,
+  checkDurationMs,
+  checkFunction,
+  checkName,
+  checkOptions,
+  subject,
+} from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
-import { type Deferred, deferred } from "../kernel/deferred.ts";
-import { OwnedLease } from "../kernel/disposer.ts";
+import { deferred, ignore } from "../kernel/deferred.ts";
+import { type LeaseOwner, OwnedLease } from "../kernel/disposer.ts";
 import { isEcho } from "../kernel/echo.ts";
-import { ClosedError, ownAbort } from "../kernel/errors.ts";
+import { ownAbort } from "../kernel/errors.ts";
 import { emit } from "../kernel/observer.ts";
 import { Canceller } from "../kernel/signals.ts";
-import type { HoldOptions, Lease } from "../kernel/types.ts";
+import type { HoldOptions } from "../kernel/types.ts";
 import { WaitQueue } from "../kernel/wait_queue.ts";
 import { timeout } from "../cancel/timeout.ts";
-import { End } from "./_exits.ts";
+import { checkDrain, Drain, holderOf } from "./_drain.ts";
+import { EXIT_TIMEOUT_MS } from "./_exits.ts";
+import type {
+  AsyncResourceOptions,
+  AsyncResourceStatistics,
+  ResourceCloseOptions,
+  ResourceCloseReport,
+  ResourceLease,
+} from "./resource_options.ts";
+import { ResourceClosedError, ResourceStuckError } from "./resource_errors.ts";
 
-/** Options of an {@linkcode AsyncResource}. */
-export interface AsyncResourceOptions<T> {
-  /** Appears in messages and observer records. */
-  name?: string;
-  /** Opens it; `signal` is aborted when nobody wants it any more. */
-  open(context: { signal: AbortSignal }): T | PromiseLike<T>;
-  /** Closes it; default: its own disposal, if it has one. `signal` is aborted at {@linkcode closeTimeoutMs}. */
-  close?(value: T, context: { signal: AbortSignal }): unknown;
-  /** How long it stays open after its last user has left, in milliseconds. Default 0; `Infinity` until disposed. */
-  lingerMs?: number;
-  /**
-   * How long closing may take, in milliseconds; more than 0, finite. Default 10,000. Closing that has not ended by then
-   * has failed, and is left to itself.
-   */
-  closeTimeoutMs?: number;
-}
-
-/** What an operator wants to know of an {@linkcode AsyncResource}. */
-export interface AsyncResourceStatistics {
-  /** Where it is in its life. */
-  readonly state: "closed" | "opening" | "open" | "closing" | "disposed";
-  /** How many use it. */
-  readonly inUse: number;
-  /** How many wait for it to open. */
-  readonly waiting: number;
-  /** How often it was opened. */
-  readonly opened: number;
-  /** How often opening failed. */
-  readonly failed: number;
-  /** Uses granted so far. */
-  readonly granted: number;
-  /** Uses given up by a signal. */
-  readonly aborted: number;
-  /** Uses that reached their limit. */
-  readonly timedOut: number;
-}
-
-/** A use of a resource. */
-export interface ResourceLease<T> extends Lease {
-  /** The open resource. */
-  readonly value: T;
-}
-
-class Use<T> extends OwnedLease implements ResourceLease<T> {
+class Use<T> extends OwnedLease<HoldOptions | undefined> implements ResourceLease<T> {
   readonly value: T;
 
-  constructor(owner: ConstructorParameters<typeof OwnedLease>[0], value: T) {
-    super(owner);
+  constructor(
+    owner: LeaseOwner<OwnedLease<HoldOptions | undefined>>,
+    hold: HoldOptions | undefined,
+    value: T,
+  ) {
+    super(owner, hold);
     this.value = value;
   }
 }
@@ -69,9 +46,10 @@ class Use<T> extends OwnedLease implements ResourceLease<T> {
  * **Opening** — once for all who wait; when it fails, all of them reject with its error, and the next use tries
  * afresh. **Abort** — a waiter that gives up leaves the others waiting; when the last one does, the opening is
  * aborted, and what comes of it all the same is closed. **Closing** — after the last user has left and `lingerMs` have
- * passed; a use that comes meanwhile waits, and opens it again. **Dispose** — sends waiters away, waits for users,
- * closes, and throws if that fails; other failures of closing go to the observer (`close.failed`), and so does what an
- * opening that was given up fails with beyond that (`open.failed`).
+ * passed; a use that comes meanwhile waits, and opens it again, unless closing hangs. **Close** — for good: sends
+ * waiters away, waits for users (for `graceMs` at most: it names who stays), closes, and throws if that fails;
+ * disposal does the same without a limit on users. Other failures of closing go to the observer (`close.failed`), and
+ * so does what an opening that was given up fails with beyond that (`open.failed`).
  *
  * @example
  * ```ts
@@ -91,17 +69,20 @@ export class AsyncResource<T> implements AsyncDisposable {
   readonly name: string | undefined;
   readonly #options: AsyncResourceOptions<T>;
   readonly #what: string;
-  readonly #waiters: WaitQueue<Use<T>, true>;
-  #state: "closed" | "opening" | "open" | "closing" = "closed";
+  readonly #waiters: WaitQueue<Use<T>, HoldOptions | undefined>;
+  readonly #users = new Set<Use<T>>();
+  #state: "closed" | "opening" | "open" | "closing" | "stuck" = "closed";
   #value: T | undefined;
-  #users = 0;
   #opened = 0;
   #failed = 0;
   #opening: Canceller | undefined;
   #linger: Disposable | undefined;
-  readonly #end = new End();
-  /** Resolved at every change that a disposal may wait for. */
-  #settled: Deferred<void> | undefined;
+  #closing: Promise<void> | undefined;
+  /** Whether closing for good has ended without waiting for the opening. */
+  #abandoned = false;
+  /** Why it is stuck, while it is. */
+  #stuck: unknown;
+  #ending: { readonly drain: Drain; readonly done: Promise<ResourceCloseReport> } | undefined;
 
   /** Creates it closed. */
   constructor(options: AsyncResourceOptions<T>) {
@@ -120,6 +101,7 @@ export class AsyncResource<T> implements AsyncDisposable {
         );
       }
     }
+    checkBoolean(doing, "reopenStuck", options.reopenStuck);
     this.name = options.name;
     this.#options = options;
     this.#waiters = new WaitQueue({
@@ -131,12 +113,18 @@ export class AsyncResource<T> implements AsyncDisposable {
     });
   }
 
+  /** Whether {@linkcode close} was called. */
+  get closed(): boolean {
+    return this.#ending !== undefined;
+  }
+
   /**
    * Uses it, opening it if need be.
    *
-   * @param options `signal` and `timeoutMs` bound this wait only.
+   * @param options `signal` and `timeoutMs` bound this wait only; `label`, or else the name of `owner`, says who uses it.
    * @returns A lease with the value; the resource stays open at least until it is released or disposed.
-   * @throws What opening throws; {@linkcode ClosedError} when the resource is disposed.
+   * @throws What opening throws; {@linkcode ResourceClosedError} when the resource is closed for good.
+   * @throws {ResourceStuckError} When closing it hangs.
    * @throws {TimeoutError} When `timeoutMs` is reached.
    * @throws The reason of `signal`, unchanged.
    */
@@ -148,12 +136,13 @@ export class AsyncResource<T> implements AsyncDisposable {
     }
     const refused = this.#waiters.refusal(options);
     if (refused !== undefined) return refused;
-    if (this.#end.begun) return Promise.reject(this.#disposed());
+    if (this.#ending !== undefined) return Promise.reject(this.#closedError());
+    if (this.#state === "stuck") return Promise.reject(this.#stuckError());
     if (this.#state === "open") {
       this.#waiters.totals.granted++;
-      return Promise.resolve(this.#take());
+      return Promise.resolve(this.#take(options));
     }
-    const waiting = this.#waiters.wait(true, options);
+    const waiting = this.#waiters.wait(options, options);
     this.#next();
     return waiting;
   }
@@ -171,10 +160,10 @@ export class AsyncResource<T> implements AsyncDisposable {
 
   /** A snapshot of its state, users and waiters, and the totals so far. */
   statistics(): AsyncResourceStatistics {
-    const disposed = this.#end.begun && this.#state === "closed";
     return Object.freeze({
-      state: disposed ? "disposed" : this.#state,
-      inUse: this.#users,
+      state: this.closed && this.#state === "closed" ? "disposed" : this.#state,
+      inUse: this.#users.size,
+      users: this.#names(),
       waiting: this.#waiters.size,
       opened: this.#opened,
       failed: this.#failed,
@@ -182,14 +171,40 @@ export class AsyncResource<T> implements AsyncDisposable {
     });
   }
 
-  /** Sends waiters away, waits for users, and closes. Again: waits for the same end. */
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#end.begin(() => this.#dispose());
+  /**
+   * Closes it for good: sends waiters away, waits for users, closes what is open. Again: waits for the same end, which
+   * a shorter grace brings nearer.
+   *
+   * @param options `graceMs` is how long users are waited for; then it is closed under them. Default `Infinity`.
+   * @returns Who still used it then. Their leases can still be given back.
+   * @throws What closing throws; a `TimeoutError` when it hangs.
+   */
+  close(options: ResourceCloseOptions = {}): Promise<ResourceCloseReport> {
+    try {
+      const graceMs = checkDrain(`close ${this.#what}`, options);
+      if (this.#ending === undefined) {
+        const drain = new Drain();
+        // Those who are called on the way find that it has begun.
+        const { promise, resolve } = deferred<ResourceCloseReport>();
+        this.#ending = { drain, done: promise };
+        resolve(this.#end(drain));
+      }
+      this.#ending.drain.limit(graceMs);
+      return this.#ending.done;
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
-  readonly #owner = {
-    giveBack: (): void => {
-      if (--this.#users === 0) this.#idle();
+  /** Closes it for good; see {@linkcode close}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  readonly #owner: LeaseOwner<OwnedLease<HoldOptions | undefined>> = {
+    giveBack: (use): void => {
+      this.#users.delete(use as Use<T>);
+      if (this.#users.size === 0) this.#idle();
     },
     describe: (): string => this.#what,
   };
@@ -202,11 +217,16 @@ export class AsyncResource<T> implements AsyncDisposable {
     if (options.owner !== undefined) checkOptions(`${doing} as owner`, options.owner);
   }
 
-  #take(): Use<T> {
-    this.#users++;
+  #take(hold: HoldOptions | undefined): Use<T> {
+    const use = new Use(this.#owner, hold, this.#value as T);
+    this.#users.add(use);
     this.#linger?.[Symbol.dispose]();
     this.#linger = undefined;
-    return new Use(this.#owner, this.#value as T);
+    return use;
+  }
+
+  #names(): readonly string[] {
+    return Object.freeze([...this.#users].map(({ data }) => holderOf(data) ?? "unknown"));
   }
 
   async #open(): Promise<void> {
@@ -221,8 +241,11 @@ export class AsyncResource<T> implements AsyncDisposable {
       return;
     }
     this.#change("open");
-    while (this.#waiters.head() !== undefined) this.#waiters.grant(this.#take());
-    if (this.#users === 0) this.#idle();
+    while (this.#waiters.size > 0) {
+      const hold = this.#waiters.head();
+      if (this.#waiters.size > 0) this.#waiters.grant(this.#take(hold));
+    }
+    if (this.#users.size === 0) this.#idle();
   }
 
   #openFailed(error: unknown, signal: AbortSignal): void {
@@ -248,7 +271,8 @@ export class AsyncResource<T> implements AsyncDisposable {
 
   #idle(): void {
     const { lingerMs = 0 } = this.#options;
-    if (this.#end.begun) return this.#settled?.resolve();
+    if (this.#abandoned) return void this.#closeQuietly();
+    if (this.#ending !== undefined) return this.#settled();
     if (lingerMs === 0) void this.#closeQuietly();
     else if (lingerMs !== Infinity) {
       const close = (): void => void this.#closeQuietly();
@@ -258,7 +282,7 @@ export class AsyncResource<T> implements AsyncDisposable {
 
   async #closeQuietly(): Promise<void> {
     try {
-      await this.#close();
+      await (this.#closing = this.#close());
     } catch (error) {
       emit("close.failed", "resource", this.name, { error });
     }
@@ -267,46 +291,95 @@ export class AsyncResource<T> implements AsyncDisposable {
 
   /** Opens it, if it is closed and somebody waits for it. */
   #next(): void {
-    if (this.#state !== "closed" || this.#end.begun) return;
-    if (this.#waiters.head() !== undefined) void this.#open();
+    if (this.#state !== "closed" || this.closed) return;
+    this.#waiters.head();
+    if (this.#waiters.size > 0) void this.#open();
   }
 
   async #close(): Promise<void> {
     const value = this.#value as T;
     this.#value = undefined;
     this.#change("closing");
-    const { closeTimeoutMs = 10_000 } = this.#options;
+    const { closeTimeoutMs = EXIT_TIMEOUT_MS } = this.#options;
     const operation = `close ${this.#what}`;
     const message = `Cannot ${operation} within ${closeTimeoutMs} ms: it was still closing`;
+    let ended = false;
     try {
       await timeout(closeTimeoutMs, async ({ signal }) => {
-        if (this.#options.close !== undefined) return void await this.#options.close(value, { signal });
-        const it = value as Partial<AsyncDisposable & Disposable> | null | undefined;
-        if (typeof it?.[Symbol.asyncDispose] === "function") await it[Symbol.asyncDispose]!();
-        else it?.[Symbol.dispose]?.();
+        try {
+          await this.#closeValue(value, signal);
+        } finally {
+          ended = true;
+          if (this.#state === "stuck") this.#recover();
+        }
       }, { operation, message });
+    } catch (error) {
+      if (!ended) this.#hang(error);
+      throw error;
     } finally {
-      this.#change("closed");
+      if (this.#state === "closing") this.#change("closed");
     }
   }
 
-  async #dispose(): Promise<void> {
+  async #closeValue(value: T, signal: AbortSignal): Promise<void> {
+    if (this.#options.close !== undefined) return void await this.#options.close(value, { signal });
+    const it = value as Partial<AsyncDisposable & Disposable> | null | undefined;
+    if (typeof it?.[Symbol.asyncDispose] === "function") await it[Symbol.asyncDispose]!();
+    else it?.[Symbol.dispose]?.();
+  }
+
+  /** Closing hangs: who waits for the next opening would wait for nobody knows how long. */
+  #hang(error: unknown): void {
+    if (this.#options.reopenStuck) return;
+    this.#stuck = error;
+    this.#change("stuck");
+    this.#waiters.settleAll(this.#stuckError());
+  }
+
+  /** The closing that hung has ended after all. */
+  #recover(): void {
+    this.#stuck = undefined;
+    this.#change("closed");
+  }
+
+  async #end(drain: Drain): Promise<ResourceCloseReport> {
     this.#linger?.[Symbol.dispose]();
-    this.#waiters.settleAll(this.#disposed());
+    this.#waiters.settleAll(this.#closedError());
     this.#left();
-    while (this.#users > 0 || this.#state === "opening" || this.#state === "closing") {
-      this.#settled = deferred<void>();
-      await this.#settled.promise;
+    this.#settled();
+    await drain.over;
+    const names = this.#names();
+    if (this.#state === "opening") {
+      // It was told to stop when the last waiter left. What it still gives is closed when it comes.
+      this.#abandoned = true;
+      return Object.freeze({ stragglers: Object.freeze([...names, "opening"]) });
     }
+    await this.#closing?.catch(ignore); // has a limit, and told the observer
+    if (this.#state === "stuck") throw this.#stuck;
     if (this.#state === "open") await this.#close();
+    return Object.freeze({ stragglers: names });
   }
 
-  #change(state: "closed" | "open" | "closing"): void {
+  /** Nothing is left for closing for good to wait for, if it does. */
+  #settled(): void {
+    const busy = this.#users.size > 0 || this.#state === "opening" || this.#state === "closing";
+    if (!busy) this.#ending?.drain.end();
+  }
+
+  #change(state: "closed" | "open" | "closing" | "stuck"): void {
     this.#state = state;
-    this.#settled?.resolve();
+    if (state !== "open") this.#settled();
   }
 
-  #disposed(): ClosedError {
-    return new ClosedError(`Cannot use ${this.#what}: it is disposed`);
+  #closedError(): ResourceClosedError {
+    return new ResourceClosedError(`Cannot use ${this.#what}: it is closed`);
+  }
+
+  #stuckError(): ResourceStuckError {
+    const { closeTimeoutMs = EXIT_TIMEOUT_MS } = this.#options;
+    return new ResourceStuckError(
+      `Cannot use ${this.#what}: closing it has not ended within ${closeTimeoutMs} ms and still hangs`,
+      { cause: this.#stuck },
+    );
   }
 }

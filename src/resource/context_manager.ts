@@ -1,8 +1,16 @@
 import { timeout } from "../cancel/timeout.ts";
-import { checkFunction, checkWaitOptions, show } from "../kernel/checks.ts";
+import { checkFunction, checkName, checkOptions, checkWaitOptions, show, subject } from "../kernel/checks.ts";
 import { MisuseError } from "../kernel/errors.ts";
 import type { WaitOptions } from "../kernel/types.ts";
-import { End, ExitErrors } from "./_exits.ts";
+import { checkExitTimeout, End, EXIT_TIMEOUT_MS, ExitErrors, leaveWithin } from "./_exits.ts";
+
+/** Options of {@linkcode asyncContextManager}. */
+export interface ContextManagerOptions {
+  /** Appears in messages. */
+  name?: string | undefined;
+  /** How long leaving may take, in milliseconds; more than 0. Default 10,000; `Infinity` for no limit. */
+  exitTimeoutMs?: number | undefined;
+}
 
 /** A context made of a generator: entered by {@linkcode open} or {@linkcode run}, each time afresh. */
 export interface ContextManager<T> {
@@ -28,9 +36,12 @@ export interface ContextManager<T> {
  * Turns an async generator that yields once into a context: before the `yield` is entering, after it is leaving.
  *
  * **Misuse** — no `yield`, or a second one, is an error. **Errors** — none is lost: one of leaving and one of the body
- * that have nothing to do with each other come in an `AggregateError`.
+ * that have nothing to do with each other come in an `AggregateError`. **Limit** — leaving has a time of its own,
+ * `exitTimeoutMs`, which no signal cuts short; a generator that has not ended by then counts as failed, with a
+ * `TimeoutError`, and is left to itself.
  *
  * @param generator Called once for each entering, with the arguments of the call.
+ * @param options `name` and `exitTimeoutMs`.
  *
  * @example
  * ```ts
@@ -52,35 +63,42 @@ export interface ContextManager<T> {
  */
 export function asyncContextManager<A extends unknown[], T>(
   generator: (...args: A) => AsyncGenerator<T, void, void>,
+  options: ContextManagerOptions = {},
 ): (...args: A) => ContextManager<T> {
   checkFunction("create context manager", "generator", generator);
+  checkOptions("create context manager", options);
+  checkName("create context manager", options.name);
+  const what = subject("context manager", options.name);
+  checkExitTimeout(`create ${what}`, options.exitTimeoutMs);
+  const { exitTimeoutMs = EXIT_TIMEOUT_MS } = options;
   return (...args) => ({
     async open(options) {
-      const { value, steps } = await enter(() => generator(...args), options);
+      const pass = await enter(what, exitTimeoutMs, () => generator(...args), options);
       const end = new End();
-      return { value, [Symbol.asyncDispose]: () => end.begin(() => leave(steps)) };
+      return { value: pass.value, [Symbol.asyncDispose]: () => end.begin(() => pass.leave()) };
     },
     async run(body, options) {
-      checkFunction("run context manager", "body", body);
-      const { value, steps } = await enter(() => generator(...args), options);
-      const errors = new ExitErrors();
+      checkFunction(`run ${what}`, "body", body);
+      const pass = await enter(what, exitTimeoutMs, () => generator(...args), options);
+      let result: Awaited<ReturnType<typeof body>>;
       try {
-        const result = await body(value);
-        await leave(steps);
-        return result;
+        result = await body(pass.value);
       } catch (error) {
-        errors.add(error);
+        return await pass.fail(error);
       }
-      return await fail(steps, errors);
+      await pass.leave();
+      return result;
     },
   });
 }
 
 async function enter<T>(
+  what: string,
+  exitTimeoutMs: number,
   start: () => AsyncGenerator<T, void, void>,
   options: WaitOptions | undefined,
-): Promise<{ value: T; steps: AsyncGenerator<T, void, void> }> {
-  const operation = "open context manager";
+): Promise<Pass<T>> {
+  const operation = `open ${what}`;
   checkWaitOptions(operation, options);
   const { signal, timeoutMs = Infinity } = options ?? {};
   const message = `Cannot ${operation} within ${timeoutMs} ms: its generator had not come to its yield`;
@@ -96,47 +114,77 @@ async function enter<T>(
   if (first.done) {
     throw new MisuseError(`Cannot ${operation} as its generator must yield once: it did not yield`);
   }
+  const pass = new Pass(what, exitTimeoutMs, first.value, steps);
   if (limit.signal.aborted) {
     const errors = new ExitErrors();
     errors.add(limit.signal.reason);
-    await giveUp(steps, errors);
+    await pass.giveUp(errors);
     errors.throwIfAny(operation);
   }
-  return { value: first.value, steps };
+  return pass;
 }
 
-/** Ends a generator at its yield; adds what goes wrong. */
-async function giveUp(steps: AsyncGenerator<unknown, void, void>, errors: ExitErrors): Promise<void> {
-  try {
-    if (!(await steps.return()).done) errors.add(twice());
-  } catch (error) {
-    errors.add(error);
+/** One entering of a generator, which stands at its yield. */
+class Pass<T> {
+  readonly value: T;
+  readonly #what: string;
+  readonly #limitMs: number;
+  readonly #steps: AsyncGenerator<T, void, void>;
+
+  constructor(what: string, limitMs: number, value: T, steps: AsyncGenerator<T, void, void>) {
+    this.#what = what;
+    this.#limitMs = limitMs;
+    this.value = value;
+    this.#steps = steps;
   }
-}
 
-function twice(): MisuseError {
-  return new MisuseError("Cannot leave context manager as its generator must yield once: it yielded twice");
-}
-
-async function leave(steps: AsyncGenerator<unknown, void, void>): Promise<void> {
-  if (!(await steps.next()).done) await yieldedTwice(steps);
-}
-
-async function yieldedTwice(steps: AsyncGenerator<unknown, void, void>): Promise<never> {
-  const errors = new ExitErrors();
-  errors.add(twice());
-  await steps.return().catch((error) => errors.add(error));
-  errors.throwIfAny("leave context manager");
-  throw errors.first;
-}
-
-async function fail(steps: AsyncGenerator<unknown, void, void>, errors: ExitErrors): Promise<never> {
-  try {
-    // After an end of its own the generator throws this straight back.
-    if (!(await steps.throw(errors.first)).done) await yieldedTwice(steps);
-  } catch (error) {
-    errors.add(error);
+  /** Runs the rest of it. */
+  leave(): Promise<void> {
+    return this.#within(async () => {
+      if (!(await this.#steps.next()).done) await this.#yieldedTwice();
+    });
   }
-  errors.throwIfAny("leave context manager");
-  throw errors.first;
+
+  /** Throws the body's failure into it, and what comes of that. */
+  async fail(error: unknown): Promise<never> {
+    const errors = new ExitErrors();
+    errors.add(error);
+    try {
+      await this.#within(async () => {
+        // A generator that does nothing about it throws it straight back.
+        if (!(await this.#steps.throw(errors.first)).done) await this.#yieldedTwice();
+      });
+    } catch (error) {
+      errors.add(error);
+    }
+    errors.throwIfAny(`leave ${this.#what}`);
+    throw errors.first;
+  }
+
+  /** Ends it at its yield; adds what goes wrong. */
+  async giveUp(errors: ExitErrors): Promise<void> {
+    try {
+      await this.#within(async () => {
+        if (!(await this.#steps.return()).done) throw this.#twice();
+      });
+    } catch (error) {
+      errors.add(error);
+    }
+  }
+
+  #within(leave: () => Promise<void>): Promise<void> {
+    return leaveWithin(this.#limitMs, { what: this.#what, leave }, undefined, "");
+  }
+
+  async #yieldedTwice(): Promise<never> {
+    const errors = new ExitErrors();
+    errors.add(this.#twice());
+    await this.#steps.return().catch((error) => errors.add(error));
+    errors.throwIfAny(`leave ${this.#what}`);
+    throw errors.first;
+  }
+
+  #twice(): MisuseError {
+    return new MisuseError(`Cannot leave ${this.#what} as its generator must yield once: it yielded twice`);
+  }
 }

@@ -11,13 +11,16 @@ export {
   type ContextValues,
   type Opener,
 } from "./async_context_group.ts";
-export { AsyncExitStack } from "./async_exit_stack.ts";
-export {
-  AsyncResource,
-  type AsyncResourceOptions,
-  type AsyncResourceStatistics,
-  type ResourceLease,
-} from "./async_resource.ts";
-export { asyncContextManager, type ContextManager } from "./context_manager.ts";
+export { AsyncExitStack, type ExitStackOptions } from "./async_exit_stack.ts";
+export { AsyncResource } from "./async_resource.ts";
+export type {
+  AsyncResourceOptions,
+  AsyncResourceStatistics,
+  ResourceCloseOptions,
+  ResourceCloseReport,
+  ResourceLease,
+} from "./resource_options.ts";
+export { ResourceClosedError, ResourceStuckError } from "./resource_errors.ts";
+export { asyncContextManager, type ContextManager, type ContextManagerOptions } from "./context_manager.ts";
 export { ClosedError, MisuseError, TimeoutError, type TimeoutErrorOptions } from "../kernel/errors.ts";
 export type { HoldOptions, Lease, WaitOptions } from "../kernel/types.ts";

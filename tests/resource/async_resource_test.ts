@@ -3,11 +3,8 @@ import { describe, test } from "node:test";
 import { sleep } from "../../src/cancel/sleep.ts";
 import { deferred, ignore } from "../../src/kernel/deferred.ts";
 import { observe, type ObserverRecord } from "../../src/kernel/observer.ts";
-import {
-  AsyncResource,
-  type AsyncResourceOptions,
-  type ResourceLease,
-} from "../../src/resource/async_resource.ts";
+import { AsyncResource } from "../../src/resource/async_resource.ts";
+import type { AsyncResourceOptions, ResourceLease } from "../../src/resource/resource_options.ts";
 import { ClosedError, MisuseError, TimeoutError } from "../../src/resource/mod.ts";
 import { leakGuard, sweep, world } from "../../src/testing/mod.ts";
 
@@ -67,6 +64,7 @@ describe("AsyncResource", () => {
       assert.deepEqual(resource.statistics(), {
         state: "open",
         inUse: 4,
+        users: ["unknown", "unknown", "unknown", "unknown"],
         waiting: 0,
         opened: 1,
         failed: 0,
@@ -423,6 +421,7 @@ describe("AsyncResource closing", () => {
       let reason: unknown;
       const { resource } = new Store({
         closeTimeoutMs: 50,
+        reopenStuck: true,
         close: (_value, { signal }) =>
           new Promise(() => signal.addEventListener("abort", () => reason = signal.reason, { once: true })),
       });
@@ -450,8 +449,8 @@ describe("AsyncResource disposal", () => {
       await resource[Symbol.asyncDispose]();
       assert.equal(resource.statistics().state, "disposed");
       await assert.rejects(resource.use(), {
-        name: "ClosedError",
-        message: 'Cannot use resource "db": it is disposed',
+        name: "ResourceClosedError",
+        message: 'Cannot use resource "db": it is closed',
       });
       assert.deepEqual([w.now, log], [0, []]);
     });
