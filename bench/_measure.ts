@@ -81,7 +81,11 @@ export function sink(value: number): void {
 
 const WARM_UP_MS = 500;
 
-async function time(contestant: Contestant): Promise<number> {
+/** How long the part of a contestant that counts takes for `size` items, in milliseconds. */
+export async function time(
+  contestant: (timer: Timer, size: number) => void | Promise<void>,
+  size = 0,
+): Promise<number> {
   let from = 0;
   let until: number | undefined;
   const timer = {
@@ -89,11 +93,12 @@ async function time(contestant: Contestant): Promise<number> {
     end: () => void (until = performance.now()),
   };
   timer.start();
-  await contestant(timer);
+  await contestant(timer, size);
   return (until ?? performance.now()) - from;
 }
 
-function quantile(sorted: readonly number[], at: number): number {
+/** The value at a part of a sorted list: 0.5 is the median. */
+export function quantile(sorted: readonly number[], at: number): number {
   return sorted[Math.round((sorted.length - 1) * at)]!;
 }
 

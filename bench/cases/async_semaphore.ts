@@ -5,7 +5,7 @@ import type { Case } from "../_measure.ts";
 const TIMES = 50_000;
 
 /** A counting semaphore without leases, weights, signals or limits. */
-class HandSemaphore {
+export class HandSemaphore {
   #free: number;
   #first: Node | undefined;
   #last: Node | undefined;

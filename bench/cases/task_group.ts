@@ -7,7 +7,7 @@ import { sink } from "../_measure.ts";
 const TASKS = 100_000;
 
 /** Runs tasks, waits for them, cancels them together at the first failure; a promise is the handle. */
-class HandNursery {
+export class HandNursery {
   readonly #controller = new AbortController();
   #pending = 0;
   #failure: { readonly error: unknown } | undefined;
