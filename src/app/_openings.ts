@@ -106,6 +106,11 @@ export class Openings {
     }
   }
 
+  /** One of those that were open has been closed. */
+  closed(resource: Opened): void {
+    this.opened.splice(this.opened.indexOf(resource), 1);
+  }
+
   /** From here on, what comes open too late is disposed at once. */
   discardLate(): void {
     this.#discarding = true;

@@ -98,8 +98,9 @@ export class Shutdown {
     cancel.abort(this.#reason);
     await this.#wait("cancelled tasks", [closing]);
     openings.discardLate();
-    for (const { name, value } of [...openings.opened].reverse()) {
-      await this.#step(`resource ${show(name)}`, () => dispose(value));
+    for (const resource of [...openings.opened].reverse()) {
+      const close = (): Promise<void> => dispose(resource.value).finally(() => openings.closed(resource));
+      await this.#step(`resource ${show(resource.name)}`, close);
     }
     // What was not waited for to its end gets the rest of the time.
     const patient = this.#steps.filter(({ ownLimit }) => !ownLimit).map(({ ended }) => ended);

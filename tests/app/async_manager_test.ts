@@ -827,6 +827,28 @@ describe("AsyncManager.tree and statistics", () => {
       assert.equal(app.statistics().uptimeMs, end);
     });
   });
+
+  test("a resource is not shown as open any more once it was closed, also when that failed", async () => {
+    await world(async () => {
+      const app = new AsyncManager();
+      const shown: number[] = [];
+      const open = (fails: boolean) => () => ({
+        [Symbol.asyncDispose]: async () => {
+          shown.push(app.statistics().resources);
+          await sleep(1);
+          if (fails) throw new Error("no goodbye");
+        },
+      });
+      await app.use("a", open(false));
+      await app.use("b", open(true));
+      await app.use("c", open(false));
+      await app.start();
+      assert.equal((await app.stop()).code, 1);
+      assert.deepEqual(shown, [3, 2, 1], "a resource that is closing is there yet");
+      assert.equal(app.statistics().resources, 0);
+      assert.deepEqual(app.tree().resources, []);
+    });
+  });
 });
 
 describe("AsyncManager, arguments", () => {
