@@ -17,6 +17,8 @@ export interface Bounds {
   readonly atMs: number;
   /** Who can stop the work from outside of the call. */
   readonly stoppable?: Stoppable;
+  /** Whether a caller who gives up is answered only when the work has settled. */
+  readonly waits?: boolean;
   /** The error for a call that has not. */
   expired(): unknown;
   /** The call was given up: before its work was started, or while it was running (and still is). */
@@ -51,6 +53,12 @@ export class Stoppable {
 /** Aborts the signal of a piece of work. */
 export let abortWork: (work: Work, reason: unknown) => void;
 
+/**
+ * The signal to hand on to a policy inside: none when the work can't be given up, and the caller's own when that is
+ * all that can end it. So a signal that nobody reads is not made between policies either.
+ */
+export let signalToPass: (context: { readonly signal: AbortSignal }) => AbortSignal | undefined;
+
 /** What work gets: at least a signal, made when first read, as a controller costs more than a call on some runtimes. */
 export class Work {
   readonly #bounds: Bounds | undefined;
@@ -62,6 +70,12 @@ export class Work {
       if (work.#end !== undefined) return;
       work.#end = { reason };
       work.#controller?.abort(reason);
+    };
+    signalToPass = (context) => {
+      if (!(#bounds in context)) return context.signal;
+      const bounds = context.#bounds;
+      if (bounds === undefined) return undefined;
+      return bounds.atMs === Infinity && bounds.stoppable === undefined ? bounds.signal : context.signal;
     };
   }
 
@@ -131,7 +145,7 @@ class Call<T> implements AbortTarget {
     this.#over = { reason };
     this.#unbind();
     this.#bounds.gaveUp?.(why, true);
-    this.#reject(reason);
+    if (!this.#bounds.waits) this.#reject(reason);
     abortWork(this.#work, reason);
   }
 
@@ -139,16 +153,18 @@ class Call<T> implements AbortTarget {
     const { structure, name } = this.#bounds;
     this.#unbind();
     this.#bounds.settled?.();
-    if (this.#over === undefined) this.#resolve(value);
-    else discard(value, structure, name);
+    if (this.#over === undefined) return this.#resolve(value);
+    discard(value, structure, name);
+    this.#reject(this.#over.reason);
   }
 
   #failed(error: unknown): void {
     const { structure, name } = this.#bounds;
     this.#unbind();
     this.#bounds.settled?.();
-    if (this.#over === undefined) this.#reject(error);
-    else if (!isEcho(error, this.#over)) emit("late.failure", structure, name, { error });
+    if (this.#over === undefined) return this.#reject(error);
+    if (!isEcho(error, this.#over)) emit("late.failure", structure, name, { error });
+    this.#reject(this.#over.reason);
   }
 
   #unbind(): void {

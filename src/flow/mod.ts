@@ -11,6 +11,7 @@ export {
   type BatchFunction,
 } from "./async_batcher.ts";
 export { BatchShapeError } from "./batch_shape_error.ts";
+export { CircuitOpenError, type CircuitOpenErrorOptions, type CircuitWindow } from "./circuit_open_error.ts";
 export {
   Limiter,
   type LimiterCloseOptions,
@@ -21,7 +22,16 @@ export {
 } from "./limiter.ts";
 export { type AsyncMethod, type CallContext, type Policy, type Run, transformer } from "./policy.ts";
 export { QueueFullError } from "./queue_full_error.ts";
-export { type Attempt, retry, type RetryEvent, type RetryOptions } from "./retry.ts";
+export { retry } from "./retry.ts";
+export { RetryBudget, type RetryBudgetOptions, type RetryBudgetStatistics } from "./retry_budget.ts";
+export type {
+  Attempt,
+  RetryEvent,
+  RetryFailure,
+  RetryOptions,
+  RetryPolicy,
+  RetryStatistics,
+} from "./retry_options.ts";
 export type { BackoffOptions } from "../kernel/backoff.ts";
 export { ClosedError, MisuseError, TimeoutError, type TimeoutErrorOptions } from "../kernel/errors.ts";
 export type { HoldOptions, Lease, WaitOptions } from "../kernel/types.ts";

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { linkSignals, sleep, timeout } from "../../src/cancel/mod.ts";
-import { type Attempt, retry, type RetryEvent, TimeoutError } from "../../src/flow/mod.ts";
+import { retry } from "../../src/flow/retry.ts";
+import type { Attempt, RetryEvent } from "../../src/flow/retry_options.ts";
 import { deferred } from "../../src/kernel/deferred.ts";
 import { deadlineOf } from "../../src/kernel/deadlines.ts";
+import { TimeoutError } from "../../src/kernel/errors.ts";
 import { observe, type ObserverRecord } from "../../src/kernel/observer.ts";
 import { world } from "../../src/testing/mod.ts";
 
