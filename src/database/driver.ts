@@ -36,6 +36,12 @@ export type FailureKind =
   | "storage"
   /** The statement was interrupted. */
   | "interrupted"
+  /** A lock was not to be had within the server's limit for it; the transaction goes on. */
+  | "lockTimeout"
+  /** The server stopped the statement: its own limit was reached, or an operator wished it. */
+  | "statementTimeout"
+  /** The server itself does not know whether the commit took place. */
+  | "ambiguous"
   /** The statement is wrong: syntax, an unknown table or column. */
   | "statement"
   /** The call is wrong, such as a parameter that can't be bound: the error is the caller's and passed on as it is. */

@@ -1,0 +1,169 @@
+/**
+ * MySQL and MariaDB through the package `mysql2`.
+ *
+ * @module
+ */
+import { checkOptions, show } from "../../kernel/checks.ts";
+import type { Connection, Driver, Result } from "../driver.ts";
+import { begin, classify } from "./_mysql_shared.ts";
+import { targetOf } from "./_postgres_shared.ts";
+
+/** What is used of a connection of `mysql2/promise`. */
+export interface Mysql2Connection {
+  readonly threadId?: number | null;
+  query(sql: string): Promise<[unknown, unknown]>;
+  execute(sql: string, params: any): Promise<[unknown, unknown]>;
+  end(): Promise<void>;
+  destroy(): void;
+  on(event: string, listener: (error?: any) => void): unknown;
+}
+
+/** What is used of the package: `import mysql from "mysql2/promise"`. */
+export interface Mysql2Module {
+  createConnection(options: any): Promise<Mysql2Connection>;
+}
+
+/** Options of {@linkcode mysql2Driver}: those of a connection of `mysql2`. */
+export interface Mysql2Options {
+  /** What `createConnection` takes: `host`, `port`, `user`, `password`, `database`, `ssl`, `timezone`, … */
+  readonly [option: string]: unknown;
+}
+
+/**
+ * The driver for MySQL and MariaDB through `mysql2`, which the caller brings.
+ *
+ * **Abort** — the statement is stopped by `KILL QUERY` on a connection of its own. **One statement** per query.
+ * **Deadlocks** — end the whole transaction, savepoints included. **Values** — as `mysql2` reads and writes them; those of
+ * a statement with parameters go the binary way. MySQL's own server is not tested, MariaDB is.
+ *
+ * @param module The package: `import mysql from "mysql2/promise"`.
+ * @throws {TypeError | RangeError} For bad options. A server that can't be reached shows when the `Database` connects.
+ *
+ * @example
+ * ```ts ignore
+ * import mysql from "mysql2/promise";
+ * import { Database } from "@uno/async/database";
+ * import { mysql2Driver } from "@uno/async/database/mysql2";
+ *
+ * await using db = new Database(mysql2Driver(mysql, { host: "127.0.0.1", database: "shop" }), { max: 10 });
+ * const { rows } = await db.query("select name from products where id = ?", [7]);
+ * ```
+ */
+export function mysql2Driver(module: Mysql2Module, options: Mysql2Options = {}): Driver {
+  const doing = "create mysql2 driver";
+  if (typeof module?.createConnection !== "function") {
+    throw new TypeError(`Cannot ${doing} as module must be that of mysql2/promise: received ${show(module)}`);
+  }
+  checkOptions(doing, options ?? null);
+  if (options.multipleStatements) {
+    throw new RangeError(`Cannot ${doing} as multipleStatements must be off: received true`);
+  }
+  return {
+    name: "mysql2",
+    dialect: "mysql",
+    target: targetOf(options),
+    begin,
+    classify,
+    connect({ signal }) {
+      return new Promise((resolve, reject) => {
+        const giveUp = (): void => reject(signal.reason);
+        signal.addEventListener("abort", giveUp, { once: true });
+        module.createConnection(options).then((connection) => {
+          if (signal.aborted) connection.destroy();
+          else resolve(new MysqlConnection(connection, () => module.createConnection(options)));
+        }, reject).finally(() => signal.removeEventListener("abort", giveUp));
+      });
+    },
+  };
+}
+
+/** Flags of the status that comes with the answer to a statement that returns no rows. */
+const IN_TRANSACTION = 1;
+const AUTOCOMMIT = 2;
+
+const CLOSED = { code: "PROTOCOL_CONNECTION_LOST" };
+
+interface Header {
+  readonly affectedRows: number;
+  readonly insertId: number;
+  readonly serverStatus?: number;
+}
+
+class MysqlConnection implements Connection {
+  readonly raw: Mysql2Connection;
+  readonly #another: () => Promise<Mysql2Connection>;
+  #status = AUTOCOMMIT;
+  #giveUp: (() => void) | undefined;
+  #canceller: Mysql2Connection | undefined;
+  #lost: { error?: unknown } | undefined;
+  #tell: (error?: unknown) => void = () => {};
+
+  constructor(connection: Mysql2Connection, another: () => Promise<Mysql2Connection>) {
+    this.raw = connection;
+    this.#another = another;
+    const lost = (error?: unknown): void => {
+      if (this.#lost !== undefined) return;
+      this.#lost = { error };
+      this.#tell(error);
+    };
+    connection.on("error", lost);
+    connection.on("end", lost);
+  }
+
+  get id(): number | undefined {
+    return this.raw.threadId ?? undefined;
+  }
+
+  onLost(lost: (error?: unknown) => void): void {
+    this.#tell = lost;
+    if (this.#lost !== undefined) lost(this.#lost.error);
+  }
+
+  query(sql: string, params: readonly unknown[]): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      // Of a statement whose connection is destroyed, mysql2 says nothing any more.
+      this.#giveUp = () => reject(Object.assign(new Error("The connection was closed"), CLOSED));
+      this.#query(sql, params).then(resolve, reject);
+    });
+  }
+
+  async #query(sql: string, params: readonly unknown[]): Promise<Result> {
+    let answer: unknown;
+    try {
+      [answer] = params.length === 0 ? await this.raw.query(sql) : await this.raw.execute(sql, params);
+    } catch (error) {
+      if (classify(error).txGone) this.#status &= ~IN_TRANSACTION;
+      throw error;
+    }
+    if (Array.isArray(answer)) return { rows: answer, rowCount: answer.length };
+    const { affectedRows, insertId, serverStatus } = answer as Header;
+    if (serverStatus !== undefined) this.#status = serverStatus;
+    return { rows: [], rowCount: affectedRows, insertId: insertId || undefined };
+  }
+
+  /** Without autocommit, the next statement opens one, whatever it is. */
+  inTransaction(): boolean {
+    return (this.#status & IN_TRANSACTION) !== 0 || (this.#status & AUTOCOMMIT) === 0;
+  }
+
+  async cancel(): Promise<void> {
+    const { id } = this;
+    if (this.#lost !== undefined || id === undefined) return;
+    const other = this.#canceller = await this.#another();
+    try {
+      other.on("error", () => {});
+      await other.query(`KILL QUERY ${Number(id)}`);
+      await other.end();
+    } finally {
+      this.#canceller = undefined;
+      other.destroy();
+    }
+  }
+
+  async close({ force }: { readonly force: boolean }): Promise<void> {
+    if (!force && this.#lost === undefined) await this.raw.end();
+    this.raw.destroy();
+    this.#canceller?.destroy();
+    this.#giveUp?.();
+  }
+}

@@ -1,0 +1,212 @@
+/**
+ * PostgreSQL through node-postgres, the package `pg`.
+ *
+ * @module
+ */
+import { checkChoice, checkOptions, show } from "../../kernel/checks.ts";
+import type { Connection, Driver, Failure, Result } from "../driver.ts";
+import { begin, classifyOther, classifyState, targetOf } from "./_postgres_shared.ts";
+
+/** What is used of a `Client` of `pg`. */
+export interface PgClient {
+  readonly processID?: number | null;
+  readonly secretKey?: number | null;
+  readonly host?: string;
+  readonly port?: number;
+  /** What is below it, as {@linkcode PgWire}. */
+  readonly connection?: object;
+  connect(): Promise<unknown>;
+  query(config: { text: string; values: unknown[]; queryMode: "extended" }): Promise<PgResult>;
+  end(): Promise<void>;
+  on(event: string, listener: (error?: Error) => void): unknown;
+  getTransactionStatus?(): string | null;
+}
+
+/** What is used of the line below a client. */
+export interface PgWire {
+  readonly stream: { destroy(): unknown };
+  readonly ssl?: unknown;
+  connect(port: number | string, host?: string): void;
+  cancel(processID: number, secretKey: number): void;
+  on(event: string, listener: (error?: Error) => void): unknown;
+}
+
+/** What a statement gives in `pg`. */
+export interface PgResult {
+  readonly rows?: unknown[];
+  readonly rowCount?: number | null;
+  readonly command?: string;
+}
+
+/** What is used of the package: `import pg from "pg"`. */
+export interface PgModule {
+  readonly Client: new (config?: any) => PgClient;
+}
+
+/** Options of {@linkcode pgDriver}: those of a `Client` of `pg`, and one of ours. */
+export interface PgOptions {
+  /**
+   * How a running statement is cancelled: by a request of its own on the wire (default), or by `pg_cancel_backend` on a
+   * connection of its own, for servers behind a pooler or a proxy.
+   */
+  cancel?: "wire" | "sql";
+  /** What `pg` takes: `host`, `port`, `user`, `password`, `database`, `connectionString`, `ssl`, … */
+  readonly [option: string]: unknown;
+}
+
+/**
+ * The driver for PostgreSQL through `pg`, which the caller brings. Its pool is not used: `Database` has its own.
+ *
+ * **Abort** — the statement is cancelled on the server. **One statement** per query: the extended protocol takes no more.
+ * **Values** — as `pg` reads and writes them.
+ *
+ * @param module The package: `import pg from "pg"`.
+ * @throws {TypeError | RangeError} For bad options. A server that can't be reached shows when the `Database` connects.
+ *
+ * @example
+ * ```ts ignore
+ * import pg from "pg";
+ * import { Database } from "@uno/async/database";
+ * import { pgDriver } from "@uno/async/database/pg";
+ *
+ * await using db = new Database(pgDriver(pg, { host: "127.0.0.1", database: "shop" }), { max: 10 });
+ * const { rows } = await db.query("select name from products where id = $1", [7]);
+ * ```
+ */
+export function pgDriver(module: PgModule, options: PgOptions = {}): Driver {
+  const doing = "create pg driver";
+  if (typeof module?.Client !== "function") {
+    throw new TypeError(`Cannot ${doing} as module must be that of pg: received ${show(module)}`);
+  }
+  checkOptions(doing, options ?? null);
+  const { cancel = "wire", ...config } = options;
+  checkChoice(doing, "cancel", cancel, ["wire", "sql"]);
+  return {
+    name: "pg",
+    dialect: "postgres",
+    target: targetOf(config),
+    begin,
+    classify,
+    async connect({ signal }) {
+      const client = new module.Client(config);
+      const connection = new PgConnection(client, () => new module.Client(config), cancel);
+      const giveUp = (): void => connection.destroy();
+      signal.addEventListener("abort", giveUp, { once: true });
+      try {
+        await client.connect();
+        if (signal.aborted) throw signal.reason;
+        return connection;
+      } catch (error) {
+        connection.destroy();
+        throw error;
+      } finally {
+        signal.removeEventListener("abort", giveUp);
+      }
+    },
+  };
+}
+
+class PgConnection implements Connection {
+  readonly raw: PgClient;
+  readonly #another: () => PgClient;
+  readonly #cancel: "wire" | "sql";
+  #canceller: PgClient | undefined;
+  #lost: { error?: unknown } | undefined;
+  #tell: (error?: unknown) => void = () => {};
+
+  constructor(client: PgClient, another: () => PgClient, cancel: "wire" | "sql") {
+    this.raw = client;
+    this.#another = another;
+    this.#cancel = cancel;
+    // For as long as it lives: an error that nobody listens to would end the process.
+    const lost = (error?: unknown): void => {
+      if (this.#lost !== undefined) return;
+      this.#lost = { error };
+      this.#tell(error);
+    };
+    client.on("error", lost);
+    client.on("end", lost);
+  }
+
+  get id(): number | undefined {
+    return this.raw.processID ?? undefined;
+  }
+
+  onLost(lost: (error?: unknown) => void): void {
+    this.#tell = lost;
+    if (this.#lost !== undefined) lost(this.#lost.error);
+  }
+
+  async query(sql: string, params: readonly unknown[]): Promise<Result> {
+    const { rows = [], rowCount, command } = await this.raw.query({
+      text: sql,
+      values: params as unknown[],
+      queryMode: "extended",
+    });
+    return { rows, rowCount: rowCount ?? 0, command };
+  }
+
+  inTransaction(): boolean {
+    return this.raw.getTransactionStatus?.() !== "I";
+  }
+
+  async cancel(): Promise<void> {
+    const { processID, secretKey } = this.raw;
+    if (this.#lost !== undefined || !processID || !secretKey) return;
+    const other = this.#canceller = this.#another();
+    try {
+      other.on("error", () => {});
+      if (this.#cancel === "wire") await sendCancel(other, processID, secretKey);
+      else {
+        await other.connect();
+        await other.query({
+          text: "select pg_cancel_backend($1)",
+          values: [processID],
+          queryMode: "extended",
+        });
+        await other.end();
+      }
+    } finally {
+      wireOf(other)?.stream.destroy();
+      this.#canceller = undefined;
+    }
+  }
+
+  async close({ force }: { readonly force: boolean }): Promise<void> {
+    if (force) this.destroy();
+    else await this.raw.end();
+  }
+
+  destroy(): void {
+    wireOf(this.raw)?.stream.destroy();
+    if (this.#canceller !== undefined) wireOf(this.#canceller)?.stream.destroy();
+  }
+}
+
+function wireOf(client: PgClient): PgWire | undefined {
+  return client.connection as PgWire | undefined;
+}
+
+/** The server closes the line when it has passed the request on: only then may the next statement be sent. */
+function sendCancel(client: PgClient, processID: number, secretKey: number): Promise<void> {
+  const { host, port } = client;
+  const wire = wireOf(client)!;
+  return new Promise((resolve, reject) => {
+    wire.on("end", () => resolve());
+    wire.on("error", reject);
+    wire.on(wire.ssl ? "sslconnect" : "connect", () => wire.cancel(processID, secretKey));
+    if (host?.startsWith("/")) wire.connect(`${host}/.s.PGSQL.${port}`);
+    else wire.connect(port!, host);
+  });
+}
+
+function classify(error: unknown): Failure {
+  const { code, constraint, table, column, severity } = (error ?? {}) as Record<string, string | undefined>;
+  if (severity !== undefined && /^[0-9A-Z]{5}$/.test(code ?? "")) {
+    return classifyState({ state: code!, constraint, table, column });
+  }
+  return classifyOther(error, (_, message) => lost.test(message));
+}
+
+const lost =
+  /^(?:Connection terminated|Client (?:has encountered|was closed)|timeout expired|Connection ended)/;

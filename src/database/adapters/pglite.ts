@@ -1,0 +1,96 @@
+/**
+ * PostgreSQL inside the process: PGlite, the package `@electric-sql/pglite`.
+ *
+ * @module
+ */
+import { checkOptions, show } from "../../kernel/checks.ts";
+import type { Connection, Driver, Failure, Result } from "../driver.ts";
+import { begin, classifyOther, classifyState, TransactionTracker } from "./_postgres_shared.ts";
+
+/** What is used of a PGlite. */
+export interface Pglite {
+  readonly waitReady: Promise<void>;
+  query(sql: string, params?: any[]): Promise<{ rows: unknown[]; affectedRows?: number }>;
+  close(): Promise<void>;
+}
+
+/** What is used of the package: `import { PGlite } from "@electric-sql/pglite"`. */
+export type PgliteModule = new (options: any) => Pglite;
+
+/**
+ * The driver for PGlite, which the caller brings.
+ *
+ * **Blocking** — it runs inside the process, and nothing else does while a statement runs: an abort is heeded between
+ * statements, and the server's own time limits have no effect. **Concurrency** — one connection.
+ *
+ * @param module The class: `import { PGlite } from "@electric-sql/pglite"`.
+ * @param options What PGlite takes: `dataDir`, `extensions`, …
+ * @throws {TypeError | RangeError} For bad options.
+ *
+ * @example
+ * ```ts ignore
+ * import { PGlite } from "@electric-sql/pglite";
+ * import { Database } from "@uno/async/database";
+ * import { pgliteDriver } from "@uno/async/database/pglite";
+ *
+ * await using db = new Database(pgliteDriver(PGlite, { dataDir: "./data" }));
+ * const { rows } = await db.query("select $1::int + 1 as next", [1]);
+ * ```
+ */
+export function pgliteDriver(module: PgliteModule, options: Readonly<Record<string, unknown>> = {}): Driver {
+  const doing = "create PGlite driver";
+  if (typeof module !== "function") {
+    throw new TypeError(`Cannot ${doing} as module must be the class PGlite: received ${show(module)}`);
+  }
+  checkOptions(doing, options ?? null);
+  const { dataDir } = options;
+  return {
+    name: "pglite",
+    dialect: "postgres",
+    target: typeof dataDir === "string" ? dataDir : "memory",
+    maxSessions: 1,
+    begin,
+    classify,
+    async connect({ signal }) {
+      const engine = new module(options);
+      await engine.waitReady;
+      if (!signal.aborted) return new PgliteConnection(engine);
+      await engine.close();
+      throw signal.reason;
+    },
+  };
+}
+
+class PgliteConnection implements Connection {
+  readonly raw: Pglite;
+  readonly #transaction = new TransactionTracker();
+
+  constructor(engine: Pglite) {
+    this.raw = engine;
+  }
+
+  async query(sql: string, params: readonly unknown[]): Promise<Result> {
+    try {
+      const { rows, affectedRows = 0 } = await this.raw.query(sql, params as unknown[]);
+      this.#transaction.succeeded(sql);
+      return { rows, rowCount: affectedRows || rows.length };
+    } catch (error) {
+      this.#transaction.failed(sql);
+      throw error;
+    }
+  }
+
+  inTransaction(): boolean {
+    return this.#transaction.open;
+  }
+
+  async close(): Promise<void> {
+    await this.raw.close();
+  }
+}
+
+function classify(error: unknown): Failure {
+  const { code, constraint, table, column } = (error ?? {}) as Record<string, string | undefined>;
+  if (/^[0-9A-Z]{5}$/.test(code ?? "")) return classifyState({ state: code!, constraint, table, column });
+  return classifyOther(error, (_, message) => /^PGlite is clos/.test(message));
+}

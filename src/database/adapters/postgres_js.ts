@@ -1,0 +1,180 @@
+/**
+ * PostgreSQL through Postgres.js, the package `postgres`.
+ *
+ * @module
+ */
+import { checkOptions, show } from "../../kernel/checks.ts";
+import type { Connection, Driver, Failure, Result } from "../driver.ts";
+import { begin, classifyOther, classifyState, targetOf, TransactionTracker } from "./_postgres_shared.ts";
+
+/** What a statement gives in Postgres.js: the rows, with more about them. */
+export interface PostgresJsResult extends Array<unknown> {
+  readonly count?: number | null;
+  readonly command?: string;
+}
+
+/** What is used of an instance of Postgres.js. */
+export interface PostgresJsSql {
+  unsafe(
+    sql: string,
+    params: any[],
+    options: { simple: boolean; prepare: boolean },
+  ): PromiseLike<PostgresJsResult>;
+  end(options: { timeout: number }): Promise<void>;
+}
+
+/** What is used of the package: `import postgres from "postgres"`. */
+export type PostgresJsModule = (options: any) => PostgresJsSql;
+
+/** Options of {@linkcode postgresJsDriver}: those of Postgres.js, but for what concerns its pool. */
+export interface PostgresJsOptions {
+  /** Whether statements are prepared by name and kept on the server. Default false, which poolers need. */
+  prepare?: boolean;
+  /** What `postgres` takes: `host`, `port`, `user`, `password`, `database`, `ssl`, `types`, … */
+  readonly [option: string]: unknown;
+}
+
+/**
+ * The driver for PostgreSQL through Postgres.js, which the caller brings.
+ *
+ * Each connection is an instance that may open one only, and is never used again once that was lost: the package would
+ * connect anew by itself, in the middle of a transaction. Its own pool, `begin` and `cancel` are not used.
+ * **Abort** — the statement is cancelled on the server, by a connection of its own. **One statement** per query.
+ * **Values** — as Postgres.js reads and writes them.
+ *
+ * @param module The package: `import postgres from "postgres"`.
+ * @throws {TypeError | RangeError} For bad options. A server that can't be reached shows when the `Database` connects.
+ *
+ * @example
+ * ```ts ignore
+ * import postgres from "postgres";
+ * import { Database } from "@uno/async/database";
+ * import { postgresJsDriver } from "@uno/async/database/postgres-js";
+ *
+ * await using db = new Database(postgresJsDriver(postgres, { host: "127.0.0.1", database: "shop" }), { max: 10 });
+ * const { rows } = await db.query("select name from products where id = $1", [7]);
+ * ```
+ */
+export function postgresJsDriver(module: PostgresJsModule, options: PostgresJsOptions = {}): Driver {
+  const doing = "create postgres.js driver";
+  if (typeof module !== "function") {
+    throw new TypeError(`Cannot ${doing} as module must be that of postgres: received ${show(module)}`);
+  }
+  checkOptions(doing, options ?? null);
+  const { prepare = false, ...given } = options;
+  const config = {
+    onnotice: () => {},
+    ...given,
+    max: 1,
+    idle_timeout: null,
+    max_lifetime: null,
+    fetch_types: false,
+    backoff: false,
+  };
+  return {
+    name: "postgres.js",
+    dialect: "postgres",
+    target: targetOf(given),
+    begin,
+    classify,
+    async connect({ signal }) {
+      const connection = new PostgresJsConnection((more) => module({ ...config, ...more }), prepare === true);
+      const giveUp = (): void => void connection.close({ force: true });
+      signal.addEventListener("abort", giveUp, { once: true });
+      try {
+        await connection.open();
+        if (signal.aborted) throw signal.reason;
+        return connection;
+      } catch (error) {
+        giveUp();
+        throw error;
+      } finally {
+        signal.removeEventListener("abort", giveUp);
+      }
+    },
+  };
+}
+
+class PostgresJsConnection implements Connection {
+  readonly raw: PostgresJsSql;
+  id: number | undefined;
+  readonly #another: (more: object) => PostgresJsSql;
+  readonly #how: { simple: boolean; prepare: boolean };
+  readonly #transaction = new TransactionTracker();
+  #canceller: PostgresJsSql | undefined;
+  #lost = false;
+  #tell: (error?: unknown) => void = () => {};
+
+  constructor(make: (more: object) => PostgresJsSql, prepare: boolean) {
+    this.#another = make;
+    this.#how = { simple: false, prepare };
+    const onclose = (): void => {
+      if (this.#lost) return;
+      this.#lost = true;
+      this.#tell();
+    };
+    this.raw = make({ onclose });
+  }
+
+  async open(): Promise<void> {
+    const [row] = await this.raw.unsafe("select pg_backend_pid() as pid", [], this.#how);
+    this.id = (row as { pid: number }).pid;
+  }
+
+  onLost(lost: (error?: unknown) => void): void {
+    this.#tell = lost;
+    if (this.#lost) lost();
+  }
+
+  async query(sql: string, params: readonly unknown[]): Promise<Result> {
+    // It would connect anew, and run outside of whatever this belongs to.
+    if (this.#lost) {
+      throw Object.assign(new Error("The connection was closed"), { code: "CONNECTION_CLOSED" });
+    }
+    try {
+      const result = await this.raw.unsafe(sql, params as unknown[], this.#how);
+      this.#transaction.succeeded(sql);
+      return { rows: [...result], rowCount: result.count ?? 0, command: result.command };
+    } catch (error) {
+      this.#transaction.failed(sql);
+      throw error;
+    }
+  }
+
+  inTransaction(): boolean {
+    return this.#transaction.open;
+  }
+
+  async cancel(): Promise<void> {
+    if (this.#lost) return;
+    const other = this.#canceller = this.#another({});
+    try {
+      await other.unsafe("select pg_cancel_backend($1)", [this.id], this.#how);
+    } finally {
+      this.#canceller = undefined;
+      await other.end({ timeout: 0 });
+    }
+  }
+
+  async close({ force }: { readonly force: boolean }): Promise<void> {
+    const timeout = force || this.#lost ? 0 : 5;
+    this.#lost ||= force;
+    await Promise.all([this.#canceller?.end({ timeout: 0 }), this.raw.end({ timeout })]);
+  }
+}
+
+function classify(error: unknown): Failure {
+  const { code, constraint_name, table_name, column_name, severity } = (error ?? {}) as Record<
+    string,
+    string | undefined
+  >;
+  if (severity !== undefined && /^[0-9A-Z]{5}$/.test(code ?? "")) {
+    return classifyState({
+      state: code!,
+      constraint: constraint_name,
+      table: table_name,
+      column: column_name,
+    });
+  }
+  return classifyOther(error, (code) => /^CONNECT|^CONNECTION_/.test(code));
+}
