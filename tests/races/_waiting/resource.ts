@@ -72,7 +72,8 @@ export const operations: readonly Operation[] = [
             sleep(1).then(() => use()).then(() => served++),
             sleep(6).then(() => disposing.run(() => sleep(1, { signal }), { signal })),
             sleep(8).then(() => use()).then(() => served++),
-            sleep(11.5).then(() => disposing.close()), // While it is in use.
+            // While it is in use.
+            sleep(11.5).then(() => all(disposing.close(), disposing[Symbol.asyncDispose]())),
           );
         },
         check: () => {

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { sleep } from "../../../src/cancel/sleep.ts";
-import type { WaitOptions } from "../../../src/kernel/types.ts";
+import type { Lease, WaitOptions } from "../../../src/kernel/types.ts";
 import {
   AsyncEvent,
   AsyncLock,
   AsyncSemaphore,
   Barrier,
+  Channel,
   Condition,
   KeyedLock,
   ReadWriteLock,
@@ -111,6 +112,50 @@ export const operations: readonly Operation[] = [
           );
           const { inUse, free, waiting } = semaphore.statistics();
           assert.deepEqual([inUse, free, waiting], [0, 1, 0]);
+        },
+      };
+    },
+  },
+  {
+    name: "those behind somebody who gives up, with what is free in use by others until they are served",
+    covers: [
+      "AsyncSemaphore.acquire",
+      "ReadWriteLock.acquireRead",
+      "ReadWriteLock.acquireWrite",
+      "Channel.send",
+    ],
+    scene: () => {
+      const [semaphore, lock] = [new AsyncSemaphore(3), new ReadWriteLock()];
+      const channel = new Channel<number>({ capacity: 3, weigh: (value) => value });
+      let served = 0;
+      const behind = async (waiting: Promise<unknown>, done: AsyncEvent): Promise<void> => {
+        const lease = await waiting;
+        if (typeof lease === "object") (lease as Lease).release();
+        served++;
+        done.set();
+      };
+      return {
+        act: async (signal) => {
+          const giveUp = { signal, timeoutMs: 4 };
+          const [one, two, three] = [new AsyncEvent(), new AsyncEvent(), new AsyncEvent()];
+          const held = [await semaphore.acquire({ weight: 2 }), await lock.acquireRead()];
+          await channel.send(2);
+          const parties = all(
+            mayBeLate(semaphore.acquire({ weight: 3, ...giveUp })),
+            mayBeLate(lock.acquireWrite(giveUp)),
+            mayBeLate(channel.send(3, giveUp)),
+            behind(semaphore.acquire({ weight: 1 }), one),
+            behind(lock.acquireRead(), two),
+            behind(channel.send(1), three),
+          );
+          await all(one.wait(), two.wait(), three.wait());
+          for (const lease of held) lease.release();
+          await parties;
+        },
+        check: () => {
+          assert.deepEqual([served, semaphore.statistics().free], [3, 3]);
+          assert.deepEqual([lock.statistics().readers, lock.statistics().waitingWriters], [0, 0]);
+          assert.deepEqual([channel.size, channel.statistics().weight], [2, 3]);
         },
       };
     },
