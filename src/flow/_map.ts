@@ -1,12 +1,13 @@
 /** Running a function over a source through the slots of a limiter. */
-import { checkCount, checkFunction, checkOptions, checkSignal, show } from "../kernel/checks.ts";
+import { checkChoice, checkCount, checkFunction, checkOptions, checkSignal, show } from "../kernel/checks.ts";
 import { isThenable } from "../kernel/deferred.ts";
 import { isEcho } from "../kernel/echo.ts";
 import { ownAbort } from "../kernel/errors.ts";
 import { discard } from "../kernel/late.ts";
 import { emit } from "../kernel/observer.ts";
 import { type AbortTarget, subscribe, type Subscription } from "../kernel/signals.ts";
-import { PLAIN, type Slots } from "./_slots.ts";
+import type { SlotRunner } from "./_slot_runner.ts";
+import type { Request, Slots } from "./_slots.ts";
 import { abortWork, Work } from "./_work.ts";
 import type { CallContext } from "./policy.ts";
 
@@ -17,6 +18,9 @@ class Mapping<T, R> implements AbortTarget {
   readonly #async: boolean;
   readonly #fn: (item: T, context: CallContext) => R | PromiseLike<R>;
   readonly #concurrency: number;
+  /** What each of its items asks for, one at a time. */
+  readonly #request: Request;
+  readonly #inOrder: boolean;
   readonly #resolve: (results: R[]) => void;
   readonly #reject: (reason: unknown) => void;
   readonly #work = new Work();
@@ -37,13 +41,15 @@ class Mapping<T, R> implements AbortTarget {
     slots: Slots,
     source: Iterable<T> | AsyncIterable<T>,
     fn: (item: T, context: CallContext) => R | PromiseLike<R>,
-    concurrency: number,
+    how: { concurrency: number; request: Request; inOrder: boolean },
     resolve: (results: R[]) => void,
     reject: (reason: unknown) => void,
   ) {
     this.#slots = slots;
     this.#fn = fn;
-    this.#concurrency = concurrency;
+    this.#concurrency = how.concurrency;
+    this.#request = how.request;
+    this.#inOrder = how.inOrder;
     this.#resolve = resolve;
     this.#reject = reject;
     const asynchronous = (source as Partial<AsyncIterable<T>>)[Symbol.asyncIterator]?.();
@@ -72,7 +78,7 @@ class Mapping<T, R> implements AbortTarget {
         if (this.#pulling || this.#running >= this.#concurrency) return;
         this.#pull();
       } else if (this.#queued) return;
-      else if (this.#slots.take(PLAIN)) this.#begin(this.#pulled.item);
+      else if (this.#slots.take(this.#request)) this.#begin(this.#pulled.item);
       else return this.#queue();
     }
   }
@@ -80,13 +86,14 @@ class Mapping<T, R> implements AbortTarget {
   /** Waits in line for a slot, unless all slots are taken by items of its own: then one of them ends first. */
   #queue(): void {
     const { inUse, limit } = this.#slots;
-    if (this.#running > 0 && inUse === this.#running && inUse >= limit) return;
+    const { weight } = this.#request;
+    if (this.#running > 0 && inUse === this.#running * weight && inUse + weight > limit) return;
     this.#queued = true;
-    this.#slots.wait(PLAIN, { signal: this.#work.signal }, Infinity).then(
+    this.#slots.wait(this.#request, { signal: this.#work.signal }).then(
       () => {
         this.#queued = false;
         if (this.#over === undefined && this.#pulled !== undefined) this.#begin(this.#pulled.item);
-        else this.#slots.leave();
+        else this.#slots.leave(this.#request);
         this.#advance();
       },
       (error) => {
@@ -136,7 +143,7 @@ class Mapping<T, R> implements AbortTarget {
   #begin(item: T): void {
     this.#pulled = undefined;
     this.#running++;
-    const index = this.#results.push(undefined as R) - 1;
+    const index = this.#inOrder ? this.#results.push(undefined as R) - 1 : -1;
     let result: R | PromiseLike<R>;
     let later: boolean;
     try {
@@ -157,9 +164,11 @@ class Mapping<T, R> implements AbortTarget {
 
   #itemEnded(index: number, value: R): void {
     this.#running--;
-    this.#slots.leave();
-    if (this.#over === undefined) this.#results[index] = value;
-    else {
+    this.#slots.leave(this.#request);
+    if (this.#over === undefined) {
+      if (this.#inOrder) this.#results[index] = value;
+      else this.#results.push(value);
+    } else {
       discard(value, "limiter", this.#slots.name);
       this.#finish();
     }
@@ -167,7 +176,7 @@ class Mapping<T, R> implements AbortTarget {
 
   #itemFailed(error: unknown): void {
     this.#running--;
-    this.#slots.leave();
+    this.#slots.leave(this.#request);
     this.#fail(error);
   }
 
@@ -224,7 +233,7 @@ class Mapping<T, R> implements AbortTarget {
     if (!this.#finished || this.#answered) return;
     this.#answered = true;
     this.#slots.guests--;
-    this.#slots.tellIdlers();
+    this.#slots.idlers.tell();
     this.#subscription?.cancel();
     this.#stopWatching?.();
     if (this.#over === undefined) this.#resolve(this.#results);
@@ -232,27 +241,42 @@ class Mapping<T, R> implements AbortTarget {
   }
 }
 
+/** How {@linkcode mapThrough} goes about it. */
+interface MapOptions {
+  signal?: AbortSignal;
+  concurrency?: number;
+  order?: "input" | "completion";
+  weight?: number;
+  priority?: number;
+  key?: unknown;
+}
+
 /** The engine of `Limiter.map`. */
 export function mapThrough<T, R>(
-  slots: Slots,
+  runner: SlotRunner,
   source: Iterable<T> | AsyncIterable<T>,
   fn: (item: T, context: CallContext) => R | PromiseLike<R>,
-  options: { signal?: AbortSignal; concurrency?: number } | undefined,
+  options: MapOptions | undefined,
 ): Promise<R[]> {
   return new Promise((resolve, reject) => {
+    const { slots } = runner;
     const doing = `map through ${slots.describe()}`;
     checkSource(doing, source);
     checkFunction(doing, "fn", fn);
     checkOptions(doing, options);
-    const { signal, concurrency = Infinity } = options ?? {};
+    const { signal, concurrency = Infinity, order = "input", weight, priority, key } = options ?? {};
     checkSignal(doing, signal);
     checkCount(doing, "concurrency", concurrency, 1);
+    checkChoice(doing, "order", order, ["input", "completion"]);
+    const request = runner.request(doing, false, { weight, priority, key });
+    request.guest = true;
     if (signal?.aborted) {
       slots.queue.totals.aborted++;
       return reject(signal.reason);
     }
     if (slots.closedWith !== undefined) return reject(slots.closedWith.error);
-    new Mapping(slots, source, fn, concurrency, resolve, reject).start(signal);
+    const how = { concurrency, request, inOrder: order === "input" };
+    new Mapping(slots, source, fn, how, resolve, reject).start(signal);
   });
 }
 

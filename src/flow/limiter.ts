@@ -1,93 +1,41 @@
 import {
+  checkBoolean,
   checkChoice,
   checkCount,
   checkDurationMs,
-  checkFunction,
   checkName,
   checkOptions,
   subject,
 } from "../kernel/checks.ts";
-import { clock } from "../kernel/clock.ts";
-import { OwnedLease } from "../kernel/disposer.ts";
-import { ClosedError, TimeoutError } from "../kernel/errors.ts";
 import type { HoldOptions, Lease, WaitOptions } from "../kernel/types.ts";
+import { Codel } from "./_codel.ts";
 import { mapThrough } from "./_map.ts";
-import { PLAIN, type Request, Slots } from "./_slots.ts";
-import { type Bounds, runWithin, Stoppable, Work } from "./_work.ts";
+import { SlotRunner } from "./_slot_runner.ts";
+import { Slots } from "./_slots.ts";
+import type {
+  LimiterCloseOptions,
+  LimiterMapOptions,
+  LimiterOptions,
+  LimiterRunOptions,
+  LimiterStatistics,
+  LimiterTurnOptions,
+} from "./limiter_options.ts";
 import type { CallContext, Run } from "./policy.ts";
-
-const LEASED: Request = { lease: true };
-
-/** Options of a {@linkcode Limiter}. */
-export interface LimiterOptions {
-  /** How much may run at once: an integer of 0 (nothing, for now) or more, or `Infinity`. */
-  limit: number;
-  /** How many may wait; a call beyond that rejects with `QueueFullError`. Default `Infinity`. */
-  maxQueue?: number;
-  /** Appears in messages and observer records. */
-  name?: string;
-}
-
-/** Options of {@linkcode Limiter.run}. */
-export interface LimiterRunOptions extends WaitOptions {
-  /** Gives up after so many milliseconds of waiting for a slot; 0 runs only if a slot is free now. */
-  queueTimeoutMs?: number;
-}
-
-/** Options of {@linkcode Limiter.map}. */
-export interface LimiterMapOptions {
-  /** Gives the whole up. */
-  signal?: AbortSignal;
-  /** How many of these items may run at once, below the limit. Default `Infinity`. */
-  concurrency?: number;
-}
-
-/** Options of {@linkcode Limiter.close}. */
-export interface LimiterCloseOptions {
-  /** What becomes of those who wait. Default `"run"`, or `"reject"` when the running ones are aborted. */
-  pending?: "run" | "reject";
-  /** Whether running work is waited for (`"wait"`, the default) or has its signal aborted first. */
-  running?: "wait" | "abort";
-  /** What waiting calls reject with and running work is aborted with, instead of an error made for it. */
-  reason?: unknown;
-}
-
-/** What an operator wants to know of a {@linkcode Limiter}. */
-export interface LimiterStatistics {
-  /** How much may run at once. */
-  readonly limit: number;
-  /** Slots taken: work that has not settled yet, and leases that are held. */
-  readonly inUse: number;
-  /** Slots that are free. */
-  readonly free: number;
-  /** Calls that wait for a slot. */
-  readonly waiting: number;
-  /** Slots whose work still runs although its caller was answered. */
-  readonly abandoned: number;
-  /** Whether it is paused. */
-  readonly paused: boolean;
-  /** Whether it is closed. */
-  readonly closed: boolean;
-  /** Slots handed out so far. */
-  readonly granted: number;
-  /** Calls given up by a signal, waiting or running. */
-  readonly aborted: number;
-  /** Calls that reached their limit, waiting or running. */
-  readonly timedOut: number;
-  /** Calls refused because the queue was full. */
-  readonly refused: number;
-}
+import { QueueFullError } from "./queue_full_error.ts";
 
 /**
  * Runs work, so many at a time; the rest waits its turn.
  *
- * **Order** — first come, first served; a slot that comes free is handed to the longest waiter directly. **Slots** — a
- * slot stays taken until its work has settled, also when the caller was answered before that by its signal or its
- * limit: the limit is on what runs, not on who waits for it. **Abort** — a waiting call leaves the queue at once and
- * nothing is started; a running one rejects at once, its work's signal is aborted, a late result is disposed and a
- * late failure goes to the observer. **Limit 0** — paused; the queue is kept. **Close** — see {@linkcode close};
- * `await using` closes too and so lets everything accepted run to its end. **Context** — work runs in the async
- * context of whoever submitted it.
+ * **Order** — first come, first served; a slot that comes free is handed to who is next directly. With priorities, who
+ * has more goes first, and who came first among equals; with keys, those of different keys take turns. A call that takes
+ * several slots is not overtaken by lighter ones once it is next. **Slots** — a slot stays taken until its work has
+ * settled, also when the caller was answered before that by its signal or its limit: the limit is on what runs, not on
+ * who waits for it. **Abort** — a waiting call leaves the queue at once and nothing is started; a running one rejects at
+ * once, its work's signal is aborted, a late result is disposed and a late failure goes to the observer. **Limit 0** —
+ * paused; the queue is kept. **Close** — see {@linkcode close}; `await using` closes too and so lets everything accepted
+ * run to its end. **Context** — work runs in the async context of whoever submitted it.
+ *
+ * Priorities, keys, weights and the rest are paid for only while somebody waits who uses them.
  *
  * @example
  * ```ts
@@ -108,16 +56,29 @@ export interface LimiterStatistics {
  * assert.deepEqual(sent, ["A", "B", "C", "D"]);
  * assert.deepEqual(most, 2);
  * ```
+ *
+ * @example
+ * ```ts
+ * import { Limiter } from "@uno/async/flow";
+ * import assert from "node:assert/strict";
+ *
+ * // A tenant with many calls does not hold up the others, and what is urgent goes first.
+ * const limiter = new Limiter({ limit: 1 });
+ * const begun: string[] = [];
+ * const call = (key: string, id: number, priority = 0) =>
+ *   limiter.run(() => void begun.push(key + id), { key, priority });
+ * const slot = limiter.tryAcquire();
+ * const calls = [call("a", 1), call("a", 2), call("a", 3), call("b", 1), call("b", 2, 5)];
+ * slot?.release();
+ * await Promise.all(calls);
+ * assert.deepEqual(begun, ["a1", "b2", "a2", "b1", "a3"]);
+ * ```
  */
 export class Limiter implements Run<CallContext>, AsyncDisposable {
   /** The name given at creation. */
   readonly name: string | undefined;
   readonly #slots: Slots;
-  readonly #running = new Stoppable();
-  /** The bounds of work whose caller set none. */
-  readonly #unbounded: Bounds;
-  #abandoned = 0;
-  #closing: Promise<void> | undefined;
+  readonly #runner: SlotRunner;
 
   /**
    * Creates a limiter with all slots free.
@@ -126,21 +87,27 @@ export class Limiter implements Run<CallContext>, AsyncDisposable {
    */
   constructor(options: LimiterOptions) {
     checkOptions("create limiter", options ?? null);
-    const { limit, maxQueue = Infinity, name } = options;
+    const { limit, maxQueue = Infinity, overflow = "reject", ageingMs = Infinity } = options;
+    const { codel, releaseOnTimeout = false, name } = options;
     checkName("create limiter", name);
     const doing = `create ${subject("limiter", name)}`;
     checkCount(doing, "limit", limit, 0);
     checkCount(doing, "maxQueue", maxQueue, 0);
+    checkChoice(doing, "overflow", overflow, ["reject", "dropOldest", "dropLowest", "block"]);
+    checkDurationMs(doing, "ageingMs", ageingMs);
+    checkBoolean(doing, "releaseOnTimeout", releaseOnTimeout);
     this.name = name;
-    this.#slots = new Slots(limit, maxQueue, name);
-    this.#unbounded = {
-      structure: "limiter",
+    this.#slots = new Slots({
+      kind: "limiter",
       name,
-      signal: undefined,
-      atMs: Infinity,
-      stoppable: this.#running,
-      expired: () => this.#timeoutError(Infinity),
-    };
+      limit,
+      maxQueue,
+      overflow,
+      ageingMs,
+      FullError: QueueFullError,
+      codel: codel === undefined ? undefined : new Codel(codel, doing),
+    });
+    this.#runner = new SlotRunner(this.#slots, releaseOnTimeout);
   }
 
   /** How much may run at once; changed by {@linkcode resize}. */
@@ -155,7 +122,7 @@ export class Limiter implements Run<CallContext>, AsyncDisposable {
 
   /** Whether {@linkcode close} was called. */
   get closed(): boolean {
-    return this.#slots.closedWith !== undefined;
+    return this.#runner.closed;
   }
 
   /**
@@ -163,15 +130,17 @@ export class Limiter implements Run<CallContext>, AsyncDisposable {
    *
    * @param fn The work; gets a signal that is aborted when the call is given up.
    * @param options `signal` gives the call up, waiting or running; `timeoutMs` bounds the whole call, `queueTimeoutMs`
-   * the wait for the slot.
+   * the wait for the slot; `weight`, `priority` and `key` say what it takes and when its turn is.
    * @returns What `fn` returns.
-   * @throws {QueueFullError} When `maxQueue` calls wait already.
+   * @throws {QueueFullError} When `maxQueue` calls wait already, or it is sent away for others that go first.
+   * @throws {OverloadError} When it is sent away as the line stands.
    * @throws {ClosedError} When the limiter is closed.
-   * @throws {TimeoutError} When a limit is reached.
+   * @throws {TimeoutError} When a limit is reached, or less time is left than the work needs.
+   * @throws {RangeError} When it asks for more slots than there are, or will be after a {@linkcode resize}.
    * @throws The reason of `signal`, unchanged; what `fn` throws.
    */
   run<T>(fn: (context: CallContext) => T | PromiseLike<T>, options?: LimiterRunOptions): Promise<T> {
-    return options === undefined ? this.#runPlain(fn) : this.#runWithin(fn, options);
+    return this.#runner.run(fn, options);
   }
 
   /**
@@ -180,62 +149,75 @@ export class Limiter implements Run<CallContext>, AsyncDisposable {
    * @param options `signal` and `timeoutMs` bound this wait only; `label` says in observer records who holds it.
    * @throws As {@linkcode run} does while waiting.
    */
-  acquire(options?: HoldOptions): Promise<Lease> {
-    if (options !== undefined) {
-      const refused = this.#slots.queue.refusal(options);
-      if (refused !== undefined) return refused;
-      try {
-        this.#checkHold(options);
-      } catch (error) {
-        return Promise.reject(error);
-      }
-    }
-    if (this.#slots.closedWith !== undefined) return Promise.reject(this.#slots.closedWith.error);
-    const request = options?.label === undefined ? LEASED : { lease: true, label: options.label };
-    if (this.#slots.take(request)) return Promise.resolve(new OwnedLease(this.#slots));
-    return this.#slots.wait(request, options) as Promise<Lease>;
+  acquire(options?: HoldOptions & LimiterTurnOptions): Promise<Lease> {
+    return this.#runner.acquire(options);
   }
 
   /**
-   * Takes a slot if one is free and nobody waits; never waits.
+   * Takes a slot if one is free and nobody waits for it; never waits.
    *
    * @returns The lease, or `undefined`.
    */
-  tryAcquire(options?: Pick<HoldOptions, "owner" | "label">): Lease | undefined {
-    if (options !== undefined) this.#checkHold(options);
-    const request = options?.label === undefined ? LEASED : { lease: true, label: options.label };
-    return !this.closed && this.#slots.take(request) ? new OwnedLease(this.#slots) : undefined;
+  tryAcquire(options?: Omit<HoldOptions & LimiterTurnOptions, keyof WaitOptions>): Lease | undefined {
+    return this.#runner.tryAcquire(options);
   }
 
   /**
    * Runs `fn` for each item of a source, pulling the next one only when the one before could start.
    *
-   * Items take their turns among the limiter's other calls (`maxQueue` does not count against them). **Failure** — of
-   * an item or the source: nothing more is pulled, the source is told to return, the signals of running items are
-   * aborted, and when they have settled the first failure is thrown. **Abort** — rejects at once; running items keep
-   * their slots until they have settled.
+   * Items take their turns among the limiter's other calls; the one that waits is neither refused nor sent away when the
+   * queue is full. **Failure** — of an item or the source: nothing more is pulled, the source is told to return, the
+   * signals of running items are aborted, and when they have settled the first failure is thrown. **Abort** — rejects at
+   * once; running items keep their slots until they have settled.
    *
    * @param source An iterable or async iterable.
    * @param fn The work for one item; gets the item and a signal that the items of one `map` share.
-   * @returns What `fn` returned, in the order of the source.
+   * @param options `weight`, `priority` and `key` are those of each item.
+   * @returns What `fn` returned, in the order of the source, or of completion.
    */
   map<T, R>(
     source: Iterable<T> | AsyncIterable<T>,
     fn: (item: T, context: CallContext) => R | PromiseLike<R>,
     options?: LimiterMapOptions,
   ): Promise<R[]> {
-    return mapThrough(this.#slots, source, fn, options);
+    return mapThrough(this.#runner, source, fn, options);
   }
 
   /**
-   * Changes the limit. More lets waiters in at once; less takes effect as work settles; 0 pauses.
+   * Gives a waiting call another priority, and so another place in the line; among equals it keeps that of its arrival.
+   *
+   * @param call What {@linkcode run} or {@linkcode acquire} returned for a call that was made with a `priority`.
+   * @returns Whether it still waited; a call that runs or has ended is left alone.
+   * @throws {MisuseError} When the call was made without a priority, or not of this limiter.
+   *
+   * @example
+   * ```ts
+   * import { Limiter } from "@uno/async/flow";
+   * import assert from "node:assert/strict";
+   *
+   * const limiter = new Limiter({ limit: 1 });
+   * const begun: string[] = [];
+   * const call = (id: string) => limiter.run(() => void begun.push(id), { priority: 0 });
+   * const [first, second, third] = [call("first"), call("second"), call("third")];
+   * assert.equal(limiter.setPriority(third, 1), true);
+   * assert.equal(limiter.setPriority(first, 1), false);
+   * await Promise.all([first, second, third]);
+   * assert.deepEqual(begun, ["first", "third", "second"]);
+   * ```
+   */
+  setPriority(call: Promise<unknown>, priority: number): boolean {
+    return this.#runner.setPriority(call, priority);
+  }
+
+  /**
+   * Changes the limit. More lets waiters in at once; less takes effect as work settles, and sends away with a
+   * `RangeError` who asks for more slots than that; 0 pauses and keeps all.
    *
    * @param limit An integer of 0 or more, or `Infinity`.
    */
   resize(limit: number): void {
     checkCount(`resize ${this.#slots.describe()}`, "limit", limit, 0);
-    this.#slots.limit = limit;
-    this.#slots.changed();
+    this.#slots.resize(limit);
   }
 
   /** Lets nothing start until {@linkcode resume}; calls are still accepted and wait. Once closed, it does nothing. */
@@ -256,8 +238,7 @@ export class Limiter implements Run<CallContext>, AsyncDisposable {
    * @returns How many there were.
    */
   clear(reason?: unknown): number {
-    const message = `Cannot enter ${this.#slots.describe()}: its queue was cleared`;
-    return this.#slots.sendAway(reason === undefined ? new DOMException(message, "AbortError") : reason);
+    return this.#runner.clear(reason);
   }
 
   /**
@@ -266,9 +247,27 @@ export class Limiter implements Run<CallContext>, AsyncDisposable {
    * @throws The reason of `signal`, or a `TimeoutError`.
    */
   onIdle(options?: WaitOptions): Promise<void> {
-    const refused = this.#slots.idlers.refusal(options);
-    if (refused !== undefined) return refused;
-    return this.#slots.idle ? Promise.resolve() : this.#slots.idlers.wait(true, options);
+    return this.#slots.idlers.waitIdle(options);
+  }
+
+  /**
+   * Resolves when nobody waits, whether or not something runs: at once if that is so now.
+   *
+   * @throws The reason of `signal`, or a `TimeoutError`.
+   */
+  onEmpty(options?: WaitOptions): Promise<void> {
+    return this.#slots.idlers.waitShort(1, options);
+  }
+
+  /**
+   * Resolves when fewer than `size` wait: at once if that is so now. A producer that awaits this before each call keeps
+   * the line short.
+   *
+   * @param size An integer of 1 or more.
+   * @throws The reason of `signal`, or a `TimeoutError`.
+   */
+  onSizeLessThan(size: number, options?: WaitOptions): Promise<void> {
+    return this.#slots.idlers.waitShort(size, options);
   }
 
   /**
@@ -282,14 +281,7 @@ export class Limiter implements Run<CallContext>, AsyncDisposable {
    * @returns A promise that resolves when nothing runs and nobody waits any more.
    */
   close(options: LimiterCloseOptions = {}): Promise<void> {
-    try {
-      this.#close(options, `close ${this.#slots.describe()}`);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-    this.#closing ??= this.onIdle();
-    this.resume();
-    return this.#closing;
+    return this.#runner.close(options);
   }
 
   /** Closes it; see {@linkcode close}. */
@@ -299,110 +291,6 @@ export class Limiter implements Run<CallContext>, AsyncDisposable {
 
   /** A snapshot of slots, waiters and the totals so far. */
   statistics(): LimiterStatistics {
-    const { limit, inUse, queue, paused, refused } = this.#slots;
-    return Object.freeze({
-      limit,
-      inUse,
-      free: Math.max(0, limit - inUse),
-      waiting: queue.size,
-      abandoned: this.#abandoned,
-      paused,
-      closed: this.closed,
-      ...queue.totals,
-      refused,
-    });
-  }
-
-  // In both, the submitter's own async function waits and then runs the work, which so has the submitter's async
-  // context. Locals are few: they are kept for every waiting call.
-  async #runPlain<T>(fn: (context: CallContext) => T | PromiseLike<T>): Promise<T> {
-    const slots = this.#slots;
-    if (typeof fn !== "function" || slots.closedWith !== undefined) this.#refuse(fn);
-    if (!slots.take(PLAIN)) await slots.wait(PLAIN);
-    const work = new Work(this.#unbounded);
-    try {
-      return await fn(work);
-    } finally {
-      this.#running.delete(work);
-      slots.leave();
-    }
-  }
-
-  async #runWithin<T>(
-    fn: (context: CallContext) => T | PromiseLike<T>,
-    options: LimiterRunOptions,
-  ): Promise<T> {
-    const slots = this.#slots;
-    if (typeof fn !== "function") this.#refuse(fn);
-    const refused = slots.queue.refusal(options);
-    if (refused !== undefined) return await refused;
-    const { signal, timeoutMs = Infinity, queueTimeoutMs = Infinity } = options;
-    checkDurationMs(`run in ${slots.describe()}`, "queueTimeoutMs", queueTimeoutMs);
-    if (slots.closedWith !== undefined) this.#refuse(fn);
-    const { totals } = slots.queue;
-    const expired = (): TimeoutError => this.#timeoutError(timeoutMs);
-    if (timeoutMs === 0) {
-      totals.timedOut++;
-      throw expired();
-    }
-    const atMs = timeoutMs === Infinity ? Infinity : clock().now() + timeoutMs;
-    if (!slots.take(PLAIN)) {
-      await slots.wait(PLAIN, { signal, timeoutMs: Math.min(timeoutMs, queueTimeoutMs) });
-    }
-    let abandoned = false;
-    const bounds = {
-      structure: "limiter",
-      name: this.name,
-      signal,
-      atMs,
-      stoppable: this.#running,
-      expired,
-      gaveUp: (why: "aborted" | "timedOut", running: boolean) => {
-        totals[why]++;
-        abandoned = running;
-        if (running) this.#abandoned++;
-      },
-      settled: () => {
-        this.#running.delete(work);
-        if (abandoned) this.#abandoned--;
-        slots.leave();
-      },
-    };
-    const work = new Work(bounds);
-    return await runWithin(bounds, work, fn);
-  }
-
-  /** Throws what is wrong with a call: what it wants to run, or that it comes too late. */
-  #refuse(fn: unknown): never {
-    checkFunction(`run in ${this.#slots.describe()}`, "fn", fn);
-    throw this.#slots.closedWith?.error;
-  }
-
-  #close(options: LimiterCloseOptions, doing: string): void {
-    checkOptions(doing, options);
-    const { running = "wait", pending = running === "abort" ? "reject" : "run", reason } = options;
-    checkChoice(doing, "pending", pending, ["run", "reject"]);
-    checkChoice(doing, "running", running, ["wait", "abort"]);
-    const slots = this.#slots;
-    const message = `Cannot enter ${slots.describe()}: it is closed`;
-    slots.closedWith ??= { error: reason === undefined ? new ClosedError(message) : reason };
-    if (pending === "reject") slots.serving = false;
-    if (running === "abort") {
-      const message = `Cannot go on with work in ${slots.describe()}: it is closed`;
-      this.#running.stop(reason === undefined ? new DOMException(message, "AbortError") : reason);
-    }
-  }
-
-  #timeoutError(limitMs: number): TimeoutError {
-    const operation = `finish work in ${this.#slots.describe()}`;
-    const why = limitMs === 0 ? "no time was left to start" : "it was still running";
-    return new TimeoutError(`Cannot ${operation} within ${limitMs} ms: ${why}`, { operation, limitMs });
-  }
-
-  #checkHold(options: Pick<HoldOptions, "owner" | "label">): void {
-    const doing = `enter ${this.#slots.describe()}`;
-    checkOptions(doing, options);
-    checkName(doing, options.label, "label");
-    if (options.owner !== undefined) checkOptions(`${doing} as owner`, options.owner);
+    return Object.freeze(this.#runner.statistics());
   }
 }

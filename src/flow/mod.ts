@@ -12,14 +12,17 @@ export {
 } from "./async_batcher.ts";
 export { BatchShapeError } from "./batch_shape_error.ts";
 export { CircuitOpenError, type CircuitOpenErrorOptions, type CircuitWindow } from "./circuit_open_error.ts";
-export {
-  Limiter,
-  type LimiterCloseOptions,
-  type LimiterMapOptions,
-  type LimiterOptions,
-  type LimiterRunOptions,
-  type LimiterStatistics,
-} from "./limiter.ts";
+export { Limiter } from "./limiter.ts";
+export type {
+  CodelOptions,
+  LimiterCloseOptions,
+  LimiterMapOptions,
+  LimiterOptions,
+  LimiterRunOptions,
+  LimiterStatistics,
+  LimiterTurnOptions,
+} from "./limiter_options.ts";
+export { OverloadError } from "./overload_error.ts";
 export { type AsyncMethod, type CallContext, type Policy, type Run, transformer } from "./policy.ts";
 export { QueueFullError } from "./queue_full_error.ts";
 export { retry } from "./retry.ts";

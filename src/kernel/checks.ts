@@ -72,6 +72,13 @@ export function checkCount(doing: string, what: string, value: unknown, min: num
   if (value !== Infinity) checkInteger(doing, what, value, min);
 }
 
+/** Throws unless `value` is a finite number, of `min` or more. */
+export function checkFinite(doing: string, what: string, value: unknown, min = -Infinity): void {
+  const rule = min === -Infinity ? "a finite number" : `a finite number >= ${min}`;
+  if (typeof value !== "number") complain(TypeError, doing, what, rule, value);
+  if (!Number.isFinite(value) || value < min) complain(RangeError, doing, what, rule, value);
+}
+
 /** Throws unless `value` is a number of milliseconds: zero or more, `Infinity` allowed, never NaN. */
 export function checkDurationMs(doing: string, what: string, value: unknown): void {
   if (typeof value !== "number") complain(TypeError, doing, what, "a number of milliseconds", value);

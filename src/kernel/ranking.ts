@@ -23,8 +23,8 @@ export interface Ranked {
 export interface RankingOptions<D> {
   /** How many are ranked at most; who comes later is so when somebody leaves. Default `Infinity`. */
   window?: number;
-  /** Whether {@linkcode Ranking.last} will be asked for. */
-  trackLast?: boolean;
+  /** Who {@linkcode Ranking.last} may name. Default: nobody, as that costs a second heap. */
+  mayBeLast?: (data: D) => boolean;
   /** Whether a request may be served now; asked of the first of each key. Default: always. */
   mayServe?: (data: D) => boolean;
 }
@@ -79,6 +79,7 @@ function before(a: Ranks, b: Ranks): boolean {
 export class Ranking<D extends Ranked> implements WaitOrder<D> {
   readonly #window: number;
   readonly #mayServe: ((data: D) => boolean) | undefined;
+  readonly #mayBeLast: ((data: D) => boolean) | undefined;
   readonly #fromEnd: Heap<FromEnd<D>> | undefined;
   readonly #lanes = new Map<unknown, Lane<D>>();
   /** Whose turn it is. */
@@ -91,10 +92,11 @@ export class Ranking<D extends Ranked> implements WaitOrder<D> {
   #outside: Waiting<D> | undefined;
 
   constructor(options: RankingOptions<D> = {}) {
-    const { window = Infinity, trackLast = false, mayServe } = options;
+    const { window = Infinity, mayServe, mayBeLast } = options;
     this.#window = window;
     this.#mayServe = mayServe;
-    if (trackLast) this.#fromEnd = new Heap((a, b) => before(b.place, a.place));
+    this.#mayBeLast = mayBeLast;
+    if (mayBeLast !== undefined) this.#fromEnd = new Heap((a, b) => before(b.place, a.place));
   }
 
   /** How many keys have somebody waiting. */
@@ -143,7 +145,7 @@ export class Ranking<D extends Ranked> implements WaitOrder<D> {
     return undefined;
   }
 
-  /** Who of those ranked would be served last if there were no keys. */
+  /** Who would be served last of those ranked who may be named, if there were no keys. */
   last(): Waiting<D> | undefined {
     return this.#fromEnd?.peek()?.place.waiter;
   }
@@ -171,7 +173,7 @@ export class Ranking<D extends Ranked> implements WaitOrder<D> {
     waiter.place = place;
     lane.places.push(place);
     this.#ranked++;
-    if (this.#fromEnd !== undefined) this.#fromEnd.push(place.fromEnd = new FromEnd(place));
+    if (this.#mayBeLast?.(waiter.data)) this.#fromEnd!.push(place.fromEnd = new FromEnd(place));
   }
 
   /** A new key comes last in the round. */

@@ -23,6 +23,8 @@ export interface WaitQueueOptions {
   name?: string;
   /** What a waiter is waiting behind, for the message of its time limit: `held by "import", 4 waiting`. */
   behind?: () => string;
+  /** The error of a wait that reached its limit, for a structure that has one of its own. */
+  expired?: (operation: string, limitMs: number) => TimeoutError;
   /**
    * Called after a waiter has given up (abort or limit), when the next head may now be granted in the same turn.
    * Not called for waiters that {@linkcode WaitQueue.head} drops: whoever calls that is looking at the head already.
@@ -258,8 +260,12 @@ export class WaitQueue<T, D = undefined> {
   /** Sends one away. @returns Whether it still waited. */
   dismiss(waiter: Waiting<D>, reason: unknown): boolean {
     if (!waiter.waiting) return false;
-    this.#unlink(waiter as Waiter<T, D>);
-    (waiter as Waiter<T, D>).reject(reason);
+    const one = waiter as Waiter<T, D>;
+    if (one.signal?.aborted) this.#drop(one, one.signal.reason, "aborted");
+    else {
+      this.#unlink(one);
+      one.reject(reason);
+    }
     return true;
   }
 
@@ -292,6 +298,7 @@ export class WaitQueue<T, D = undefined> {
 
   #timeoutError(limitMs: number): TimeoutError {
     const operation = this.#doing;
+    if (this.#options.expired !== undefined) return this.#options.expired(operation, limitMs);
     const behind = this.#options.behind?.() ?? `${this.#size} waiting`;
     return new TimeoutError(`Cannot ${operation} within ${limitMs} ms: ${behind}`, { operation, limitMs });
   }

@@ -543,7 +543,7 @@ test("Limiter tells the observer who takes and gives back slots", async () => {
   assert.deepEqual(records.map((r) => [r.kind, r.data]), [
     ["acquire", { inUse: 1, waiting: 0, label: "report/7" }],
     ["wait", { waiting: 1 }],
-    ["release", { inUse: 0, waiting: 1 }],
+    ["release", { inUse: 0, waiting: 1, label: "report/7" }],
     ["grant", { waiting: 0 }],
     ["acquire", { inUse: 1, waiting: 0 }],
     ["release", { inUse: 0, waiting: 0 }],

@@ -53,6 +53,21 @@ describe("checks", () => {
     refuses(() => check("1"), "TypeError", 'Cannot make x as size must be an integer >= 1: received "1"');
   });
 
+  test("finite numbers: no NaN, no Infinity, and none below the least", () => {
+    for (const value of [0, -1.5, 1e300]) checks.checkFinite("make x", "factor", value);
+    for (const value of ["1", 1n, null]) {
+      assert.throws(() => checks.checkFinite("make x", "factor", value), TypeError);
+    }
+    for (const value of [NaN, Infinity, -Infinity]) {
+      assert.throws(() => checks.checkFinite("make x", "factor", value), RangeError);
+    }
+    refuses(
+      () => checks.checkFinite("make x", "factor", 0.5, 1),
+      "RangeError",
+      "Cannot make x as factor must be a finite number >= 1: received 0.5",
+    );
+  });
+
   test("counts may be infinite", () => {
     checks.checkCount("make x", "size", Infinity, 0);
     checks.checkCount("make x", "size", 0, 0);

@@ -131,7 +131,7 @@ describe("Ranking", () => {
   });
 
   test("knows who would be served last", () => {
-    const { wait, ranking, queue } = ranked({ trackLast: true });
+    const { wait, ranking, queue } = ranked({ mayBeLast: () => true });
     const last = () => ranking.last()?.data.id;
     assert.equal(last(), undefined);
     const waiters = [["a", 0], ["b", 4], ["c", 4], ["d", 1]].map(([id, rank]) =>
@@ -145,6 +145,14 @@ describe("Ranking", () => {
     assert.equal(last(), "a");
     queue.settleAll("away");
     assert.equal(last(), undefined);
+  });
+
+  test("names nobody as last who may not be", () => {
+    const { wait, ranking, serve } = ranked({ mayBeLast: ({ key }) => key !== "exempt" });
+    wait(ask("a"));
+    wait(ask("b", { rank: 1, key: "exempt" }));
+    assert.equal(ranking.last()?.data.id, "a");
+    assert.equal(serve(), "a b");
   });
 
   test("ranks no more than its window; the rest come in as they came", () => {
@@ -178,6 +186,17 @@ describe("Ranking", () => {
       assert.equal(served, "b");
       assert.equal(queue.totals.aborted, 1);
     });
+  });
+
+  test("tells one who is sent away, but has given up before, nothing but that", async () => {
+    const { queue } = ranked();
+    const controller = new AbortController();
+    // Told before the queue is, which subscribes later.
+    controller.signal.addEventListener("abort", () => queue.dismiss(queue.oldest!, "away"));
+    const gone = queue.wait(ask("a"), { signal: controller.signal });
+    controller.abort("gone");
+    assert.equal(await gone.catch((error) => error), "gone");
+    assert.deepEqual(queue.totals, { granted: 0, aborted: 1, timedOut: 0 });
   });
 
   test("serves every backlogged key alike, within twice what the heaviest costs", () => {
@@ -216,7 +235,7 @@ describe("Ranking", () => {
     );
     fc.assert(
       fc.property(fc.array(step, { size: "max", maxLength: 400 }), (steps) => {
-        const { wait, queue, ranking } = ranked({ trackLast: true });
+        const { wait, queue, ranking } = ranked({ mayBeLast: () => true });
         let line: { asked: Asked; order: number; waiter: ReturnType<typeof wait> }[] = [];
         const sorted = () => line.toSorted((a, b) => a.asked.rank - b.asked.rank || a.order - b.order);
         steps.forEach((step, order) => {
