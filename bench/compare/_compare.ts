@@ -193,7 +193,7 @@ async function weigh(entry: Holding, size: number): Promise<number> {
   await held.letGo?.();
   // Read after weighing, or it might be collected before.
   if (held.kept === weigh) throw new Error("unreachable");
-  return (after - before) / size;
+  return (after - before) / (held.size ?? size);
 }
 
 async function heapBytes(): Promise<number> {

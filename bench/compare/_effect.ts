@@ -43,11 +43,13 @@ export interface EffectModule {
       options?: { concurrency?: number | "unbounded"; discard?: boolean },
     ): Effect<A[]>;
     sync<A>(fn: () => A): Effect<A>;
+    tryPromise<A>(
+      options: { try: (signal: AbortSignal) => PromiseLike<A>; catch: (error: unknown) => unknown },
+    ): Effect<A>;
     promise<A>(fn: (signal: AbortSignal) => PromiseLike<A>): Effect<A>;
     sleep(ms: number): Effect<void>;
     timeout<A>(effect: Effect<A>, ms: number): Effect<A>;
     retry<A>(effect: Effect<A>, options: { times: number }): Effect<A>;
-    readonly yieldNow: Effect<void>;
     readonly never: Effect<never>;
   };
   Semaphore: { makeUnsafe(permits: number): EffectSemaphore };

@@ -12,6 +12,7 @@ export interface Report {
 }
 
 const OURS = "@uno/async";
+const HAND = "by hand";
 
 /** The table of one runtime. */
 export function tableLines({ outcomes, ended }: Report): string[] {
@@ -26,19 +27,25 @@ export function tableLines({ outcomes, ended }: Report): string[] {
 
 function row({ row: name, kind, figures }: Outcome): string[] {
   const [minimum] = figures;
+  const hand = figures.slice(1).filter((figure) => figure.name.startsWith(HAND));
   const mine = figures.filter((figure) => figure.name.startsWith(OURS));
   const best = Math.min(...mine.map(({ ratio }) => ratio ?? Infinity));
-  const others = figures.filter((figure) => figure !== minimum && !mine.includes(figure));
+  const others = figures.filter((figure) =>
+    figure !== minimum && !hand.includes(figure) && !mine.includes(figure)
+  );
   others.sort((a, b) => (a.ratio ?? Infinity) - (b.ratio ?? Infinity));
   const text = (figure: Figure): string => {
-    const label = figure.name.replace(OURS, "").replace(/^, /, "").replace(", ", " ");
-    const better = !mine.includes(figure) && figure.ratio !== undefined && figure.ratio < best;
+    const label = figure.name.replace(OURS, "").replace(HAND, "").replace(/^, /, "").replace(", ", " ");
+    const better = others.includes(figure) && figure.ratio !== undefined && figure.ratio < best;
     const value = better ? `**${amount(figure, kind)}**` : amount(figure, kind);
     return `${label} ${value}`.trim();
   };
   return [
     name,
-    minimum?.each === undefined ? `fails: ${minimum?.failed}` : absolute(minimum.each, kind),
+    [
+      minimum?.each === undefined ? `fails: ${minimum?.failed}` : absolute(minimum.each, kind),
+      ...hand.map(text),
+    ].join("; "),
     mine.map(text).join("; "),
     others.map(text).join("; "),
   ].map((cell) => cell.replaceAll("|", "\\|"));

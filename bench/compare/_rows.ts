@@ -25,6 +25,8 @@ export interface Holding {
 /** Something held, to be let go of after weighing. */
 export interface Held {
   readonly kept: unknown;
+  /** How many it is, when not as many as asked for. */
+  readonly size?: number;
   letGo?(): unknown;
 }
 
