@@ -9,7 +9,7 @@ import type { Hold, PermitKind, PermitLike } from "./_permit_like.ts";
 export type Step =
   | { do: "acquire"; weight: number; limitMs: number; shared: boolean }
   | { do: "try"; weight: number }
-  | { do: "release" | "releaseTwice" | "abort" | "abortHolder"; which: number }
+  | { do: "release" | "releaseTwice" | "abort" | "abortReleasing" | "abortHolder"; which: number }
   | { do: "resize"; to: number }
   | { do: "advance"; ms: number }
   | { do: "turn" };
@@ -83,7 +83,9 @@ export class Run {
   readonly #waits: Promise<unknown>[] = [];
   /** In which order those were let in who had to wait. */
   readonly #order: number[] = [];
-  #shared = new AbortController();
+  #shared = this.#controller();
+  /** What a listener of the user's own does at an abort, before the structure has heard of it. */
+  #atAbort: (() => void) | undefined;
 
   constructor(kind: PermitKind, capacity: number, world: World) {
     this.#kind = kind;
@@ -103,10 +105,15 @@ export class Run {
         break;
       case "release":
       case "releaseTwice":
-        await this.#release(step.which, step.do === "releaseTwice");
+        this.#release(step.which, step.do === "releaseTwice");
         break;
       case "abort":
         if (model.line.length > 0) this.#abort(model.line[step.which % model.line.length]!.controller);
+        break;
+      case "abortReleasing":
+        if (model.line.length === 0) break;
+        this.#atAbort = () => this.#release(step.which, false);
+        this.#abort(model.line[step.which % model.line.length]!.controller);
         break;
       case "abortHolder": {
         // Too late for the grant; others may still wait with the same signal.
@@ -128,13 +135,25 @@ export class Run {
       case "turn":
         await undefined;
     }
+    if (this.#kind.freedLater) { for (let turn = 0; turn < 8; turn++) await undefined; }
     this.#compare();
+  }
+
+  #controller(): AbortController {
+    const controller = new AbortController();
+    controller.signal.addEventListener("abort", () => {
+      // In the model, who gives up by this abort is gone by now.
+      this.#model.leave((waiting) => waiting.controller === controller, "aborted");
+      this.#atAbort?.();
+      this.#atAbort = undefined;
+    });
+    return controller;
   }
 
   #acquire({ weight, limitMs, shared }: Step & { do: "acquire" }): void {
     const model = this.#model;
     const id = model.outcomes.length;
-    const controller = shared ? this.#shared : new AbortController();
+    const controller = shared ? this.#shared : this.#controller();
     const refused = this.#kind.refusesWeights && weight > model.capacity;
     const wait = this.#permits.acquire({ weight, signal: controller.signal, timeoutMs: limitMs });
     model.outcomes.push("waiting");
@@ -171,7 +190,7 @@ export class Run {
     this.#waits.push(Promise.resolve());
   }
 
-  async #release(which: number, twice: boolean): Promise<void> {
+  #release(which: number, twice: boolean): void {
     // Those who were let in, but have not run on yet, hold too; they can't give back before they know.
     const holders = this.#kind.oldestFirst
       ? [...this.#model.holding.keys()].slice(0, 1)
@@ -187,13 +206,11 @@ export class Run {
       assert.equal(disposed, undefined, "disposing again does nothing");
       assert.ok(released instanceof MisuseError, "releasing again is misuse");
     }
-    if (this.#kind.freedLater) { for (let turn = 0; turn < 8; turn++) await undefined; }
   }
 
   #abort(controller: AbortController): void {
-    if (controller === this.#shared) this.#shared = new AbortController();
+    if (controller === this.#shared) this.#shared = this.#controller();
     controller.abort(ABORTED);
-    this.#model.leave((waiting) => waiting.controller === controller, "aborted");
   }
 
   async #advance(ms: number): Promise<void> {

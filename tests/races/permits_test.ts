@@ -32,7 +32,8 @@ function stepOf(kind: PermitKind): fc.Arbitrary<Step> {
     if (what < 10) return { do: "try", weight: weight(which) };
     if (what < 15) return { do: "release", which };
     if (what < 16) return { do: "releaseTwice", which };
-    if (what < 18) return { do: "abort", which };
+    if (what < 17) return { do: "abort", which };
+    if (what < 18) return { do: "abortReleasing", which };
     if (what < 19) return { do: "abortHolder", which };
     if (what < 20) return { do: "resize", to: kind.minCapacity + which % span };
     if (what < 21) return { do: "advance", ms: which % 26 };
