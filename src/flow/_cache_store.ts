@@ -1,0 +1,275 @@
+/** The synchronous half of a cache: what is in it, for how long, and what becomes of it. */
+import { checkCount, checkDurationMs, subject } from "../kernel/checks.ts";
+import { clock } from "../kernel/clock.ts";
+import { emit, observed } from "../kernel/observer.ts";
+import { Entries } from "./_cache_entries.ts";
+import { Expiry } from "./_cache_expiry.ts";
+import { Now } from "./_cache_now.ts";
+import { type CacheSettings, tagList, type WriteOptions } from "./_cache_settings.ts";
+import { NONE } from "./_cache_slots.ts";
+import { Tags } from "./_cache_tags.ts";
+import { Values } from "./_cache_values.ts";
+import type { CacheRemoval } from "./async_cache_options.ts";
+
+/** Stands in the place of a value: loading it failed, and that is remembered. */
+export class KeptFailure {
+  readonly error: unknown;
+
+  constructor(error: unknown) {
+    this.error = error;
+  }
+}
+
+/**
+ * Where an entry is in its life: `"fresh"`; `"stale"`: of use while it is loaded anew; `"failsafe"`: of use if that
+ * fails; `"over"`.
+ */
+export type Phase = "fresh" | "stale" | "failsafe" | "over";
+
+/** Entries with all that is known of them. */
+export class Store<K, V> {
+  readonly entries: Entries<K, V | KeptFailure>;
+  readonly expiry: Expiry;
+  readonly tags = new Tags();
+  /** Only where values are disposed. */
+  readonly values: Values<K, V> | undefined;
+  readonly now = new Now();
+  hits = 0;
+  staleHits = 0;
+  misses = 0;
+  evicted = 0;
+  expired = 0;
+  readonly #settings: CacheSettings<K, V>;
+  readonly #doing: string;
+  /** The vain attempts to replace a value, by its slot. */
+  readonly #vain = new Map<number, { attempts: number; pauseMs: number; untilMs: number }>();
+  /** What is still to be told: not while entries are being moved. */
+  #untold: { kind: "evict" | "expire"; key: K }[] = [];
+
+  constructor(settings: CacheSettings<K, V>, disposed: () => void) {
+    const { maxEntries, weigh, eviction, idleMs, graceMs, earlyRefresh, dispose, name } = settings;
+    this.#settings = settings;
+    this.#doing = `write to ${subject("cache", name)}`;
+    const due = (): void => this.#sweep();
+    this.expiry = new Expiry({ idleMs, graceMs, timesLoads: earlyRefresh > 0, due });
+    this.entries = new Entries(maxEntries, weigh !== undefined, eviction, [this.expiry]);
+    if (dispose !== undefined) this.values = new Values(dispose, name, disposed);
+  }
+
+  /** The slot of a fresh value or failure, or `NONE`. */
+  freshSlot(key: K): number {
+    const slot = this.entries.index.get(key);
+    if (slot === undefined) return NONE;
+    if (!this.expiry.active) return slot;
+    const nowMs = this.now.readMs();
+    if (!(nowMs < this.expiry.freshUntil[slot]!)) return NONE;
+    this.expiry.used(slot, nowMs);
+    return slot;
+  }
+
+  /** The slot of an entry that is of any use, or `NONE`; takes out one that is not. */
+  slotOf(key: K): number {
+    const slot = this.entries.index.get(key);
+    if (slot === undefined) return NONE;
+    if (this.phaseOf(slot) !== "over") return slot;
+    this.out(slot, "expired");
+    this.deliver();
+    return NONE;
+  }
+
+  phaseOf(slot: number): Phase {
+    if (!this.expiry.active) return "fresh";
+    const { staleWhileRevalidateMs, staleIfErrorMs } = this.#settings;
+    const until = this.expiry.freshUntil[slot]!;
+    const nowMs = this.now.readMs();
+    if (nowMs < until) return "fresh";
+    if (this.entries.values[slot] instanceof KeptFailure) return "over";
+    if (nowMs < until + staleWhileRevalidateMs) return "stale";
+    return nowMs < until + staleIfErrorMs ? "failsafe" : "over";
+  }
+
+  /** Whether a fresh value should be loaded anew already. */
+  isEarly(slot: number): boolean {
+    const { earlyRefresh } = this.#settings;
+    return earlyRefresh > 0 && this.expiry.active &&
+      this.expiry.isEarly(slot, this.now.readMs(), earlyRefresh);
+  }
+
+  /** Whether the value of an entry may be given out as loading it anew has failed. */
+  servesForError(slot: number): boolean {
+    const { staleIfErrorMs } = this.#settings;
+    return staleIfErrorMs > 0 &&
+      (!this.expiry.active || this.now.readMs() < this.expiry.freshUntil[slot]! + staleIfErrorMs);
+  }
+
+  /** Counts a read. @returns What is in the slot. */
+  hit(slot: number): V | KeptFailure {
+    this.hits++;
+    this.entries.eviction.used(slot);
+    const value = this.entries.values[slot] as V | KeptFailure;
+    if (observed()) emit("hit", "cache", this.#settings.name, { key: this.entries.keys[slot] });
+    return value;
+  }
+
+  missed(key: K): void {
+    this.misses++;
+    if (observed()) emit("miss", "cache", this.#settings.name, { key });
+  }
+
+  /**
+   * Writes a value, as far as it may be in.
+   *
+   * @param unless Tags with which it may not.
+   * @returns Whether it is in.
+   */
+  put(
+    key: K,
+    value: V,
+    options: WriteOptions | undefined,
+    loadMs = 0,
+    unless?: ReadonlySet<string>,
+  ): boolean {
+    const { weigh, tags } = this.#settings;
+    let { ttlMs } = this.#settings;
+    let weight = 0;
+    let tagged: readonly string[] | undefined;
+    // Code of others comes first: what it throws changes nothing, and what it changes is seen.
+    if (weigh !== undefined) {
+      weight = weigh(value, key);
+      checkCount(this.#doing, "the weight", weight, 0);
+    }
+    if (options?.ttlMs !== undefined) ttlMs = options.ttlMs;
+    else if (typeof ttlMs === "function") {
+      ttlMs = ttlMs(value, key);
+      checkDurationMs(this.#doing, "ttlMs", ttlMs);
+    }
+    if (tags !== undefined) tagged = tagList(this.#doing, tags(value, key));
+    if (options?.tags !== undefined) {
+      tagged = tagged === undefined ? options.tags : [...tagged, ...options.tags];
+    }
+    const kept = !(unless !== undefined && tagged?.some((tag) => unless.has(tag)));
+    return kept && this.#place(key, value, weight, ttlMs, loadMs, tagged);
+  }
+
+  /** Remembers that loading the value of a key failed. */
+  putFailure(key: K, error: unknown): void {
+    let { errorTtlMs } = this.#settings;
+    if (typeof errorTtlMs === "function") {
+      errorTtlMs = errorTtlMs(error, key);
+      checkDurationMs(this.#doing, "errorTtlMs", errorTtlMs);
+    }
+    if (errorTtlMs > 0) this.#place(key, new KeptFailure(error), 1, errorTtlMs, 0, undefined);
+  }
+
+  /** Whether a stale value may be loaded anew: not right after that has failed. */
+  mayReload(slot: number): boolean {
+    const vain = this.#vain.get(slot);
+    return vain === undefined || clock().now() >= vain.untilMs;
+  }
+
+  /** Loading a value anew has failed. */
+  inVain(slot: number): void {
+    const { attempts, pauseMs: previousMs } = this.#vain.get(slot) ?? { attempts: 0, pauseMs: undefined };
+    const pauseMs = this.#settings.pauseMs(attempts + 1, previousMs);
+    this.#vain.set(slot, { attempts: attempts + 1, pauseMs, untilMs: clock().now() + pauseMs });
+  }
+
+  /** Takes an entry out; to be followed by {@linkcode deliver}. */
+  out(slot: number, reason: CacheRemoval): void {
+    const key = this.entries.keys[slot] as K;
+    const value = this.entries.values[slot] as V | KeptFailure;
+    this.entries.remove(slot, reason === "evicted");
+    this.expiry.removed(slot);
+    this.#forget(slot);
+    this.#letGo(value, key, reason);
+    if (reason === "evicted") this.evicted++;
+    else if (reason === "expired") this.expired++;
+    if (observed()) {
+      if (reason === "evicted") this.#untold.push({ kind: "evict", key });
+      else if (reason === "expired") this.#untold.push({ kind: "expire", key });
+    }
+    if (this.entries.size === 0) this.expiry.stop();
+  }
+
+  /** Takes everything out. */
+  clear(reason: CacheRemoval): void {
+    if (this.values !== undefined) {
+      for (const [key, slot] of this.entries.index) {
+        this.#letGo(this.entries.values[slot] as V | KeptFailure, key, reason);
+      }
+    }
+    this.entries.clear();
+    this.entries.eviction.cleared();
+    this.tags.clear();
+    this.#vain.clear();
+    this.expiry.stop();
+    this.deliver();
+  }
+
+  /** Tells and disposes what has gone: at the end of everything that takes entries out. */
+  deliver(): void {
+    if (this.#untold.length > 0) {
+      for (const { kind, key } of this.#untold.splice(0)) emit(kind, "cache", this.#settings.name, { key });
+    }
+    this.values?.flush();
+  }
+
+  #place(
+    key: K,
+    value: V | KeptFailure,
+    weight: number,
+    ttlMs: number,
+    loadMs: number,
+    tags: readonly string[] | undefined,
+  ): boolean {
+    const { entries, expiry } = this;
+    const { maxEntries, maxWeight, idleMs, graceMs } = this.#settings;
+    const before = entries.index.get(key) ?? NONE;
+    if (weight > maxWeight || maxEntries === 0 || Math.min(ttlMs, idleMs) + graceMs <= 0) {
+      if (before !== NONE) this.out(before, "replaced");
+      return false;
+    }
+    // Before the old one is let go: it may be the same.
+    if (this.values !== undefined && !(value instanceof KeptFailure)) this.values.hold(value);
+    let slot = before;
+    if (before !== NONE && entries.weight - entries.weightOf(before) + weight <= maxWeight) {
+      const old = entries.values[slot] as V | KeptFailure;
+      entries.values[slot] = value;
+      entries.setWeight(slot, weight);
+      entries.eviction.used(slot);
+      this.#forget(slot);
+      if (this.values !== undefined) this.#letGo(old, key, "replaced");
+    } else {
+      if (before !== NONE) this.out(before, "replaced");
+      while (entries.size >= maxEntries || entries.weight + weight > maxWeight) {
+        this.out(entries.eviction.victim(), "evicted");
+      }
+      slot = entries.add(key, value, weight);
+    }
+    if (tags !== undefined) this.tags.set(slot, tags);
+    if (expiry.active || ttlMs !== Infinity || idleMs !== Infinity) {
+      expiry.written(slot, this.now.readMs(), this.#scattered(ttlMs), loadMs);
+    }
+    return true;
+  }
+
+  #scattered(ttlMs: number): number {
+    const { jitter } = this.#settings;
+    return jitter === 0 || ttlMs === Infinity ? ttlMs : ttlMs * (1 - jitter * clock().random());
+  }
+
+  /** Forgets what was known of an entry beside its value. */
+  #forget(slot: number): void {
+    this.tags.remove(slot);
+    if (this.#vain.size > 0) this.#vain.delete(slot);
+  }
+
+  #letGo(value: V | KeptFailure, key: K, reason: CacheRemoval): void {
+    if (!(value instanceof KeptFailure)) this.values?.drop(value, key, reason);
+  }
+
+  #sweep(): void {
+    for (const slot of this.expiry.collect(this.entries.top)) this.out(slot, "expired");
+    this.deliver();
+  }
+}

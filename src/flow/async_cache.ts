@@ -1,0 +1,507 @@
+import {
+  checkBoolean,
+  checkChoice,
+  checkFunction,
+  checkOptions,
+  checkWaitOptions,
+  show,
+  subject,
+} from "../kernel/checks.ts";
+import { ClosedError } from "../kernel/errors.ts";
+import { WaitQueue } from "../kernel/wait_queue.ts";
+import { askingFor, Call } from "./_cache_load.ts";
+import { type Ask, Loads } from "./_cache_loads.ts";
+import { Many } from "./_cache_many.ts";
+import { type CacheSettings, cacheSettings, writeOptions } from "./_cache_settings.ts";
+import { NONE } from "./_cache_slots.ts";
+import { KeptFailure, Store } from "./_cache_store.ts";
+import type { ValueLease } from "./_cache_values.ts";
+import type {
+  AsyncCacheCloseOptions,
+  AsyncCacheGetOptions,
+  AsyncCacheOptions,
+  AsyncCacheSetOptions,
+  AsyncCacheStatistics,
+  CacheLease,
+  CacheLoad,
+  CacheLoadMany,
+} from "./async_cache_options.ts";
+
+/** How one asks who says nothing. */
+const PLAIN: Ask = { signal: undefined, timeoutMs: undefined, refresh: false, write: undefined };
+
+/** What is there for a key, and whether it should be loaded anew. */
+interface Found<V> {
+  readonly value: V | KeptFailure;
+  readonly again: boolean;
+}
+
+/**
+ * Keeps values that take time to load, and has each loaded once for all who want it at the same time.
+ *
+ * **Load** — shared by key, under a signal of its own, and lives as long as somebody wants it: a caller that gives up
+ * leaves the others waiting; after the last one the signal is aborted, and whoever asks then gets a new load. Its
+ * deadline (`Deadline.of`) is that of the caller who waits longest. It is called at once, in the async context of the
+ * first caller. A load that asks for what waits for itself gets a {@linkcode CycleError}, if that can be seen: it asks
+ * before its first `await`, or passes its signal on. **Expiry** — counts from when a value was written or had been
+ * loaded; looked at when it is read. Values may outlive it on request: given out at once while they are loaded anew
+ * (`staleWhileRevalidateMs`), or when that fails (`staleIfErrorMs`), with pauses between attempts. **Invalidation** —
+ * beats loads under way: what is set, deleted or cleared meanwhile stands; the load answers those who had asked before,
+ * and is not stored. **Failures** — go to those who waited, by identity, and are not kept, unless `errorTtlMs` says so;
+ * those of loads that nobody waits for go to the observer (`refresh.failed`, `late.failure`). **Room** — when there is
+ * none, the `eviction` policy says who goes; a value heavier than `maxWeight` is given to its callers and not kept.
+ * **Disposal** — with `dispose`, once for each value, by identity, when it has left the cache and no
+ * {@linkcode lease} is out; only a lease protects the value while it is used. A loaded value that could not be stored
+ * belongs to those who got it by `get`. Failures of disposal go to the observer (`dispose.failed`). **Close** — see
+ * {@linkcode close}. **Timers** — one at most, none when nothing can expire; it keeps no process alive.
+ *
+ * Keys are those of a `Map`: objects by identity, `NaN` is one key, `-0` is `0`. `undefined` is a value like any other.
+ *
+ * @example
+ * ```ts
+ * import { AsyncCache } from "@uno/async/flow";
+ * import assert from "node:assert/strict";
+ *
+ * let loads = 0;
+ * const users = new AsyncCache({
+ *   maxEntries: 10_000,
+ *   ttlMs: 60_000,
+ *   load: async (id: number) => await Promise.resolve({ id, version: ++loads }),
+ * });
+ * const [a, b] = await Promise.all([users.get(7), users.get(7)]);
+ * assert.equal(a, b);
+ * assert.equal(users.peek(7), a);
+ * users.delete(7);
+ * assert.deepEqual(await users.get(7), { id: 7, version: 2 });
+ * await users.close();
+ * ```
+ */
+export class AsyncCache<K, V> implements AsyncDisposable {
+  /** The name given at creation. */
+  readonly name: string | undefined;
+  readonly #settings: CacheSettings<K, V>;
+  readonly #store: Store<K, V>;
+  readonly #loads: Loads<K, V>;
+  readonly #closers: WaitQueue<void, true>;
+  /** Whether a hit may have to begin a load, or be a failure. */
+  readonly #plainHits: boolean;
+  #refused = 0;
+
+  /**
+   * Creates an empty cache.
+   *
+   * @throws {TypeError | RangeError} When an option is not as it says.
+   */
+  constructor(options: AsyncCacheOptions<K, V> = {}) {
+    const settings = this.#settings = cacheSettings(options);
+    const changed = (): void => this.#tellClosers();
+    this.name = settings.name;
+    this.#store = new Store(settings, changed);
+    this.#loads = new Loads(this.#store, settings, changed);
+    this.#closers = new WaitQueue({
+      what: "close cache",
+      structure: "cache",
+      name: settings.name,
+      behind: () => `${this.#loads.calls.size} loads under way, ${this.#loads.leases} leases out`,
+    });
+    this.#plainHits = settings.errorTtlMs === 0 && settings.earlyRefresh === 0;
+  }
+
+  /** How many entries there are, those included that have expired and not gone yet, and failures that are kept. */
+  get size(): number {
+    return this.#store.entries.size;
+  }
+
+  /** Whether {@linkcode close} was called. */
+  get closed(): boolean {
+    return this.#loads.closed;
+  }
+
+  /**
+   * The value of a key, loaded if it is not there.
+   *
+   * @param load Loads it; what it returns may be a promise or not. Default: that of the cache. Not called when the
+   * value is there, or somebody else's load is under way.
+   * @param options `signal` and `timeoutMs` give up this call, a hit included when the signal is aborted already.
+   * @throws What the load throws.
+   * @throws {CycleError} When the load of this very value asks.
+   * @throws {ClosedError} When the cache is closed.
+   * @throws {TimeoutError} When `timeoutMs` is reached; the load goes on for others.
+   * @throws The reason of `signal`, unchanged.
+   */
+  get(key: K, load: CacheLoad<K, V>, options?: AsyncCacheGetOptions): Promise<V>;
+  get(key: K, options?: AsyncCacheGetOptions): Promise<V>;
+  get(key: K, load?: CacheLoad<K, V> | AsyncCacheGetOptions, options?: AsyncCacheGetOptions): Promise<V> {
+    if (options === undefined && this.#plainHits && (typeof load === "function" || this.#hasLoad(load))) {
+      const store = this.#store;
+      const slot = store.freshSlot(key);
+      if (slot !== NONE) return Promise.resolve(store.hit(slot) as V);
+    }
+    return this.#ask(key, load, options, false) as Promise<V>;
+  }
+
+  /**
+   * A lease on the value of a key, loaded if it is not there: the value is not disposed before the lease is given back,
+   * whatever becomes of its entry.
+   *
+   * Takes what {@linkcode get} takes, and fails as it does. {@linkcode close} waits for leases.
+   */
+  lease(key: K, load: CacheLoad<K, V>, options?: AsyncCacheGetOptions): Promise<CacheLease<V>>;
+  lease(key: K, options?: AsyncCacheGetOptions): Promise<CacheLease<V>>;
+  lease(
+    key: K,
+    load?: CacheLoad<K, V> | AsyncCacheGetOptions,
+    options?: AsyncCacheGetOptions,
+  ): Promise<CacheLease<V>> {
+    return this.#ask(key, load, options, true) as Promise<CacheLease<V>>;
+  }
+
+  /**
+   * The values of several keys; those that are neither there nor being loaded are loaded together.
+   *
+   * @param load Loads them. Default: that of the cache, or else its `load` for each key.
+   * @param options `signal` and `timeoutMs` give up the whole call; the load goes on for others who share it.
+   * @returns A result for each key, in their order, as of `Promise.allSettled`: one key may fail alone.
+   * @throws {ClosedError} When the cache is closed.
+   * @throws {TimeoutError} When `timeoutMs` is reached.
+   * @throws The reason of `signal`, unchanged.
+   *
+   * @example
+   * ```ts
+   * import { AsyncCache } from "@uno/async/flow";
+   * import assert from "node:assert/strict";
+   *
+   * await using prices = new AsyncCache<string, number>();
+   * prices.set("tea", 3);
+   * const results = await prices.getMany(["tea", "milk", "gold"], async (names) => {
+   *   assert.deepEqual(names, ["milk", "gold"]);
+   *   return await Promise.resolve([1, new RangeError("Sold out")]);
+   * });
+   * assert.deepEqual(results.map((one) => one.status), ["fulfilled", "fulfilled", "rejected"]);
+   * ```
+   */
+  getMany(
+    keys: Iterable<K>,
+    load: CacheLoadMany<K, V>,
+    options?: AsyncCacheGetOptions,
+  ): Promise<PromiseSettledResult<V>[]>;
+  getMany(keys: Iterable<K>, options?: AsyncCacheGetOptions): Promise<PromiseSettledResult<V>[]>;
+  getMany(
+    keys: Iterable<K>,
+    load?: CacheLoadMany<K, V> | AsyncCacheGetOptions,
+    options?: AsyncCacheGetOptions,
+  ): Promise<PromiseSettledResult<V>[]> {
+    let loadMany: CacheLoadMany<K, V> | undefined;
+    let ask: Ask;
+    let many: Many<K, V>;
+    try {
+      const given = typeof load === "function" ? load : undefined;
+      loadMany = given ?? this.#settings.loadMany;
+      ask = this.#checkAsk(given ?? (loadMany ?? this.#settings.load), load, options);
+      many = new Many([...keys], ask, this.name);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.#refusal(ask) ?? this.#getMany(many, loadMany, ask);
+  }
+
+  /**
+   * The value of a key if it is there and fresh, without waiting; counts as a read.
+   *
+   * @returns The value, or `undefined`; {@linkcode has} tells an `undefined` that is there from none.
+   */
+  peek(key: K): V | undefined {
+    const store = this.#store;
+    const slot = store.freshSlot(key);
+    if (slot !== NONE) {
+      const value = store.hit(slot);
+      if (this.#plainHits || !(value instanceof KeptFailure)) return value as V;
+    } else this.#missed(key);
+    return undefined;
+  }
+
+  /** Whether a fresh value is there; does not count as a read. */
+  has(key: K): boolean {
+    const { entries } = this.#store;
+    const slot = this.#store.slotOf(key);
+    return slot !== NONE && this.#store.phaseOf(slot) === "fresh" &&
+      !(entries.values[slot] instanceof KeptFailure);
+  }
+
+  /**
+   * Writes a value; a load of the key that is under way is not stored any more.
+   *
+   * @throws What `weigh`, `ttlMs` and `tags` of the cache throw; nothing has changed then.
+   * @throws {TypeError | RangeError} When an option, a weight or a TTL is not as it should be.
+   * @throws {ClosedError} When the cache is closed.
+   */
+  set(key: K, value: V, options?: AsyncCacheSetOptions): void {
+    if (this.#loads.closed) throw this.#closedError("write to");
+    const store = this.#store;
+    if (options === undefined) store.put(key, value, undefined);
+    else {
+      const doing = `write to ${subject("cache", this.name)}`;
+      checkOptions(doing, options);
+      store.put(key, value, writeOptions(doing, options));
+    }
+    this.#loads.detach(key);
+    store.deliver();
+  }
+
+  /**
+   * Deletes the entry of a key, and has a load under way not stored.
+   *
+   * @returns Whether there was a value of any use.
+   */
+  delete(key: K): boolean {
+    const slot = this.#store.slotOf(key);
+    this.#loads.detach(key);
+    if (slot === NONE) return false;
+    const isValue = !(this.#store.entries.values[slot] instanceof KeptFailure);
+    this.#store.out(slot, "deleted");
+    this.#store.deliver();
+    return isValue;
+  }
+
+  /**
+   * Deletes all entries with a tag, and has loads under way not stored whose values turn out to have it.
+   *
+   * @returns How many entries there were.
+   */
+  deleteTag(tag: string): number {
+    if (typeof tag !== "string") {
+      throw new TypeError(
+        `Cannot delete from ${subject("cache", this.name)} as tag must be a string: received ${show(tag)}`,
+      );
+    }
+    const keys = this.#store.tags.slotsOf(tag).map((slot) => this.#store.entries.keys[slot] as K);
+    this.#loads.suspect(tag);
+    return this.#deleteAll(keys);
+  }
+
+  /**
+   * Deletes all entries whose keys match, and has loads of such keys that are under way not stored.
+   *
+   * @param match Called with each key; when it throws, nothing was deleted.
+   * @returns How many entries there were.
+   *
+   * @example
+   * ```ts
+   * import { AsyncCache } from "@uno/async/flow";
+   * import assert from "node:assert/strict";
+   *
+   * const pages = new AsyncCache<string, string>();
+   * for (const path of ["/a", "/a/b", "/c"]) pages.set(path, "…");
+   * assert.equal(pages.deleteWhere((path) => path.startsWith("/a")), 2);
+   * ```
+   */
+  deleteWhere(match: (key: K) => boolean): number {
+    checkFunction(`delete from ${subject("cache", this.name)}`, "match", match);
+    const keys = [...this.#store.entries.index.keys()].filter((key) => match(key));
+    const loading = this.#loads.keys().filter((key) => match(key));
+    for (const key of loading) this.#loads.detach(key);
+    return this.#deleteAll(keys);
+  }
+
+  /** Deletes everything, and has all loads under way not stored. */
+  clear(): void {
+    for (const key of this.#loads.keys()) this.#loads.detach(key);
+    this.#store.clear("cleared");
+  }
+
+  /**
+   * Takes nothing new, deletes everything, and waits until all is over: loads under way, leases, disposals.
+   *
+   * Loads go on for those who wait for them; with `loads: "abort"` their signals are aborted, and those who wait get a
+   * {@linkcode ClosedError}. What asks afterwards gets one too. Again: waits for the same end; `"abort"` still aborts.
+   *
+   * @returns A promise that resolves when nothing is left; it does not reject for loads or disposals that failed.
+   */
+  close(options: AsyncCacheCloseOptions = {}): Promise<void> {
+    const doing = `close ${subject("cache", this.name)}`;
+    let loads: AsyncCacheCloseOptions["loads"];
+    try {
+      checkOptions(doing, options);
+      ({ loads = "wait" } = options);
+      checkChoice(doing, "loads", loads, ["wait", "abort"]);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const refused = this.#closers.refusal(options);
+    if (refused !== undefined) return refused;
+    this.#loads.closed = true;
+    for (const key of this.#loads.keys()) this.#loads.detach(key);
+    if (loads === "abort") this.#loads.abortAll(this.#closedError("get from"));
+    this.#store.clear("closed");
+    return this.#idle ? Promise.resolve() : this.#closers.wait(true, options);
+  }
+
+  /** Closes it; see {@linkcode close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** A snapshot of what is in it, and the totals so far. */
+  statistics(): AsyncCacheStatistics {
+    const { entries, tags, hits, staleHits, misses, evicted, expired } = this.#store;
+    const { calls, leases, started, failed, closed } = this.#loads;
+    const { aborted, timedOut } = this.#loads.totals();
+    return Object.freeze({
+      size: entries.size,
+      weight: entries.weight,
+      tags: tags.size,
+      loading: [...calls].reduce((sum, call) => sum + call.loads.length, 0),
+      inUse: leases,
+      closed,
+      hits,
+      staleHits,
+      misses,
+      loads: started,
+      failed,
+      evicted,
+      expired,
+      aborted: aborted + this.#refused,
+      timedOut,
+    });
+  }
+
+  #ask(
+    key: K,
+    load: CacheLoad<K, V> | AsyncCacheGetOptions | undefined,
+    options: AsyncCacheGetOptions | undefined,
+    lease: boolean,
+  ): Promise<V | ValueLease<V>> {
+    const loader = typeof load === "function" ? load : this.#settings.load;
+    let ask: Ask;
+    try {
+      ask = this.#checkAsk(loader, load, options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const refused = this.#refusal(ask);
+    if (refused !== undefined) return refused;
+    const loads = this.#loads;
+    const found = this.#look(key, ask);
+    if (found !== undefined) {
+      if (found.value instanceof KeptFailure) return Promise.reject(found.value.error);
+      const answer = lease ? loads.lend(key, found.value) : found.value;
+      if (found.again) loads.refresh(key, loader!, ask.write);
+      return Promise.resolve(answer);
+    }
+    const under = loads.find(key);
+    if (under !== undefined) return loads.wait(under, ask, lease);
+    const call = new Call();
+    // First the wait: the loader may do anything, such as to abort this very call.
+    const waiting = loads.wait(loads.open(key, call, ask.write), ask, lease);
+    loads.begin(call, loader!);
+    return waiting;
+  }
+
+  #getMany(
+    many: Many<K, V>,
+    loadMany: CacheLoadMany<K, V> | undefined,
+    ask: Ask,
+  ): Promise<PromiseSettledResult<V>[]> {
+    const loads = this.#loads;
+    const asking = askingFor(ask.signal);
+    const begin: Call[] = [];
+    const waitsFor = new Set<Call>();
+    const together = loadMany === undefined ? undefined : new Call();
+    const open = (key: K) => {
+      const call = together ?? new Call();
+      if (begin.at(-1) !== call) begin.push(call);
+      return loads.open(key, call, ask.write);
+    };
+    for (const key of many.places.keys()) {
+      const found = this.#look(key, ask);
+      if (found === undefined) {
+        const load = loads.find(key) ?? open(key);
+        if (asking !== undefined && load.call.needs(asking)) many.refuse(key, loads.cycle(key));
+        else {
+          many.join(load);
+          waitsFor.add(load.call);
+        }
+      } else if (found.value instanceof KeptFailure) many.refuse(key, found.value.error);
+      else {
+        many.fulfil(key, found.value);
+        if (found.again && loads.find(key) === undefined) open(key).background = true;
+      }
+    }
+    const waiting = many.wait();
+    if (asking !== undefined) { for (const call of waitsFor) asking.waitFor(call, waiting); }
+    for (const call of begin) {
+      if (loadMany !== undefined) loads.beginMany(call, loadMany);
+      else loads.begin(call, this.#settings.load!);
+    }
+    return waiting;
+  }
+
+  /** What answers a call right now. */
+  #look(key: K, ask: Ask): Found<V> | undefined {
+    const store = this.#store;
+    const slot = ask.refresh ? NONE : store.slotOf(key);
+    const phase = slot === NONE ? "over" : store.phaseOf(slot);
+    if (phase === "fresh") {
+      const again = store.isEarly(slot);
+      store.freshSlot(key); // which extends its idle limit
+      return { value: store.hit(slot), again };
+    }
+    const mayReload = phase === "over" || store.mayReload(slot);
+    if (phase === "stale" || (phase === "failsafe" && !mayReload)) {
+      store.staleHits++;
+      return { value: store.hit(slot), again: mayReload };
+    }
+    store.missed(key);
+    return undefined;
+  }
+
+  #missed(key: K): void {
+    this.#store.slotOf(key); // which takes out what is of no use any more
+    this.#store.missed(key);
+  }
+
+  #deleteAll(keys: readonly K[]): number {
+    let deleted = 0;
+    for (const key of keys) if (this.delete(key)) deleted++;
+    return deleted;
+  }
+
+  /** Whether what stands in the place of a load is none, and the cache has one of its own. */
+  #hasLoad(load: unknown): boolean {
+    return load === undefined && this.#settings.load !== undefined;
+  }
+
+  #checkAsk(loader: unknown, load: unknown, options: AsyncCacheGetOptions | undefined): Ask {
+    const doing = `get from ${subject("cache", this.name)}`;
+    if (typeof load === "object" && load !== null && options === undefined) options = load;
+    else if (load !== undefined) checkFunction(doing, "load", load);
+    checkFunction(doing, "load", loader);
+    if (options === undefined) return PLAIN;
+    checkOptions(doing, options);
+    const { signal, timeoutMs, refresh = false } = options;
+    checkWaitOptions(doing, { signal, timeoutMs });
+    checkBoolean(doing, "refresh", refresh);
+    return { signal, timeoutMs, refresh, write: writeOptions(doing, options) };
+  }
+
+  #refusal({ signal }: Ask): Promise<never> | undefined {
+    if (signal?.aborted) {
+      this.#refused++;
+      return Promise.reject(signal.reason);
+    }
+    return this.#loads.closed ? Promise.reject(this.#closedError("get from")) : undefined;
+  }
+
+  get #idle(): boolean {
+    return this.#loads.calls.size === 0 && this.#loads.leases === 0 &&
+      (this.#store.values?.pending ?? 0) === 0;
+  }
+
+  #tellClosers(): void {
+    while (this.#closers.size > 0 && this.#idle) this.#closers.grant();
+  }
+
+  #closedError(doing: string): ClosedError {
+    return new ClosedError(`Cannot ${doing} ${subject("cache", this.name)}: it is closed`);
+  }
+}
