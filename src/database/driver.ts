@@ -12,12 +12,24 @@ export type Dialect = "postgres" | "mysql" | "sqlite";
 /** Isolation levels of the SQL standard that a driver may offer; a database may give a stricter one. */
 export type IsolationLevel = "read committed" | "repeatable read" | "serializable";
 
+/** Limits in milliseconds that the server keeps by itself: they hold even when this process has frozen. */
+export interface ServerLimits {
+  /** How long a statement may take. */
+  readonly statementTimeoutMs?: number;
+  /** How long a statement may wait for a lock. */
+  readonly lockTimeoutMs?: number;
+  /** How long the transaction may stay open without a statement; the connection is closed then. */
+  readonly idleTimeoutMs?: number;
+}
+
 /** How a transaction is to be begun. */
 export interface TxModes {
   /** The isolation level; the database's own default without. */
   readonly isolation?: IsolationLevel;
   /** Whether it only reads. Writing in it fails. */
   readonly readOnly?: boolean;
+  /** Limits that the server itself keeps during it; a driver that can't have them throws a RangeError. */
+  readonly server?: ServerLimits;
 }
 
 /** What kind of failure an error is; see {@linkcode Failure}. */
@@ -114,6 +126,12 @@ export interface Driver {
   readonly dialect: Dialect;
   /** What it leads to, for messages: a file, a host and a database. Holds no secret. */
   readonly target?: string;
+  /**
+   * How to find out what became of a COMMIT that was not answered. `token` gives in `token` what the database knows the
+   * running transaction by, or null when it has written nothing; `status` takes that and gives `committed`, `aborted` or
+   * `in progress` in `status`.
+   */
+  readonly commitCheck?: { readonly token: string; readonly status: string };
   /** How many connections may be open at once; 1 for engines inside the process. */
   readonly maxSessions?: number;
   /** Opens a connection. The signal ends the attempt. */

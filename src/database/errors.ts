@@ -93,6 +93,20 @@ export class ConstraintError extends DatabaseError {
   }
 }
 
+/** A lock was not to be had within the server's limit for it; what failed is the statement, and the transaction goes on. */
+export class LockTimeoutError extends DatabaseError {
+  static {
+    this.prototype.name = "LockTimeoutError";
+  }
+}
+
+/** The server stopped a statement: its own limit was reached, or an operator wished it. */
+export class StatementTimeoutError extends DatabaseError {
+  static {
+    this.prototype.name = "StatementTimeoutError";
+  }
+}
+
 /** The transaction can only be rolled back any more; `cause` is the failure that ended it. */
 export class TransactionDoomedError extends DatabaseError {
   static {
@@ -105,9 +119,17 @@ export class CommitOutcomeUnknownError extends DatabaseError {
   static {
     this.prototype.name = "CommitOutcomeUnknownError";
   }
+  /** What the database knows the transaction by, where that was asked for before the COMMIT (`verifyCommit`). */
+  readonly token: string | undefined;
+
+  /** Creates the error; the message stands for itself, the options are the same facts as data. */
+  constructor(message: string, options: DatabaseErrorOptions & { token?: string }) {
+    super(message, options);
+    this.token = options.token;
+  }
 }
 
-/** Every attempt at a transaction met a conflict; `cause` is the last. */
+/** Every attempt at a transaction failed in a way that may pass, such as a conflict; `cause` is the last failure. */
 export class RetryExhaustedError extends DatabaseError {
   static {
     this.prototype.name = "RetryExhaustedError";

@@ -14,6 +14,7 @@ export type {
   FailureKind,
   IsolationLevel,
   Result,
+  ServerLimits,
   TxModes,
   Violation,
 } from "./driver.ts";
@@ -25,11 +26,15 @@ export {
   DatabaseError,
   type DatabaseErrorOptions,
   type DatabaseStage,
+  LockTimeoutError,
   RetryExhaustedError,
+  StatementTimeoutError,
   TransactionClosedError,
   TransactionConflictError,
   TransactionDoomedError,
 } from "./errors.ts";
+export type { CommitOutcome, VerifyCommit } from "./commit_check.ts";
+export type { TransactionRetry } from "./transaction_retry.ts";
 export type { DatabaseOptions } from "./settings.ts";
 export type { QueryResult, Session, SessionSource } from "./session.ts";
 export { type BeginOptions, transaction, type TransactionOptions } from "./transaction.ts";

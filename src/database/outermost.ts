@@ -4,7 +4,14 @@ import { isThenable } from "../kernel/deferred.ts";
 import { TimeoutError } from "../kernel/errors.ts";
 import { emit, observed } from "../kernel/observer.ts";
 import type { Failure, TxModes } from "./driver.ts";
-import { CommitOutcomeUnknownError, ConnectionLostError, type TransactionDoomedError } from "./errors.ts";
+import type { CommitCheck } from "./commit_check.ts";
+import {
+  CommitOutcomeUnknownError,
+  ConnectionLostError,
+  DatabaseError,
+  TransactionConflictError,
+  type TransactionDoomedError,
+} from "./errors.ts";
 import type { LeasedSession } from "./session.ts";
 import { type Hooks, type Root, Scope } from "./transaction_scope.ts";
 import type { Sender, Wire } from "./wire.ts";
@@ -16,6 +23,8 @@ export interface OutermostOptions {
   readonly attempt: number;
   readonly limits: AbortSignal | undefined;
   readonly commitTimeoutMs: number | undefined;
+  /** Finds out what became of a COMMIT that was not answered. */
+  readonly check?: CommitCheck;
   /** Disposed of at the end. */
   readonly clock?: Disposable;
 }
@@ -26,7 +35,7 @@ export class Outermost extends Scope implements Root {
   readonly limits: AbortSignal | undefined;
   readonly root: Root = this;
   protected override readonly kind = "transaction";
-  conflict: unknown;
+  refusals: WeakSet<object> | undefined;
   statements = 0;
   due: Hooks;
   readonly #session: LeasedSession;
@@ -82,8 +91,14 @@ export class Outermost extends Scope implements Root {
 
   protected async finalise(): Promise<void> {
     const { wire } = this;
+    const { check } = this.#options;
     const commit = new Commit(this);
+    let token: string | undefined;
     try {
+      if (check !== undefined) {
+        this.refuseUnfit("commit", "commit");
+        token = await check.token(wire, this.limits);
+      }
       // Without the signal: between COMMIT and its answer there is nothing that could be taken back.
       const answer = wire.run({ sql: "COMMIT", params: NONE, stage: "commit", sender: commit });
       const limitMs = this.#options.commitTimeoutMs ?? wire.settings.commitTimeoutMs;
@@ -91,13 +106,22 @@ export class Outermost extends Scope implements Root {
       if (command === "ROLLBACK") throw this.#rolledBackInstead();
     } catch (error) {
       commit.over = true;
-      if (!commit.sent || !(error instanceof ConnectionLostError || error instanceof TimeoutError)) {
+      if (!commit.sent || !isUnanswered(error)) {
         await this.takeBack();
         throw error;
       }
       wire.destroy("commit was not answered", error);
-      await this.#finish("unknown");
-      throw this.#unanswered(error);
+      if (check === undefined) {
+        await this.#finish("unknown");
+        throw this.#unanswered(error, token);
+      }
+      // Given back first: finding out takes a session too.
+      await this.#session.release();
+      const outcome = await check.outcome(token);
+      await this.#finish(outcome === "aborted" ? "rolled back" : outcome);
+      if (outcome === "committed") return;
+      if (outcome === "aborted") throw this.#lostBeforeCommit(error);
+      throw this.#unanswered(error, token);
     }
     const finishing = this.#finish("committed");
     if (finishing !== undefined) await finishing;
@@ -142,13 +166,30 @@ export class Outermost extends Scope implements Root {
     return this.doomed("commit", "commit", "the database rolled it back instead", this.root.doom = {});
   }
 
-  #unanswered(cause: unknown): CommitOutcomeUnknownError {
+  /** It is known to be rolled back: as good as any conflict. */
+  #lostBeforeCommit(cause: unknown): TransactionConflictError {
+    const { dialect } = this.wire.driver;
+    const error = new TransactionConflictError(
+      `Cannot commit ${this.describe()}: the connection was lost, and the database has rolled it back`,
+      { dialect, stage: "commit", failure: "conflict", cause },
+    );
+    (this.refusals ??= new WeakSet()).add(error);
+    return error;
+  }
+
+  #unanswered(cause: unknown, token: string | undefined): CommitOutcomeUnknownError {
     const { dialect } = this.wire.driver;
     return new CommitOutcomeUnknownError(
       `Cannot commit ${this.describe()}: the answer to COMMIT was lost, it may be stored or not`,
-      { dialect, stage: "commit", failure: "connection", cause },
+      { dialect, stage: "commit", failure: "connection", cause, token },
     );
   }
+}
+
+/** Whether it leaves open what became of the COMMIT. */
+function isUnanswered(error: unknown): boolean {
+  return error instanceof ConnectionLostError || error instanceof TimeoutError ||
+    (error instanceof DatabaseError && error.failure === "ambiguous");
 }
 
 /** Sends the COMMIT; apart from the transaction, whose own statements are refused by then. */

@@ -1,5 +1,6 @@
 /** The name and the limits of a database. */
-import { checkDurationMs, checkName, checkOptions } from "../kernel/checks.ts";
+import { checkDurationMs, checkFunction, checkName, checkOptions } from "../kernel/checks.ts";
+import type { VerifyCommit } from "./commit_check.ts";
 
 /** Options of a {@linkcode Database}; all limits in milliseconds. */
 export interface DatabaseOptions {
@@ -14,6 +15,8 @@ export interface DatabaseOptions {
   lockTimeoutMs?: number;
   /** How long COMMIT may go unanswered before its outcome counts as unknown; finite. Default 30,000. */
   commitTimeoutMs?: number;
+  /** Whether transactions find out what became of a COMMIT that was not answered, and how. Default false. */
+  verifyCommit?: boolean | VerifyCommit;
   /** How long ROLLBACK may take before the connection is destroyed instead; finite. Default 5,000. */
   rollbackTimeoutMs?: number;
   /** How long a cancelled statement may take to end before its connection is destroyed; finite. Default 1,000. */
@@ -30,14 +33,23 @@ export function settingsOf(options: DatabaseOptions): DatabaseSettings {
   const doing = "create database";
   checkOptions(doing, options ?? null);
   const { name, acquireTimeoutMs = 30_000, lockTimeoutMs = 5_000, commitTimeoutMs = 30_000 } = options;
-  const { rollbackTimeoutMs = 5_000, cancelGraceMs = 1_000 } = options;
+  const { rollbackTimeoutMs = 5_000, cancelGraceMs = 1_000, verifyCommit = false } = options;
   checkName(doing, name);
   checkDurationMs(doing, "acquireTimeoutMs", acquireTimeoutMs);
   checkDurationMs(doing, "lockTimeoutMs", lockTimeoutMs);
   checkFiniteMs(doing, "commitTimeoutMs", commitTimeoutMs);
   checkFiniteMs(doing, "rollbackTimeoutMs", rollbackTimeoutMs);
   checkFiniteMs(doing, "cancelGraceMs", cancelGraceMs);
-  return { name, acquireTimeoutMs, lockTimeoutMs, commitTimeoutMs, rollbackTimeoutMs, cancelGraceMs };
+  if (typeof verifyCommit !== "boolean") checkFunction(doing, "verifyCommit", verifyCommit);
+  return {
+    verifyCommit,
+    name,
+    acquireTimeoutMs,
+    lockTimeoutMs,
+    commitTimeoutMs,
+    rollbackTimeoutMs,
+    cancelGraceMs,
+  };
 }
 
 /** Throws unless `value` is a number of milliseconds that comes to an end. */

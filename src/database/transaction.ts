@@ -2,14 +2,7 @@ import { abortable } from "../cancel/abortable.ts";
 import { sleep } from "../cancel/sleep.ts";
 import { timeout } from "../cancel/timeout.ts";
 import { backoff } from "../kernel/backoff.ts";
-import {
-  checkCount,
-  checkDurationMs,
-  checkFunction,
-  checkOptions,
-  checkWaitOptions,
-  show,
-} from "../kernel/checks.ts";
+import { checkDurationMs, checkFunction, checkOptions, checkWaitOptions, show } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { deadlineOf } from "../kernel/deadlines.ts";
 import { ignore } from "../kernel/deferred.ts";
@@ -18,11 +11,19 @@ import { findError } from "../kernel/errors.ts";
 import { discard } from "../kernel/late.ts";
 import { emit, observed } from "../kernel/observer.ts";
 import type { HoldOptions } from "../kernel/types.ts";
-import type { IsolationLevel } from "./driver.ts";
-import { RetryExhaustedError, TransactionConflictError } from "./errors.ts";
+import { commitCheck, type VerifyCommit } from "./commit_check.ts";
+import type { FailureKind, IsolationLevel, ServerLimits } from "./driver.ts";
+import {
+  ConnectionLostError,
+  DatabaseError,
+  RetryExhaustedError,
+  TransactionConflictError,
+  TransactionDoomedError,
+} from "./errors.ts";
 import { Outermost } from "./outermost.ts";
 import { LeasedSession, type SessionSource } from "./session.ts";
 import { checkFiniteMs } from "./settings.ts";
+import { mayRunAgain, type RetryRule, retryRule, type TransactionRetry } from "./transaction_retry.ts";
 import type { Transaction } from "./transaction_scope.ts";
 
 /** How a transaction is to be begun, and its limits. */
@@ -39,12 +40,22 @@ export interface BeginOptions extends HoldOptions {
   isolation?: IsolationLevel;
   /** Whether it only reads: writing in it fails, and in SQLite it does not wait for writers. Default false. */
   readOnly?: boolean;
+  /** Limits that the server keeps by itself; PostgreSQL only. */
+  server?: ServerLimits;
+  /**
+   * Whether to find out what became of a COMMIT that was not answered: `true` where the driver can ask the database
+   * (PostgreSQL; one more statement before each COMMIT), else a function that can tell, say by a row that the transaction
+   * wrote. What was committed then counts as success, what was rolled back as a conflict. Default: the database's.
+   */
+  verifyCommit?: boolean | VerifyCommit;
 }
 
 /** Options of {@linkcode transaction}. */
 export interface TransactionOptions extends BeginOptions {
-  /** How often the callback may run when the transaction meets a conflict, or `false` for once. Default 5 times. */
-  retry?: { attempts: number } | false;
+  /** When and how often the callback may run again, or `false` for never. Default: after a conflict, 5 times in all. */
+  retry?: TransactionRetry | false;
+  /** The limit for each attempt, from BEGIN on, in milliseconds; reaching it ends the call. Default none. */
+  attemptTimeoutMs?: number;
 }
 
 const NO_OPTIONS: TransactionOptions = Object.freeze({});
@@ -101,10 +112,10 @@ export function transaction<T>(
   options: TransactionOptions = NO_OPTIONS,
 ): Promise<T> {
   try {
-    const attempts = checkTransaction(on, fn, options);
+    const rule = checkTransaction(on, fn, options);
     return options.timeoutMs === undefined
-      ? runAttempts(on, fn, options, attempts)
-      : runWithin(on, fn, options, attempts);
+      ? runAttempts(on, fn, options, rule)
+      : runWithin(on, fn, options, rule);
   } catch (error) {
     return Promise.reject(error);
   }
@@ -113,15 +124,30 @@ export function transaction<T>(
 async function runWithin<T>(
   on: SessionSource,
   fn: (tx: Transaction) => T | PromiseLike<T>,
-  options: BeginOptions,
-  attempts: number,
+  options: TransactionOptions,
+  rule: RetryRule,
 ): Promise<T> {
   const { timeoutMs = Infinity, signal, label = "transaction" } = options;
-  using limit = timeout(timeoutMs, { signal, operation: label });
-  // The caller awaits this: the process must not end before the limit, as it may with the scope's own timer.
-  const at = clock().now() + Math.min(timeoutMs, Number.MAX_SAFE_INTEGER);
-  using _awaited = clock().schedule(at, ignore, { ref: true });
-  return await runAttempts(on, fn, { ...options, signal: limit.signal }, attempts);
+  using limit = awaitedLimit(timeoutMs, signal, label);
+  return await runAttempts(on, fn, { ...options, signal: limit.signal }, rule);
+}
+
+/** A time limit that somebody awaits: the process must not end before it, as it may with the scope's own timer. */
+function awaitedLimit(
+  ms: number,
+  signal: AbortSignal | undefined,
+  operation: string,
+): Disposable & { readonly signal: AbortSignal } {
+  const limit = timeout(ms, { signal, operation });
+  const at = clock().now() + Math.min(ms, Number.MAX_SAFE_INTEGER);
+  const awaited = clock().schedule(at, ignore, { ref: true });
+  return {
+    signal: limit.signal,
+    [Symbol.dispose]() {
+      limit[Symbol.dispose]();
+      awaited[Symbol.dispose]();
+    },
+  };
 }
 
 /** Begins a transaction that ends by its own `commit()`; `Database.begin`. */
@@ -141,13 +167,13 @@ export async function begin(on: SessionSource, options: BeginOptions = {}): Prom
 async function runAttempts<T>(
   on: SessionSource,
   fn: (tx: Transaction) => T | PromiseLike<T>,
-  options: BeginOptions,
-  attempts: number,
+  options: TransactionOptions,
+  rule: RetryRule,
 ): Promise<T> {
-  const { signal } = options;
   const errors: unknown[] = [];
   for (let attempt = 1;; attempt++) {
     const tx = await open(on, options, attempt);
+    const signal = tx.limits;
     let running: T | PromiseLike<T> | undefined;
     try {
       running = fn(tx);
@@ -161,14 +187,16 @@ async function runAttempts<T>(
         watchLate(running, signal);
         throw signal.reason;
       }
-      if (attempts === 1 || !metConflict(tx, error)) throw error;
+      if (rule.attempts === 1 || !mayRunAgain(tx, error, rule)) throw error;
       errors.push(error);
       const pauseMs = pauseAfter(attempt);
-      if (attempt >= attempts || clock().now() + pauseMs > deadlineOf(signal)) throw exhausted(tx, errors);
+      if (attempt >= rule.attempts || clock().now() + pauseMs > deadlineOf(options.signal)) {
+        throw exhausted(tx, errors);
+      }
       if (observed()) {
         emit("transaction.retry", "transaction", tx.wire.settings.name, { attempt, pauseMs, error });
       }
-      await sleep(pauseMs, { signal });
+      await sleep(pauseMs, { signal: options.signal });
     }
   }
 }
@@ -180,20 +208,17 @@ function watchLate(running: unknown, signal: AbortSignal): void {
   });
 }
 
-/** Whether the failure is, or comes from, a conflict that this very transaction met, and it was rolled back. */
-function metConflict(tx: Outermost, error: unknown): boolean {
-  return tx.state === "rolled back" && tx.conflict !== undefined &&
-    findError(error, TransactionConflictError) === tx.conflict;
-}
-
-/** Begins a transaction. While another connection holds the lock it takes to begin, it comes back for it. */
+/**
+ * Begins a transaction. While another connection holds the lock it takes to begin, it comes back for it; a connection
+ * that turns out to be lost is replaced.
+ */
 async function open(
   on: SessionSource,
-  options: BeginOptions,
+  options: TransactionOptions,
   attempt: number,
-  limit?: Disposable,
+  beginLimit?: Disposable,
 ): Promise<Outermost> {
-  const { signal, owner, label, commitTimeoutMs } = options;
+  const { signal, owner, label, commitTimeoutMs, attemptTimeoutMs } = options;
   let until: number | undefined;
   for (let tries = 1;; tries++) {
     const session = await on.session(
@@ -205,12 +230,26 @@ async function open(
         "Cannot begin transaction as on must give sessions of a Database: received one of its own",
       );
     }
-    const tx = new Outermost(session, { attempt, limits: signal, commitTimeoutMs, clock: limit });
+    const limit = attemptTimeoutMs === undefined
+      ? undefined
+      : awaitedLimit(attemptTimeoutMs, signal, `attempt ${attempt} of ${label ?? "transaction"}`);
+    const { settings } = session.wire;
+    const tx = new Outermost(session, {
+      attempt,
+      limits: limit?.signal ?? signal,
+      commitTimeoutMs,
+      check: commitCheck("run transaction", options.verifyCommit ?? settings.verifyCommit, on, {
+        attempt,
+        limitMs: settings.commitTimeoutMs,
+      }),
+      clock: limit ?? beginLimit,
+    });
     try {
       await tx.begin(options);
       return tx;
     } catch (error) {
-      if (!(error instanceof TransactionConflictError)) throw error;
+      const again = error instanceof TransactionConflictError || error instanceof ConnectionLostError;
+      if (!again) throw error;
       // Not while holding the session: others of this process may want to read.
       const now = clock().now();
       const pauseMs = pauseAfter(tries);
@@ -226,22 +265,28 @@ function exhausted(tx: Outermost, errors: readonly unknown[]): RetryExhaustedErr
   const { name } = tx.wire.settings;
   const where = name === undefined ? "database" : `database ${show(name)}`;
   return new RetryExhaustedError(
-    `Cannot commit transaction on ${where}: all of its ${errors.length} attempts met a conflict`,
-    { dialect: tx.wire.driver.dialect, stage: "commit", failure: "conflict", cause: last, errors },
+    `Cannot commit transaction on ${where}: all of its ${errors.length} attempts ${metWhat(errors)}`,
+    { dialect: tx.wire.driver.dialect, stage: "commit", failure: failureOf(last), cause: last, errors },
   );
 }
 
-/** @returns How often the callback may run. */
-function checkTransaction(on: SessionSource, fn: unknown, options: TransactionOptions): number {
+function metWhat(errors: readonly unknown[]): string {
+  return errors.every((error) => failureOf(error) === "conflict") ? "met a conflict" : "failed";
+}
+
+function failureOf(error: unknown): FailureKind {
+  const found = findError(error, DatabaseError);
+  return found instanceof TransactionDoomedError ? failureOf(found.cause) : found?.failure ?? "other";
+}
+
+/** @returns When and how often the callback may run again. */
+function checkTransaction(on: SessionSource, fn: unknown, options: TransactionOptions): RetryRule {
   const doing = "run transaction";
   check(doing, on, options);
   checkFunction(doing, "fn", fn);
-  const { retry } = options;
-  if (retry === undefined) return 5;
-  if (retry === false) return 1;
-  checkOptions(`${doing} as retry`, retry ?? null);
-  checkCount(doing, "retry.attempts", retry.attempts, 1);
-  return retry.attempts;
+  const { retry, attemptTimeoutMs } = options;
+  if (attemptTimeoutMs !== undefined) checkDurationMs(doing, "attemptTimeoutMs", attemptTimeoutMs);
+  return retryRule(doing, retry);
 }
 
 function check(doing: string, on: SessionSource, options: BeginOptions): void {
@@ -250,7 +295,10 @@ function check(doing: string, on: SessionSource, options: BeginOptions): void {
   }
   checkOptions(doing, options ?? null);
   checkWaitOptions(doing, options);
-  const { acquireTimeoutMs, commitTimeoutMs } = options;
+  const { acquireTimeoutMs, commitTimeoutMs, verifyCommit } = options;
+  if (verifyCommit !== undefined && typeof verifyCommit !== "boolean") {
+    checkFunction(doing, "verifyCommit", verifyCommit);
+  }
   if (acquireTimeoutMs !== undefined) checkDurationMs(doing, "acquireTimeoutMs", acquireTimeoutMs);
   if (commitTimeoutMs !== undefined) checkFiniteMs(doing, "commitTimeoutMs", commitTimeoutMs);
 }

@@ -69,8 +69,8 @@ export interface Root {
   readonly signal: AbortSignal;
   /** The failure with which the database ended the whole, or left it unfit to be committed. */
   doom: { readonly cause?: unknown } | undefined;
-  /** The last conflict that the database reported. */
-  conflict: unknown;
+  /** What the database refused in it. */
+  refusals: WeakSet<object> | undefined;
   /** Statements sent by the user. */
   statements: number;
   /** Hooks that are due however it ends: of savepoints that were taken back. */
@@ -206,7 +206,7 @@ export abstract class Scope implements Transaction, Sender {
 
   refused(failure: Failure, error: unknown): void {
     const { root } = this;
-    if (failure.kind === "conflict") root.conflict = error;
+    if (typeof error === "object" && error !== null) (root.refusals ??= new WeakSet()).add(error);
     // SQLite ends the transaction with some failures, such as that of an INSERT OR ROLLBACK, and says so only by its state.
     const gone = failure.lost || failure.txGone || root.wire.inTransaction === false;
     if (gone) root.doom ??= { cause: error };

@@ -6,15 +6,24 @@ import { clock } from "../kernel/clock.ts";
 import { isThenable } from "../kernel/deferred.ts";
 import { emit, observed } from "../kernel/observer.ts";
 import { WaitQueue } from "../kernel/wait_queue.ts";
-import type { Connection, Driver, Failure, Result } from "./driver.ts";
+import type { Connection, Driver, Failure, FailureKind, Result } from "./driver.ts";
 import {
   ConnectionLostError,
   ConstraintError,
   DatabaseError,
   type DatabaseStage,
+  LockTimeoutError,
+  StatementTimeoutError,
   TransactionConflictError,
 } from "./errors.ts";
 import type { DatabaseSettings } from "./settings.ts";
+
+/** The classes of failures that are told apart by their kind alone. */
+const classes: Partial<Record<FailureKind, typeof DatabaseError>> = {
+  conflict: TransactionConflictError,
+  lockTimeout: LockTimeoutError,
+  statementTimeout: StatementTimeoutError,
+};
 
 /** Who sends a statement, asked when its turn has come. */
 export interface Sender {
@@ -230,9 +239,8 @@ export class Wire {
     if (lost) {
       error = new ConnectionLostError(message, options);
       this.destroy("connection lost", error);
-    } else if (kind === "conflict") error = new TransactionConflictError(message, options);
-    else if (violation !== undefined) error = new ConstraintError(message, { ...options, violation });
-    else error = new DatabaseError(message, options);
+    } else if (violation !== undefined) error = new ConstraintError(message, { ...options, violation });
+    else error = new (classes[kind] ?? DatabaseError)(message, options);
     sender.refused(failure, error);
     return error;
   }

@@ -344,14 +344,29 @@ test("transaction waits for a lock it needs to begin, which is no attempt, up to
   }));
 
 test("transaction whose BEGIN fails gives the session back", async () => {
-  for (const fault of ["fail", "lost", "lost answer"] as const) {
+  await world(async () => {
+    const server = new FakeServer({ fault: faultAt("BEGIN", 1, "fail") });
+    await using db = new Database(fakeDriver(server));
+    const failed = db.transaction(() => assert.fail("called"));
+    await assert.rejects(failed, (error: DatabaseError) => error.stage === "begin");
+    await db.transaction((tx) => tx.query("INSERT", ["a"]));
+    assert.deepEqual(server.rows, ["a"]);
+    assertClean(server);
+  });
+});
+
+test("transaction takes another connection when its own is found lost at BEGIN, which is no attempt", async () => {
+  for (const fault of ["lost", "lost answer"] as const) {
     await world(async () => {
       const server = new FakeServer({ fault: faultAt("BEGIN", 1, fault) });
       await using db = new Database(fakeDriver(server));
-      const failed = db.transaction(() => assert.fail("called"));
-      await assert.rejects(failed, (error: DatabaseError) => error.stage === "begin");
-      await db.transaction((tx) => tx.query("INSERT", ["a"]));
+      const attempts = await db.transaction(async (tx) => {
+        await tx.query("INSERT", ["a"]);
+        return tx.attempt;
+      }, { retry: false });
+      assert.deepEqual(attempts, 1);
       assert.deepEqual(server.rows, ["a"]);
+      assert.deepEqual(server.connects, 2);
       assertClean(server);
     });
   }

@@ -9,7 +9,12 @@ const levels = {
 } as const;
 
 /** The level is a setting for the next transaction: if that then does not begin, the connection must not be used again. */
-export function begin({ isolation, readOnly }: TxModes): readonly string[] {
+export function begin({ isolation, readOnly, server }: TxModes): readonly string[] {
+  if (server !== undefined) {
+    throw new RangeError(
+      "Cannot begin transaction as server must be left out: MySQL has no limits for one transaction",
+    );
+  }
   checkBoolean("begin transaction", "readOnly", readOnly);
   const start = readOnly ? "START TRANSACTION READ ONLY" : "START TRANSACTION";
   if (isolation === undefined) return [start];

@@ -1,5 +1,5 @@
 /** What PostgreSQL's adapters have in common: its dialect of transactions, and what its errors mean. */
-import { checkBoolean, checkChoice } from "../../kernel/checks.ts";
+import { checkBoolean, checkChoice, checkInteger, checkOptions } from "../../kernel/checks.ts";
 import type { Failure, FailureKind, TxModes, Violation } from "../driver.ts";
 
 const levels = {
@@ -8,15 +8,36 @@ const levels = {
   "serializable": "SERIALIZABLE",
 } as const;
 
-/** One statement, whatever the modes. */
-export function begin({ isolation, readOnly }: TxModes): readonly string[] {
+/** Asks for the number that a transaction gets with its first write, and what became of it. Since PostgreSQL 13. */
+export const commitCheck = {
+  token: "select pg_current_xact_id_if_assigned()::text as token",
+  status: "select pg_xact_status($1::text::xid8) as status",
+} as const;
+
+const limits = {
+  statementTimeoutMs: "statement_timeout",
+  lockTimeoutMs: "lock_timeout",
+  idleTimeoutMs: "idle_in_transaction_session_timeout",
+} as const;
+
+/** One statement, whatever the modes; another one for limits. */
+export function begin({ isolation, readOnly, server }: TxModes): readonly string[] {
   checkBoolean("begin transaction", "readOnly", readOnly);
   let sql = "BEGIN";
   if (isolation !== undefined) {
     checkChoice("begin transaction", "isolation", isolation, Object.keys(levels));
     sql += ` ISOLATION LEVEL ${levels[isolation]}`;
   }
-  return [readOnly ? `${sql} READ ONLY` : sql];
+  if (readOnly) sql += " READ ONLY";
+  if (server === undefined) return [sql];
+  checkOptions("begin transaction as server", server ?? null);
+  const settings = Object.entries(limits).flatMap(([option, name]) => {
+    const ms = server[option as keyof typeof limits];
+    if (ms === undefined) return [];
+    checkInteger("begin transaction", `server.${option}`, ms, 1, 2 ** 31 - 1);
+    return [`set_config('${name}', '${ms}', true)`];
+  });
+  return settings.length === 0 ? [sql] : [sql, `SELECT ${settings.join(", ")}`];
 }
 
 /** What an error of PostgreSQL carries, by the names that most drivers give it. */

@@ -11,7 +11,12 @@ const BEGIN_READ = ["BEGIN", READ_ONLY];
 const BEGIN_WRITE = ["BEGIN IMMEDIATE"];
 
 /** SQLite isolates serialisably, always; the weaker levels are satisfied by that. */
-export function begin({ isolation, readOnly }: TxModes): readonly string[] {
+export function begin({ isolation, readOnly, server }: TxModes): readonly string[] {
+  if (server !== undefined) {
+    throw new RangeError(
+      "Cannot begin transaction as server must be left out: SQLite has no limits for one transaction",
+    );
+  }
   checkBoolean("begin transaction", "readOnly", readOnly);
   if (isolation !== undefined) {
     checkChoice("begin transaction", "isolation", isolation, [

@@ -9,6 +9,7 @@ import {
   begin,
   classifyOther,
   classifyState,
+  commitCheck,
   holdsSeveral,
   targetOf,
   TransactionTracker,
@@ -57,6 +58,7 @@ export function bunSqlDriver(options: BunSqlOptions = {}): Driver {
     target: targetOf(options),
     begin,
     classify,
+    commitCheck,
     async connect({ signal }) {
       const connection = new BunSqlConnection(options);
       const giveUp = (): void => void connection.close({ force: true });

@@ -12,15 +12,15 @@ import { targetOf } from "./_postgres_shared.ts";
 export interface Mysql2Connection {
   readonly threadId?: number | null;
   query(sql: string): Promise<[unknown, unknown]>;
-  execute(sql: string, params: any): Promise<[unknown, unknown]>;
+  execute(sql: string, params: never): Promise<[unknown, unknown]>;
   end(): Promise<void>;
   destroy(): void;
-  on(event: string, listener: (error?: any) => void): unknown;
+  on(event: string, listener: (error?: unknown) => void): unknown;
 }
 
 /** What is used of the package: `import mysql from "mysql2/promise"`. */
 export interface Mysql2Module {
-  createConnection(options: any): Promise<Mysql2Connection>;
+  createConnection(options: never): Promise<Mysql2Connection>;
 }
 
 /** Options of {@linkcode mysql2Driver}: those of a connection of `mysql2`. */
@@ -68,9 +68,9 @@ export function mysql2Driver(module: Mysql2Module, options: Mysql2Options = {}):
       return new Promise((resolve, reject) => {
         const giveUp = (): void => reject(signal.reason);
         signal.addEventListener("abort", giveUp, { once: true });
-        module.createConnection(options).then((connection) => {
+        module.createConnection(options as never).then((connection) => {
           if (signal.aborted) connection.destroy();
-          else resolve(new MysqlConnection(connection, () => module.createConnection(options)));
+          else resolve(new MysqlConnection(connection, () => module.createConnection(options as never)));
         }, reject).finally(() => signal.removeEventListener("abort", giveUp));
       });
     },
@@ -130,7 +130,9 @@ class MysqlConnection implements Connection {
   async #query(sql: string, params: readonly unknown[]): Promise<Result> {
     let answer: unknown;
     try {
-      [answer] = params.length === 0 ? await this.raw.query(sql) : await this.raw.execute(sql, params);
+      [answer] = params.length === 0
+        ? await this.raw.query(sql)
+        : await this.raw.execute(sql, params as never);
     } catch (error) {
       if (classify(error).txGone) this.#status &= ~IN_TRANSACTION;
       throw error;

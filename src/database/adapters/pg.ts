@@ -5,7 +5,7 @@
  */
 import { checkChoice, checkOptions, show } from "../../kernel/checks.ts";
 import type { Connection, Driver, Failure, Result } from "../driver.ts";
-import { begin, classifyOther, classifyState, targetOf } from "./_postgres_shared.ts";
+import { begin, classifyOther, classifyState, commitCheck, targetOf } from "./_postgres_shared.ts";
 
 /** What is used of a `Client` of `pg`. */
 export interface PgClient {
@@ -40,7 +40,7 @@ export interface PgResult {
 
 /** What is used of the package: `import pg from "pg"`. */
 export interface PgModule {
-  readonly Client: new (config?: any) => PgClient;
+  readonly Client: new (config?: never) => PgClient;
 }
 
 /** Options of {@linkcode pgDriver}: those of a `Client` of `pg`, and one of ours. */
@@ -87,9 +87,10 @@ export function pgDriver(module: PgModule, options: PgOptions = {}): Driver {
     target: targetOf(config),
     begin,
     classify,
+    commitCheck,
     async connect({ signal }) {
-      const client = new module.Client(config);
-      const connection = new PgConnection(client, () => new module.Client(config), cancel);
+      const client = new module.Client(config as never);
+      const connection = new PgConnection(client, () => new module.Client(config as never), cancel);
       const giveUp = (): void => connection.destroy();
       signal.addEventListener("abort", giveUp, { once: true });
       try {

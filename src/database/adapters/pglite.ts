@@ -5,17 +5,17 @@
  */
 import { checkOptions, show } from "../../kernel/checks.ts";
 import type { Connection, Driver, Failure, Result } from "../driver.ts";
-import { begin, classifyOther, classifyState, TransactionTracker } from "./_postgres_shared.ts";
+import { begin, classifyOther, classifyState, commitCheck, TransactionTracker } from "./_postgres_shared.ts";
 
 /** What is used of a PGlite. */
 export interface Pglite {
   readonly waitReady: Promise<void>;
-  query(sql: string, params?: any[]): Promise<{ rows: unknown[]; affectedRows?: number }>;
+  query(sql: string, params?: unknown[]): Promise<{ rows: unknown[]; affectedRows?: number }>;
   close(): Promise<void>;
 }
 
 /** What is used of the package: `import { PGlite } from "@electric-sql/pglite"`. */
-export type PgliteModule = new (options: any) => Pglite;
+export type PgliteModule = new (options: never) => Pglite;
 
 /**
  * The driver for PGlite, which the caller brings.
@@ -51,8 +51,9 @@ export function pgliteDriver(module: PgliteModule, options: Readonly<Record<stri
     maxSessions: 1,
     begin,
     classify,
+    commitCheck,
     async connect({ signal }) {
-      const engine = new module(options);
+      const engine = new module(options as never);
       await engine.waitReady;
       if (!signal.aborted) return new PgliteConnection(engine);
       await engine.close();

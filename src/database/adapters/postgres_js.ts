@@ -5,7 +5,14 @@
  */
 import { checkOptions, show } from "../../kernel/checks.ts";
 import type { Connection, Driver, Failure, Result } from "../driver.ts";
-import { begin, classifyOther, classifyState, targetOf, TransactionTracker } from "./_postgres_shared.ts";
+import {
+  begin,
+  classifyOther,
+  classifyState,
+  commitCheck,
+  targetOf,
+  TransactionTracker,
+} from "./_postgres_shared.ts";
 
 /** What a statement gives in Postgres.js: the rows, with more about them. */
 export interface PostgresJsResult extends Array<unknown> {
@@ -17,14 +24,14 @@ export interface PostgresJsResult extends Array<unknown> {
 export interface PostgresJsSql {
   unsafe(
     sql: string,
-    params: any[],
+    params: never,
     options: { simple: boolean; prepare: boolean },
   ): PromiseLike<PostgresJsResult>;
   end(options: { timeout: number }): Promise<void>;
 }
 
 /** What is used of the package: `import postgres from "postgres"`. */
-export type PostgresJsModule = (options: any) => PostgresJsSql;
+export type PostgresJsModule = (options: never) => PostgresJsSql;
 
 /** Options of {@linkcode postgresJsDriver}: those of Postgres.js, but for what concerns its pool. */
 export interface PostgresJsOptions {
@@ -77,8 +84,12 @@ export function postgresJsDriver(module: PostgresJsModule, options: PostgresJsOp
     target: targetOf(given),
     begin,
     classify,
+    commitCheck,
     async connect({ signal }) {
-      const connection = new PostgresJsConnection((more) => module({ ...config, ...more }), prepare === true);
+      const connection = new PostgresJsConnection(
+        (more) => module({ ...config, ...more } as never),
+        prepare === true,
+      );
       const giveUp = (): void => void connection.close({ force: true });
       signal.addEventListener("abort", giveUp, { once: true });
       try {
@@ -117,7 +128,7 @@ class PostgresJsConnection implements Connection {
   }
 
   async open(): Promise<void> {
-    const [row] = await this.raw.unsafe("select pg_backend_pid() as pid", [], this.#how);
+    const [row] = await this.raw.unsafe("select pg_backend_pid() as pid", [] as never, this.#how);
     this.id = (row as { pid: number }).pid;
   }
 
@@ -132,7 +143,7 @@ class PostgresJsConnection implements Connection {
       throw Object.assign(new Error("The connection was closed"), { code: "CONNECTION_CLOSED" });
     }
     try {
-      const result = await this.raw.unsafe(sql, params as unknown[], this.#how);
+      const result = await this.raw.unsafe(sql, params as never, this.#how);
       this.#transaction.succeeded(sql);
       return { rows: [...result], rowCount: result.count ?? 0, command: result.command };
     } catch (error) {
@@ -149,7 +160,7 @@ class PostgresJsConnection implements Connection {
     if (this.#lost) return;
     const other = this.#canceller = this.#another({});
     try {
-      await other.unsafe("select pg_cancel_backend($1)", [this.id], this.#how);
+      await other.unsafe("select pg_cancel_backend($1)", [this.id] as never, this.#how);
     } finally {
       this.#canceller = undefined;
       await other.end({ timeout: 0 });
