@@ -14,6 +14,11 @@ export interface Clock {
   schedule(atMs: number, run: () => void, options: { ref: boolean }): Disposable;
   /** A number from 0 up to 1. */
   random(): number;
+  /**
+   * Milliseconds since 1970 by the wall clock, which can jump: only for moments that come from outside of the process or
+   * outlive it. By `Date` where it is missing.
+   */
+  wall?(): number;
   /** Calls `run` in the next turn of the event loop, after I/O had its chance; by a timer where it is missing. */
   turn?(run: () => void): void;
   /**
@@ -171,6 +176,11 @@ let current: Clock = systemClock;
 /** The clock in force. Ask anew each time; never keep it. */
 export function clock(): Clock {
   return current;
+}
+
+/** Milliseconds since 1970, by the wall clock of the clock in force; see {@linkcode Clock.wall}. */
+export function wallNow(): number {
+  return current.wall?.() ?? Date.now();
 }
 
 /** Puts another clock in force until disposed: for the test world. */

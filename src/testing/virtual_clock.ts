@@ -15,6 +15,9 @@ export interface VirtualTimer {
 /** `sleep(Infinity)` and the like are timers so far off that time is never moved there. */
 const NEVER = Number.MAX_SAFE_INTEGER;
 
+/** What the wall clock shows when virtual time starts: the first moment of 2026, UTC. */
+const WALL_MS = 1_767_225_600_000;
+
 class Entry implements HeapItem, Disposable {
   heapIndex = -1;
   readonly at: number;
@@ -71,6 +74,10 @@ export class VirtualClock implements Clock {
 
   now(): number {
     return this.#now;
+  }
+
+  wall(): number {
+    return WALL_MS + this.#now;
   }
 
   schedule(atMs: number, run: () => void, { ref }: { ref: boolean }): Disposable {

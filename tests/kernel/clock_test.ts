@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { clock, replaceClock } from "../../src/kernel/clock.ts";
+import { clock, replaceClock, wallNow } from "../../src/kernel/clock.ts";
 
 const LONGEST = 2 ** 31 - 1;
 
@@ -246,4 +246,17 @@ test("replaceClock puts another clock in force until disposed, also nested", () 
     assert.equal(clock(), outer);
   }
   assert.equal(clock(), original);
+});
+
+test("wallNow is the clock's own wall clock, or Date without one", () => {
+  const before = Date.now();
+  const now = wallNow();
+  assert.ok(now >= before && now <= Date.now());
+  const { schedule, random } = clock();
+  {
+    using _bare = replaceClock({ now: () => 5, schedule, random });
+    assert.ok(wallNow() >= before);
+  }
+  using _own = replaceClock({ now: () => 5, wall: () => 1_000, schedule, random });
+  assert.equal(wallNow(), 1_000);
 });

@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { CircuitOpenError } from "../../src/flow/circuit_open_error.ts";
+import { KeyedCircuitBreaker } from "../../src/flow/keyed_circuit_breaker.ts";
+import { deferred } from "../../src/kernel/deferred.ts";
+import { world } from "../../src/testing/mod.ts";
+
+const down = () => Promise.reject(new Error("down"));
+const options = { failures: 1, openMs: 1_000, openJitter: 0 };
+
+describe("KeyedCircuitBreaker", () => {
+  test("one key's failures are not held against the others", async () => {
+    const hosts = new KeyedCircuitBreaker({ ...options, name: "host" });
+    await hosts.run(down, { key: "a" }).catch(() => {});
+    await assert.rejects(hosts.run(() => 1, { key: "a" }), {
+      name: "CircuitOpenError",
+      message: /^Cannot call "host\/a": circuit open/,
+    });
+    assert.equal(await hosts.run(() => 1, { key: "b" }), 1);
+    assert.deepEqual(hosts.statistics(), { keys: 2, open: ["a"] });
+    assert.equal(hosts.of("a").state, "open");
+  });
+
+  test("refuses bad options where it is made, and a call without a key", async () => {
+    assert.throws(() => new KeyedCircuitBreaker({ failures: 0 }), RangeError);
+    assert.throws(() => new KeyedCircuitBreaker({ idleMs: -1 }), RangeError);
+    assert.throws(() => new KeyedCircuitBreaker({ maxKeys: 0 }), RangeError);
+    assert.throws(() => new KeyedCircuitBreaker(null as never), TypeError);
+    const hosts = new KeyedCircuitBreaker();
+    await assert.rejects(hosts.run(() => 1), {
+      message: "Cannot call through keyed circuit breaker as key must be a string: received undefined",
+    });
+    await assert.rejects(hosts.run(5 as never, { key: "a" }), TypeError);
+    assert.equal(hosts.statistics().keys, 0);
+  });
+
+  test("passes signal and limit on", async () => {
+    await world(async () => {
+      const hosts = new KeyedCircuitBreaker();
+      const signal = AbortSignal.abort("gone");
+      assert.equal(await hosts.run(() => 1, { key: "a", signal }).catch((error) => error), "gone");
+      const hanging = hosts.run(() => new Promise(() => {}), { key: "a", timeoutMs: 10 });
+      await assert.rejects(hanging, { name: "TimeoutError" });
+    });
+  });
+
+  test("forgets idle breakers, but none that is open or has a call under way; without timers", async () => {
+    await world(async (w) => {
+      const hosts = new KeyedCircuitBreaker({
+        ...options,
+        openMs: 900_000,
+        maxOpenMs: 900_000,
+        idleMs: 60_000,
+      });
+      const gate = deferred();
+      const running = hosts.run(() => gate.promise, { key: "running" });
+      await hosts.run(down, { key: "open" }).catch(() => {});
+      for (let i = 0; i < 100; i++) await hosts.run(() => 1, { key: `idle ${i}` });
+      assert.equal(hosts.statistics().keys, 102);
+      await w.advance(60_000);
+      assert.equal(w.timers.length, 0);
+      for (let i = 0; i < 60; i++) await hosts.run(() => 1, { key: `new ${i}` });
+      assert.equal(hosts.statistics().keys, 62);
+      await assert.rejects(hosts.run(() => 1, { key: "open" }), CircuitOpenError);
+      gate.resolve(1);
+      await running;
+    });
+  });
+
+  test("keeps at most maxKeys, those used last", async () => {
+    const hosts = new KeyedCircuitBreaker({ ...options, maxKeys: 3 });
+    for (const key of ["a", "b", "c"]) await hosts.run(down, { key }).catch(() => {});
+    hosts.of("a");
+    await hosts.run(() => 1, { key: "d" });
+    assert.deepEqual(hosts.statistics(), { keys: 3, open: ["c", "a"] });
+  });
+});
