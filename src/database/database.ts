@@ -1,16 +1,17 @@
 import { sleep } from "../cancel/sleep.ts";
 import { timeout } from "../cancel/timeout.ts";
 import { backoff } from "../kernel/backoff.ts";
-import { checkDurationMs, checkOptions, show, subject } from "../kernel/checks.ts";
+import { checkDurationMs, checkOptions, checkWaitOptions, show, subject } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { ignore } from "../kernel/deferred.ts";
 import { TimeoutError } from "../kernel/errors.ts";
 import { emit, observed } from "../kernel/observer.ts";
-import type { HoldOptions } from "../kernel/types.ts";
+import type { HoldOptions, WaitOptions } from "../kernel/types.ts";
 import type { Driver } from "./driver.ts";
 import { ConnectFailedError } from "./errors.ts";
-import { LeasedSession, type Session, type SessionSource } from "./session.ts";
+import { LeasedSession, type QueryResult, type Session, type SessionSource } from "./session.ts";
 import { SessionSlot } from "./session_slot.ts";
+import type { Sql } from "./sql.ts";
 import { begin, type BeginOptions, transaction, type TransactionOptions } from "./transaction.ts";
 import type { Transaction } from "./transaction_scope.ts";
 import { type DatabaseOptions, type DatabaseSettings, settingsOf } from "./settings.ts";
@@ -116,6 +117,28 @@ export class Database implements SessionSource, AsyncDisposable {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /**
+   * Runs one statement on a session of its own, given back afterwards: what it does is final at once.
+   *
+   * @param options `signal` and `timeoutMs` bound all of it, the wait for a session included.
+   * @throws As {@linkcode Database.session} and {@linkcode Session.query}.
+   */
+  async query<R = Record<string, unknown>>(
+    sql: string | Sql,
+    params?: readonly unknown[],
+    options?: WaitOptions,
+  ): Promise<QueryResult<R>> {
+    if (options?.timeoutMs !== undefined) {
+      checkWaitOptions(`query ${subject("database", this.name)}`, options);
+      const { timeoutMs, signal } = options;
+      const operation = `query ${subject("database", this.name)}`;
+      using limit = timeout(timeoutMs, { signal, operation });
+      return await this.query<R>(sql, params, { signal: limit.signal });
+    }
+    await using session = await this.session(options);
+    return await session.query<R>(sql, params, options);
   }
 
   /**

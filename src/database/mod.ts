@@ -35,6 +35,7 @@ export {
 } from "./errors.ts";
 export type { CommitOutcome, VerifyCommit } from "./commit_check.ts";
 export type { TransactionRetry } from "./transaction_retry.ts";
+export { type CompiledSql, Sql, sql, type SqlTag } from "./sql.ts";
 export type { DatabaseOptions } from "./settings.ts";
 export type { QueryResult, Session, SessionSource } from "./session.ts";
 export { type BeginOptions, transaction, type TransactionOptions } from "./transaction.ts";

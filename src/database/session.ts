@@ -5,6 +5,7 @@ import { ClosedError } from "../kernel/errors.ts";
 import { emit, observed } from "../kernel/observer.ts";
 import type { HoldOptions, WaitOptions } from "../kernel/types.ts";
 import type { Result } from "./driver.ts";
+import { Sql } from "./sql.ts";
 import type { Order, Sender, Wire } from "./wire.ts";
 
 /** What a statement gives, with its rows typed. */
@@ -28,15 +29,16 @@ export interface Session {
    * cancelled where the database can, and the rejection is the signal's reason. **End** — after the session or
    * transaction has ended, statements are refused, those that still wait for their turn included.
    *
-   * @param sql One statement, with the database's own placeholders. Never put values into it.
-   * @param params The values of the placeholders.
+   * @param sql One statement: made by {@linkcode sql}, or a text with the database's own placeholders. Never put values
+   * into a text.
+   * @param params The values of the placeholders of a text.
    * @param options `signal` and `timeoutMs` bound this statement, the wait for its turn included.
    * @throws {DatabaseError} When the database refuses it, by kind.
    * @throws {TypeError} When a parameter can't be bound.
    * @throws The reason of `signal`, unchanged.
    */
   query<R = Record<string, unknown>>(
-    sql: string,
+    sql: string | Sql,
     params?: readonly unknown[],
     options?: WaitOptions,
   ): Promise<QueryResult<R>>;
@@ -52,7 +54,7 @@ const NO_PARAMS: readonly unknown[] = Object.freeze([]);
 
 /** What a user asks for. */
 export interface Call {
-  readonly sql: string;
+  readonly sql: string | Sql;
   readonly params: readonly unknown[] | undefined;
   readonly options: WaitOptions | undefined;
 }
@@ -62,12 +64,17 @@ export interface Call {
  * {@linkcode Wire.run}, it answers and throws at once when it can.
  */
 export function send(wire: Wire, sender: Sender, call: Call, signal?: AbortSignal): Result | Promise<Result> {
-  const { sql, params = NO_PARAMS, options } = call;
-  if (typeof sql !== "string") {
-    throw new TypeError(`Cannot query as sql must be a string: received ${show(sql)}`);
-  }
+  let { sql, params = NO_PARAMS, options } = call;
   if (!Array.isArray(params)) {
     throw new TypeError(`Cannot query as params must be an array: received ${show(params)}`);
+  }
+  if (sql instanceof Sql) {
+    if (params.length > 0) {
+      throw new TypeError(`Cannot query as params must be left out beside sql: received ${params.length}`);
+    }
+    ({ text: sql, params } = sql.compile(wire.driver.dialect));
+  } else if (typeof sql !== "string") {
+    throw new TypeError(`Cannot query as sql must be a string, or made by sql: received ${show(sql)}`);
   }
   const order: Order = { sql, params, stage: "body", sender, signal };
   return options === undefined ? wire.run(order) : runWithin(wire, order, options);
@@ -94,7 +101,7 @@ export class LeasedSession implements Session, AsyncDisposable, Sender {
     this.#place = place;
   }
 
-  query<R>(sql: string, params?: readonly unknown[], options?: WaitOptions): Promise<QueryResult<R>> {
+  query<R>(sql: string | Sql, params?: readonly unknown[], options?: WaitOptions): Promise<QueryResult<R>> {
     this.#used = true;
     try {
       const result = send(this.wire, this, { sql, params, options });

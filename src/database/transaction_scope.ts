@@ -5,6 +5,7 @@ import type { WaitOptions } from "../kernel/types.ts";
 import type { Failure, Result } from "./driver.ts";
 import { type DatabaseStage, TransactionClosedError, TransactionDoomedError } from "./errors.ts";
 import { type QueryResult, send, type Session } from "./session.ts";
+import { Sql } from "./sql.ts";
 import { Unawaited } from "./unawaited.ts";
 import { anybody, commandIn, type Sender, type Wire } from "./wire.ts";
 
@@ -97,14 +98,14 @@ export abstract class Scope implements Transaction, Sender {
   protected abstract finalise(): Promise<void>;
   protected abstract takeBack(): Promise<void>;
 
-  query<R>(sql: string, params?: readonly unknown[], options?: WaitOptions): Promise<QueryResult<R>> {
+  query<R>(sql: string | Sql, params?: readonly unknown[], options?: WaitOptions): Promise<QueryResult<R>> {
     const { root } = this;
     try {
       if (this.inner !== undefined) throw this.besideSavepoint("query");
       root.statements++;
       const result = send(root.wire, this, { sql, params, options }, root.limits);
       const answer = isThenable(result)
-        ? this.watch(result as Promise<Result>, commandIn(sql))
+        ? this.watch(result as Promise<Result>, sql instanceof Sql ? "a statement" : commandIn(sql))
         : Promise.resolve(result);
       return answer as Promise<QueryResult<R>>;
     } catch (error) {
