@@ -4,7 +4,7 @@ import process from "node:process";
 import { Limiter } from "../../src/flow/mod.ts";
 import { TimeoutError } from "../../src/kernel/errors.ts";
 import type { WaitOptions } from "../../src/kernel/types.ts";
-import { AsyncEvent, AsyncLock, AsyncSemaphore, Channel, ReadWriteLock, select } from "../../src/sync/mod.ts";
+import { AsyncEvent, AsyncLock, AsyncSemaphore, Channel } from "../../src/sync/mod.ts";
 import { world } from "../../src/testing/mod.ts";
 import { assertLeavesNothing, needsGc, turn, watched } from "./_heap.ts";
 
