@@ -250,7 +250,7 @@ export class SlotRunner {
     if (weight > limit && limit > 0) {
       throw new RangeError(`Cannot ${doing} as weight must fit its limit of ${limit}: received ${weight}`);
     }
-    return new Request(lease, weight, priority, key, label);
+    return new Request(lease, weight, priority, this.slots.laneOf(key), label);
   }
 
   /** Throws when no time is left, or less than the work needs. */

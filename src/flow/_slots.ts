@@ -86,6 +86,8 @@ export class Slots implements LeaseOwner<OwnedLease<Request>> {
   guests = 0;
   readonly idlers: Idlers;
   #ranking: Ranking<Request> | undefined;
+  /** Who is being let in: its place is its own by now, though it still stands in the line. */
+  #served: Request | undefined;
   /** Whether somebody has asked for more than one slot. */
   #heavy = false;
   /** Set once closed: what the structure over it refuses new requests with. */
@@ -134,6 +136,11 @@ export class Slots implements LeaseOwner<OwnedLease<Request>> {
     return this.#overflow === "block" ? Math.max(0, this.queue.size - this.maxQueue) : 0;
   }
 
+  /** Whose turn calls with a key take. */
+  laneOf(key: unknown): unknown {
+    return this.#reserve === undefined ? key : this.#reserve.laneOf(key);
+  }
+
   /** Takes what is asked for if it can be had without waiting. */
   take(request: Request): boolean {
     if (this.inUse + request.weight > this.limit || this.paused) return false;
@@ -153,9 +160,10 @@ export class Slots implements LeaseOwner<OwnedLease<Request>> {
     if (this.queue.size >= this.maxQueue && !request.guest && !this.#makeRoom(request)) {
       return Promise.reject(this.#refusal());
     }
+    const special = request.priority !== 0 || request.key !== undefined || this.#reserve !== undefined;
+    if (special && this.#ranking === undefined) this.#rank();
     if (request === PLAIN || request === LEASED) return this.queue.wait(request, options);
     request.rank = this.#rankOf(request);
-    if (this.#ranking === undefined && (request.priority !== 0 || request.key !== undefined)) this.#rank();
     const granted = this.queue.wait(request, options);
     request.waiting = this.queue.newest;
     if (request.weight > 1) this.#heavy = true;
@@ -242,8 +250,10 @@ export class Slots implements LeaseOwner<OwnedLease<Request>> {
       if (request === undefined || this.inUse + request.weight > this.limit) break;
       if (this.#codel !== undefined && this.#drop(this.#codel, request)) continue;
       this.#enter(request);
+      this.#served = request;
       // Nobody is told before the grant: an observer could abort this head, and another would get its slot.
       this.queue.grant(request.lease ? new OwnedLease(this, request) : undefined);
+      this.#served = undefined;
       if (observed()) this.#tell("acquire", request);
     }
     if (this.queue.size === 0) this.#emptied();
@@ -274,9 +284,13 @@ export class Slots implements LeaseOwner<OwnedLease<Request>> {
     this.#ranking = new Ranking({
       window: this.#overflow === "block" ? Math.max(1, this.maxQueue) : Infinity,
       mayBeLast: this.#overflow === "dropLowest" ? ({ guest }) => !guest : undefined,
-      mayServe: this.#reserve && (({ key }) => this.#reserve!.mayEnter(key, this.inUse, this.limit)),
+      mayServe: this.#reserve && ((request) => this.#mayServe(this.#reserve!, request)),
     });
     this.queue.reorder(this.#ranking);
+  }
+
+  #mayServe(reserve: Reserve, request: Request): boolean {
+    return request === this.#served || reserve.mayEnter(request.key, this.inUse, this.limit);
   }
 
   #emptied(): void {

@@ -3,6 +3,8 @@
  *
  * @module
  */
+export type { AdaptiveLimit, LimitEstimator, LimitSample } from "./adaptive_limit.ts";
+export { aimd, type AimdOptions, type LimitRange } from "./aimd.ts";
 export {
   AsyncBatcher,
   type AsyncBatcherCloseOptions,
@@ -11,7 +13,15 @@ export {
   type BatchFunction,
 } from "./async_batcher.ts";
 export { BatchShapeError } from "./batch_shape_error.ts";
+export {
+  Bulkhead,
+  type BulkheadOptions,
+  type BulkheadRunOptions,
+  type BulkheadStatistics,
+} from "./bulkhead.ts";
+export { BulkheadFullError } from "./bulkhead_full_error.ts";
 export { CircuitOpenError, type CircuitOpenErrorOptions, type CircuitWindow } from "./circuit_open_error.ts";
+export { gradient2, type Gradient2Options } from "./gradient2.ts";
 export { Limiter } from "./limiter.ts";
 export type {
   CodelOptions,
@@ -35,6 +45,12 @@ export type {
   RetryPolicy,
   RetryStatistics,
 } from "./retry_options.ts";
+export {
+  ClientThrottle,
+  type ClientThrottleOptions,
+  type ClientThrottleStatistics,
+} from "./client_throttle.ts";
+export { ThrottledError } from "./throttled_error.ts";
 export type { BackoffOptions } from "../kernel/backoff.ts";
 export { ClosedError, MisuseError, TimeoutError, type TimeoutErrorOptions } from "../kernel/errors.ts";
 export type { HoldOptions, Lease, WaitOptions } from "../kernel/types.ts";
