@@ -166,3 +166,33 @@ class Fifo<T> {
     return first.value;
   }
 }
+
+/** A pool without limits of time, signals, leases or closing. */
+export class HandPool<T> {
+  readonly #max: number;
+  readonly #create: () => Promise<T>;
+  readonly #idle: T[] = [];
+  readonly #waiters = new Fifo<(value: T) => void>();
+  #size = 0;
+
+  constructor(max: number, create: () => Promise<T>) {
+    this.#max = max;
+    this.#create = create;
+  }
+
+  acquire(): Promise<T> {
+    const value = this.#idle.pop();
+    if (value !== undefined) return Promise.resolve(value);
+    if (this.#size < this.#max) {
+      this.#size++;
+      return this.#create();
+    }
+    return new Promise<T>((resolve) => this.#waiters.push(resolve));
+  }
+
+  release(value: T): void {
+    const resolve = this.#waiters.shift();
+    if (resolve === undefined) this.#idle.push(value);
+    else resolve(value);
+  }
+}

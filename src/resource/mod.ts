@@ -20,6 +20,26 @@ export type {
   ResourceCloseReport,
   ResourceLease,
 } from "./resource_options.ts";
+export { AsyncResourcePool } from "./async_resource_pool.ts";
+export type {
+  AsyncResourcePoolOptions,
+  PoolAcquireOptions,
+  PoolBehaviour,
+  PoolCloseOptions,
+  PoolCloseReport,
+  PoolContext,
+  PoolLease,
+  PoolRunContext,
+  PoolRunOptions,
+  PoolStatistics,
+} from "./pool_options.ts";
+export {
+  PoolClosedError,
+  type PoolFacts,
+  PoolFullError,
+  PoolSelfDeadlockError,
+  PoolTimeoutError,
+} from "./pool_errors.ts";
 export { ResourceClosedError, ResourceStuckError } from "./resource_errors.ts";
 export { asyncContextManager, type ContextManager, type ContextManagerOptions } from "./context_manager.ts";
 export { ClosedError, MisuseError, TimeoutError, type TimeoutErrorOptions } from "../kernel/errors.ts";

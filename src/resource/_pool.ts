@@ -1,0 +1,517 @@
+/**
+ * The engine of a pool: who has what, and who gets what next.
+ *
+ * Resources are made and validated for nobody in particular; what becomes free goes to whoever is first in the line in
+ * that very step. After every event {@linkcode Pool.serve} compares how many wait with how many are on their way, and
+ * sees to the rest (as in HikariCP). Nothing is held while functions of the user run: a resource that is in their
+ * hands is counted where it is, and comes back by an event of its own.
+ */
+import { clock } from "../kernel/clock.ts";
+import { deferred } from "../kernel/deferred.ts";
+import type { OwnedLease } from "../kernel/disposer.ts";
+import { ownAbort } from "../kernel/errors.ts";
+import { emit, observed } from "../kernel/observer.ts";
+import { Drain, holderOf } from "./_drain.ts";
+import { Alarm } from "./_pool_alarm.ts";
+import { end, lookAt } from "./_pool_calls.ts";
+import { Creator, type Customer } from "./_pool_creator.ts";
+import { Idle } from "./_pool_idle.ts";
+import { Item, type ItemLease, type Lender } from "./_pool_item.ts";
+import { Leases } from "./_pool_leases.ts";
+import { type Waiting } from "../kernel/wait_queue.ts";
+import { Line, type Request } from "./_pool_line.ts";
+import type { Room, Tenant } from "./_pool_room.ts";
+import type { PoolSettings } from "./_pool_settings.ts";
+import { closedError, fullError, selfDeadlockError, type Standing, timeoutError } from "./_pool_words.ts";
+import type { PoolCloseReport, PoolStatistics } from "./pool_options.ts";
+
+/** How many resources in a row may turn out bad before a new one is made instead of trying the next. */
+const BAD_IN_A_ROW = 3;
+
+/** Why a resource ends that is not broken. */
+type Eviction = "idle" | "age" | "uses" | "size" | "wish" | "room";
+
+/** A pool. The structure over it has checked the arguments. */
+export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
+  readonly settings: PoolSettings<T>;
+  readonly line: Line<ItemLease<T>>;
+  readonly #idle: Idle<T>;
+  readonly #leases: Leases<T>;
+  readonly #creator: Creator<T>;
+  readonly #alarm = new Alarm((now) => this.#tick(now));
+  readonly #room: Room<T> | undefined;
+  readonly #onEmpty: (() => void) | undefined;
+  max: number;
+  readonly #min: number;
+  /** Which resources may still be leased; see {@linkcode Item.wave}. */
+  #wave = 0;
+  #checking = 0;
+  #destroying = 0;
+  #badInARow = 0;
+  #ending: { readonly drain: Drain; readonly done: Promise<PoolCloseReport> } | undefined;
+  readonly #ended = deferred<void>();
+  readonly #errors: unknown[] = [];
+  readonly #totals = { refused: 0, created: 0, createFailed: 0, destroyed: 0, invalid: 0, evicted: 0 };
+  // As a tenant of shared room.
+  promised = 0;
+  heapIndex = -1;
+  heapOrder = 0;
+
+  constructor(
+    settings: PoolSettings<T>,
+    { max, min, room, onEmpty }: { max: number; min: number; room?: Room<T>; onEmpty?: () => void },
+  ) {
+    this.settings = settings;
+    this.max = max;
+    this.#min = min;
+    this.#room = room;
+    this.#onEmpty = onEmpty;
+    this.#idle = new Idle(settings);
+    this.#creator = new Creator(settings, this);
+    this.#leases = new Leases(settings, this, room);
+    this.line = new Line(this.#leases.owners, {
+      what: "lease from pool",
+      structure: "pool",
+      name: settings.name,
+      expired: (operation, limitMs) => timeoutError(operation, limitMs, this.#standing()),
+    });
+    if (min > 0) void Promise.resolve().then(() => this.serve());
+  }
+
+  get closed(): boolean {
+    return this.#ending !== undefined;
+  }
+
+  /** How many are kept. */
+  get min(): number {
+    return Math.min(this.#min, this.max);
+  }
+
+  /** Resources that there are or will be. */
+  get #live(): number {
+    return this.#idle.size + this.#leases.size + this.#creator.pending + this.#checking;
+  }
+
+  /** Places that are taken. */
+  get size(): number {
+    return this.#live + this.#destroying;
+  }
+
+  get wanting(): number {
+    return this.line.size - this.#creator.pending - this.#checking;
+  }
+
+  get firstOrder(): number | undefined {
+    return this.line.size === 0 ? undefined : this.line.head()?.order;
+  }
+
+  describe(): string {
+    return `resource of ${this.settings.what}`;
+  }
+
+  // ── those who come ──
+
+  /** Leases what is there to be leased at once. */
+  take(request: Request): ItemLease<T> | undefined {
+    if (this.line.size > 0 && this.line.head() !== undefined) return undefined;
+    const item = this.#idle.latest;
+    if (item === undefined) return undefined;
+    const now = clock().now();
+    if (!this.#isFresh(item, now)) return undefined;
+    this.#idle.pop();
+    this.#room?.idleNoMore(item);
+    this.line.totals.granted++;
+    const lease = this.#lend(item, request, now);
+    if (observed()) this.#tell("lease", item);
+    return lease;
+  }
+
+  /** Waits for one. */
+  wait(request: Request, signal: AbortSignal | undefined, timeoutMs: number): Promise<ItemLease<T>> {
+    const refusal = this.#refusal(request);
+    if (refusal !== undefined) {
+      this.#totals.refused++;
+      return Promise.reject(refusal.error);
+    }
+    const waiting = this.line.enter(request, signal, timeoutMs);
+    this.serve();
+    return waiting;
+  }
+
+  #refusal(request: Request): { readonly error: unknown } | undefined {
+    const { failure } = this.#creator;
+    const { failFast, maxWaiters } = this.settings;
+    if (failFast && failure !== undefined && this.#idle.size === 0) {
+      this.#creator.resume(clock().now());
+      if (this.#creator.retryAtMs !== undefined) return failure;
+    }
+    if (maxWaiters !== Infinity) {
+      const free = Math.max(0, this.max - this.#live);
+      const open = this.#idle.size + Math.min(free, this.#room?.spare ?? Infinity);
+      if (this.wanting - open >= maxWaiters) return { error: fullError(maxWaiters, this.#standing()) };
+    }
+    const owner = request.hold?.owner;
+    if (owner === undefined || !this.#isStuck(owner)) return undefined;
+    return { error: selfDeadlockError(this.#standing()) };
+  }
+
+  // ── those who give back ──
+
+  giveBack(lease: OwnedLease<Item<T>>): void {
+    const item = lease.data;
+    if (!item.inUse) return; // It was taken away when the grace of closing was over.
+    this.#leases.end(item);
+    item.goodMs = clock().now();
+    const evicted = item.uses >= this.settings.maxUses ? "uses" : this.#unwanted(item, item.goodMs);
+    if (evicted !== undefined) this.#evict(item, evicted);
+    else if (this.settings.recycle !== undefined && !this.closed) void this.#check(item, "recycle");
+    else this.#place(item, item.goodMs);
+    if (observed()) this.#tell("release", item);
+  }
+
+  discard(item: Item<T>): void {
+    if (!item.inUse) return;
+    this.#leases.end(item);
+    this.#destroy(item);
+    if (observed()) this.#tell("discard", item);
+  }
+
+  #lend(item: Item<T>, request: Request, now: number): ItemLease<T> {
+    if (request.site !== undefined) this.#alarm.at(now + this.settings.leakAfterMs);
+    return this.#leases.begin(item, request, now);
+  }
+
+  // ── what becomes of a resource ──
+
+  /** Why one that nobody has, and that is counted nowhere, should end. */
+  #unwanted(item: Item<T>, now: number): Eviction | undefined {
+    if (item.wave !== this.#wave) return "wish";
+    if (this.#live >= this.max) return "size";
+    return now >= item.expiresMs ? "age" : undefined;
+  }
+
+  /** Gives it to whoever is first, or lets it be idle. */
+  #place(item: Item<T>, now: number): void {
+    if (this.closed) this.#destroy(item);
+    else if (this.#room?.takesAway(this, item)) this.#evict(item, "room");
+    else if (!this.#hand(item, now)) {
+      item.idleMs = now;
+      this.#idle.push(item);
+      this.#rests(item);
+    }
+  }
+
+  #hand(item: Item<T>, now: number): boolean {
+    if (this.line.size === 0) return false;
+    const request = this.line.head();
+    if (request === undefined) return false;
+    // Nobody is told before the grant: an observer could abort this head, and another would get its lease.
+    this.line.grant(this.#lend(item, request, now));
+    if (this.#isStuck()) this.#dismissNewest();
+    if (observed()) this.#tell("lease", item);
+    return true;
+  }
+
+  #rests(item: Item<T>): void {
+    this.#room?.idleNow(item);
+    this.#alarm.at(this.#idle.dueMs(item, this.#live - this.min));
+  }
+
+  #isFresh(item: Item<T>, now: number): boolean {
+    const { validate, freshMs } = this.settings;
+    return now < item.expiresMs && (validate === undefined || now - item.goodMs <= freshMs);
+  }
+
+  /** Has the user look at a resource that nobody has. One that was idle goes back to where it was. */
+  async #check(item: Item<T>, doing: "validate" | "recycle"): Promise<void> {
+    this.#checking++;
+    const wrong = await lookAt(this.settings, doing, item.value);
+    this.#checking--;
+    if (wrong === undefined) {
+      const now = item.goodMs = clock().now();
+      this.#badInARow = 0;
+      const evicted = this.#unwanted(item, now);
+      if (evicted !== undefined) this.#evict(item, evicted);
+      else if (doing === "recycle" || this.line.size > 0 || this.closed) this.#place(item, now);
+      else {
+        this.#idle.restore(item);
+        this.#rests(item);
+      }
+    } else {
+      this.#badInARow++;
+      this.#totals.invalid++;
+      this.#destroy(item);
+      emit("invalid", "pool", this.settings.name, { while: doing, ...wrong });
+    }
+    this.serve();
+  }
+
+  #evict(item: Item<T>, why: Eviction): void {
+    this.#totals.evicted++;
+    this.#destroy(item);
+    if (observed()) this.#tell("evict", item, { why });
+  }
+
+  #destroy(item: Item<T>): void {
+    this.#destroying++;
+    void this.#destroyed(item.value).then(() => {
+      this.#destroying--;
+      this.#totals.destroyed++;
+      if (observed()) this.#tell("destroy", item);
+      this.#gone(item);
+    });
+  }
+
+  async #destroyed(value: T): Promise<void> {
+    const failure = await end(this.settings, value);
+    if (failure === undefined) return;
+    if (this.closed) this.#errors.push(failure.error);
+    emit("destroy.failed", "pool", this.settings.name, failure);
+  }
+
+  /** A place has become free. */
+  #gone(item: Item<T> | undefined): void {
+    this.serve();
+    this.#room?.gone(item);
+    this.#settled();
+  }
+
+  giveUp(item: Item<T>): void {
+    this.#idle.remove(item);
+    this.#room?.idleNoMore(item);
+    this.#evict(item, "room");
+  }
+
+  // ── making them ──
+
+  made(value: T, wave: number): void {
+    const { maxLifetimeMs, lifetimeJitter } = this.settings;
+    const now = clock().now();
+    const lifeMs = maxLifetimeMs === Infinity
+      ? Infinity
+      : maxLifetimeMs * (1 - lifetimeJitter * clock().random());
+    const item = new Item<T>(value, this, now, now + lifeMs, wave);
+    this.#totals.created++;
+    this.#badInARow = 0;
+    const evicted = this.#unwanted(item, now);
+    if (evicted !== undefined) this.#evict(item, evicted);
+    else this.#place(item, now);
+    if (observed()) this.#tell("create", item);
+    this.serve();
+  }
+
+  notMade(error: unknown, stopped: boolean): void {
+    if (!stopped) {
+      this.#totals.createFailed++;
+      if (this.settings.failFast) this.line.settleAll(error);
+      emit("create.failed", "pool", this.settings.name, { error });
+    }
+    this.#gone(undefined);
+  }
+
+  madeLate(value: T): void {
+    void this.#destroyed(value);
+  }
+
+  /** Sees to those who wait, and to those that are kept. */
+  serve(): void {
+    if (this.closed) return;
+    while (this.wanting > 0 && this.#serveOne(clock().now())) { /* until nothing more can be done now */ }
+    while (this.#live < this.min && this.#create(false)) { /* until there are enough */ }
+  }
+
+  /** Does something for one of those who wait. */
+  #serveOne(now: number): boolean {
+    const item = this.#idle.latest;
+    const givesUp = this.#badInARow >= BAD_IN_A_ROW;
+    // After some bad ones a new one is surer than the next.
+    if (item === undefined || (givesUp && !this.#isFresh(item, now))) {
+      if (this.#create(true)) return true;
+      if (item === undefined) return false;
+      // As long as there is no room for it, or nothing can be created now, the rest is all there is.
+      if (this.#creator.ready && this.#destroying >= this.wanting) return false;
+    }
+    this.#idle.pop();
+    this.#room?.idleNoMore(item);
+    if (this.#isFresh(item, now)) {
+      if (this.#hand(item, now)) return true;
+      this.#idle.restore(item);
+      this.#rests(item);
+      return false;
+    }
+    if (now >= item.expiresMs) this.#evict(item, "age");
+    else if (givesUp && this.#creator.ready) this.#evict(item, "room");
+    else void this.#check(item, "validate");
+    return true;
+  }
+
+  #create(awaited: boolean): boolean {
+    const creator = this.#creator;
+    if (this.size >= this.max) return false;
+    creator.resume(clock().now());
+    if (!creator.ready) {
+      if (creator.retryAtMs !== undefined) this.#alarm.at(creator.retryAtMs, awaited);
+      return false;
+    }
+    if (this.#room !== undefined && !this.#room.claim(this)) return false;
+    creator.start(this.#wave, awaited);
+    return true;
+  }
+
+  // ── as time goes by ──
+
+  #tick(now: number): void {
+    if (this.closed) return;
+    this.#creator.resume(now);
+    this.#sweepIdle(now);
+    this.#alarm.at(this.#leases.reportLeaks(now));
+    this.serve();
+    this.#alarm.at(this.#idle.nextMs(this.#live - this.min));
+    this.#settled();
+  }
+
+  #sweepIdle(now: number): void {
+    const { expired, unused, unsure } = this.#idle.takeOverdue(now, this.#live - this.min);
+    // All of them are counted where they are going before the first function of the user is called.
+    this.#destroying += expired.length + unused.length;
+    this.#checking += unsure.length;
+    for (const item of [...expired, ...unused, ...unsure]) this.#room?.idleNoMore(item);
+    for (const item of expired) {
+      this.#destroying--;
+      this.#evict(item, "age");
+    }
+    for (const item of unused) {
+      this.#destroying--;
+      this.#evict(item, "idle");
+    }
+    for (const item of unsure) {
+      this.#checking--;
+      void this.#check(item, "validate");
+    }
+  }
+
+  // ── wishes of the owner ──
+
+  /** Changes how many there may be. */
+  resize(max: number): void {
+    this.max = max;
+    while (this.#live > max && this.#idle.size > 0) this.#evictOldest("size");
+    this.serve();
+    if (this.#isStuck()) this.#dismissNewest();
+  }
+
+  /** Ends what is idle now, and everything else that exists when it comes back. */
+  evict(): void {
+    this.#wave++;
+    while (this.#idle.size > 0) this.#evictOldest("wish");
+    this.serve();
+  }
+
+  #evictOldest(why: Eviction): void {
+    const item = this.#idle.shift()!;
+    this.#room?.idleNoMore(item);
+    this.#evict(item, why);
+  }
+
+  close(graceMs: number): Promise<PoolCloseReport> {
+    if (this.#ending === undefined) {
+      const drain = new Drain();
+      // Those who are called on the way find that it has begun.
+      const { promise, resolve } = deferred<PoolCloseReport>();
+      this.#ending = { drain, done: promise };
+      resolve(this.#close(drain));
+    }
+    this.#ending.drain.limit(graceMs);
+    return this.#ending.done;
+  }
+
+  async #close(drain: Drain): Promise<PoolCloseReport> {
+    this.#alarm.off();
+    this.line.settleAll(closedError(this.settings.what));
+    this.#creator.stop(ownAbort(`Cannot go on creating for ${this.settings.what}: it is closed`));
+    for (let item = this.#idle.pop(); item !== undefined; item = this.#idle.pop()) {
+      this.#room?.idleNoMore(item);
+      this.#destroy(item);
+    }
+    this.#settled();
+    await drain.over;
+    const stragglers: string[] = [];
+    for (let item = this.#leases.list.first; item !== undefined; item = this.#leases.list.first) {
+      stragglers.push(holderOf(item.hold) ?? "unknown");
+      this.#leases.end(item);
+      this.#destroy(item);
+    }
+    this.#settled();
+    await this.#ended.promise;
+    const errors = Object.freeze([...this.#errors]);
+    return Object.freeze({ stragglers: Object.freeze(stragglers), errors });
+  }
+
+  #settled(): void {
+    if (this.size === 0 && this.line.size === 0 && this.#creator.retryAtMs === undefined) this.#onEmpty?.();
+    if (this.#ending === undefined) return;
+    if (this.size === 0) this.#ending.drain.end();
+    // Attempts to create that heed no signal are not waited for once the grace is over: what they make is destroyed.
+    if (this.#leases.size + this.#destroying + this.#checking === 0) this.#ended.resolve();
+  }
+
+  // ── what it says of itself ──
+
+  #isStuck(owner?: object): boolean {
+    return this.#leases.isStuck(this.size, this.max, owner);
+  }
+
+  #dismissNewest(): void {
+    let newest: Waiting<Request> | undefined;
+    for (let at = this.line.oldest; at !== undefined; at = at.next) {
+      if (at.data.hold?.owner !== undefined) newest = at;
+    }
+    if (newest === undefined) return;
+    this.#totals.refused++;
+    this.line.dismiss(newest, selfDeadlockError(this.#standing()));
+  }
+
+  #standing(): Standing<T> {
+    return {
+      what: this.settings.what,
+      leased: this.#leases.list,
+      inUse: this.#leases.size,
+      max: this.max,
+      waiting: this.line.size,
+      failure: this.#creator.failure,
+    };
+  }
+
+  statistics(): PoolStatistics {
+    const { first, size: inUse } = this.#leases.list;
+    return Object.freeze({
+      max: this.max,
+      min: this.min,
+      size: this.size,
+      inUse,
+      idle: this.#idle.size,
+      creating: this.#creator.pending,
+      checking: this.#checking,
+      destroying: this.#destroying,
+      free: Math.max(0, this.max - inUse),
+      waiting: this.line.size,
+      longestLeaseMs: first === undefined ? 0 : clock().now() - first.sinceMs,
+      closed: this.closed,
+      ...this.line.totals,
+      ...this.#totals,
+      leaked: this.#leases.leaked,
+    });
+  }
+
+  #tell(kind: string, item: Item<T>, more?: object): void {
+    const by = holderOf(item.hold);
+    emit(kind, "pool", this.settings.name, {
+      inUse: this.#leases.size,
+      idle: this.#idle.size,
+      waiting: this.line.size,
+      uses: item.uses,
+      ...(by === undefined ? {} : { label: by }),
+      ...more,
+    });
+  }
+}

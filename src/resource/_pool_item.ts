@@ -1,0 +1,86 @@
+/** A resource of a pool, and what the pool knows of it. */
+import { OwnedLease } from "../kernel/disposer.ts";
+import type { HoldOptions } from "../kernel/types.ts";
+import type { PoolLease } from "./pool_options.ts";
+
+/** What a lease tells its pool. */
+export interface Lender<T> {
+  giveBack(lease: OwnedLease<Item<T>>): void;
+  /** Takes back what must not be used again. */
+  discard(item: Item<T>): void;
+  describe(): string;
+}
+
+/** One resource. It is in one place at a time: idle, in use, being checked, being destroyed. */
+export class Item<T> {
+  readonly value: T;
+  readonly pool: Lender<T>;
+  /** When it is too old. */
+  readonly expiresMs: number;
+  /** Which wave of resources it belongs to: those before an eviction are not leased again. */
+  readonly wave: number;
+  uses = 0;
+  /** When it was last known to be good. */
+  goodMs: number;
+  /** Since when it is idle. */
+  idleMs = 0;
+  /** For whom it was taken away, among pools that share room. */
+  promisedTo: unknown;
+  // Its neighbours in the one list it is in.
+  prev: Item<T> | undefined;
+  next: Item<T> | undefined;
+
+  // The lease, while it is in use.
+  inUse = false;
+  sinceMs = 0;
+  hold: HoldOptions | undefined;
+  /** Where it was acquired, if leaks are looked for. */
+  site: Error | undefined;
+  /** Whether it was reported as a leak. */
+  leaked = false;
+
+  constructor(value: T, pool: Lender<T>, goodMs: number, expiresMs: number, wave: number) {
+    this.value = value;
+    this.pool = pool;
+    this.goodMs = goodMs;
+    this.expiresMs = expiresMs;
+    this.wave = wave;
+  }
+}
+
+/** A lease on an item. */
+export class ItemLease<T> extends OwnedLease<Item<T>> implements PoolLease<T> {
+  get value(): T {
+    return this.data.value;
+  }
+
+  discard(): void {
+    this.end("discard");
+    this.data.pool.discard(this.data);
+  }
+}
+
+/** Items in the order in which they came, linked, so that any of them can be taken out in one step. */
+export class ItemList<T> {
+  first: Item<T> | undefined;
+  #last: Item<T> | undefined;
+  size = 0;
+
+  add(item: Item<T>): void {
+    item.prev = this.#last;
+    if (this.#last === undefined) this.first = item;
+    else this.#last.next = item;
+    this.#last = item;
+    this.size++;
+  }
+
+  remove(item: Item<T>): void {
+    const { prev, next } = item;
+    if (prev === undefined) this.first = next;
+    else prev.next = next;
+    if (next === undefined) this.#last = prev;
+    else next.prev = prev;
+    item.prev = item.next = undefined;
+    this.size--;
+  }
+}

@@ -1,0 +1,115 @@
+/** Room for resources that several pools share: who needs it gets it from whoever has not used it for the longest. */
+import { Heap, type HeapItem } from "../kernel/heap.ts";
+import { type Item, ItemList } from "./_pool_item.ts";
+import { Owners } from "./_pool_owners.ts";
+
+/** A pool, as far as room goes. */
+export interface Tenant<T> extends HeapItem {
+  /** When the first of those who wait came; `undefined` when nobody does. */
+  readonly firstOrder: number | undefined;
+  /** How many of those who wait have nothing on its way to them. */
+  readonly wanting: number;
+  /** How many places are being made free for it. */
+  promised: number;
+  /** Since when it waits for a place, as the heap knows it. */
+  heapOrder: number;
+  serve(): void;
+  /** Ends one of its idle resources. */
+  giveUp(item: Item<T>): void;
+}
+
+/** So many places for the resources of all pools. */
+export class Room<T> {
+  max: number;
+  /** Places taken. */
+  used = 0;
+  /** Leases in all pools. */
+  leased = 0;
+  readonly owners = new Owners();
+  /** Idle resources of all pools, the longest first. */
+  readonly #idle = new ItemList<T>();
+  /** Pools that want a place that nobody has promised them, by who waits for the longest. */
+  readonly #starving = new Heap<Tenant<T>>((a, b) => a.heapOrder < b.heapOrder);
+
+  constructor(max: number) {
+    this.max = max;
+  }
+
+  /** How many places could be had without waiting for a user. */
+  get spare(): number {
+    return Math.max(0, this.max - this.used) + this.#idle.size;
+  }
+
+  /** Takes a place for a pool, or sees to it that one becomes free. */
+  claim(tenant: Tenant<T>): boolean {
+    if (this.used < this.max) {
+      this.used++;
+      return true;
+    }
+    if (tenant.promised >= tenant.wanting) return false;
+    const item = this.#idle.first;
+    if (item === undefined || this.used > this.max) {
+      this.#starve(tenant);
+      return false;
+    }
+    this.#promise(item, tenant);
+    (item.pool as unknown as Tenant<T>).giveUp(item);
+    return false;
+  }
+
+  /** Whether an item that has come free in `tenant` has to make room for those who came before. */
+  takesAway(tenant: Tenant<T>, item: Item<T>): boolean {
+    for (let first = this.#starving.peek(); first !== undefined; first = this.#starving.peek()) {
+      if (first === tenant) return false;
+      if (first.promised >= first.wanting) {
+        this.#starving.remove(first);
+        continue;
+      }
+      const order = first.firstOrder!;
+      if (order !== first.heapOrder) {
+        this.#starve(first);
+        continue;
+      }
+      if (tenant.firstOrder !== undefined && tenant.firstOrder < order) return false;
+      this.#starving.remove(first);
+      this.#promise(item, first);
+      return true;
+    }
+    return false;
+  }
+
+  /** A place is free: after the end of `item`, or of an attempt to make one. */
+  gone(item: Item<T> | undefined): void {
+    this.used--;
+    const tenant = item?.promisedTo as Tenant<T> | undefined;
+    if (tenant !== undefined) {
+      tenant.promised--;
+      tenant.serve();
+    }
+    while (this.used < this.max) {
+      const first = this.#starving.peek();
+      if (first === undefined) return;
+      this.#starving.remove(first); // It is back when it wants more than it gets.
+      first.serve();
+    }
+  }
+
+  idleNow(item: Item<T>): void {
+    this.#idle.add(item);
+  }
+
+  idleNoMore(item: Item<T>): void {
+    this.#idle.remove(item);
+  }
+
+  #promise(item: Item<T>, tenant: Tenant<T>): void {
+    item.promisedTo = tenant;
+    tenant.promised++;
+  }
+
+  #starve(tenant: Tenant<T>): void {
+    this.#starving.remove(tenant);
+    tenant.heapOrder = tenant.firstOrder ?? Infinity;
+    this.#starving.push(tenant);
+  }
+}

@@ -1,0 +1,244 @@
+import { timeout } from "../cancel/timeout.ts";
+import type { Run } from "../flow/policy.ts";
+import {
+  checkDurationMs,
+  checkFinite,
+  checkFunction,
+  checkInteger,
+  checkName,
+  checkOptions,
+  subject,
+} from "../kernel/checks.ts";
+import { clock } from "../kernel/clock.ts";
+import { checkDrain } from "./_drain.ts";
+import { Pool } from "./_pool.ts";
+import { PLAIN, type Request } from "./_pool_line.ts";
+import { checkPoolOptions, settingsOf } from "./_pool_settings.ts";
+import { closedError } from "./_pool_words.ts";
+import type {
+  AsyncResourcePoolOptions,
+  PoolAcquireOptions,
+  PoolCloseOptions,
+  PoolCloseReport,
+  PoolLease,
+  PoolRunContext,
+  PoolRunOptions,
+  PoolStatistics,
+} from "./pool_options.ts";
+
+/**
+ * Keeps resources that are dear to make, and leases each to one caller at a time.
+ *
+ * **Order** — a resource that comes back goes to the longest waiter directly, or to the one with the highest priority;
+ * of idle ones, the last to come back is leased first. **Creating** — is for nobody in particular: a caller that gives
+ * up leaves it going on for the next. When it fails, it is tried again after a pause, one attempt at a time, and each
+ * caller waits for as long as it can (`failFast`: is refused at once). **Validity** — one that is not known to be good
+ * is validated before it is leased, and replaced if it is bad, while its caller keeps its place. **Limits** — `max`
+ * counts what is being created and destroyed, too. **Abort** — a caller that gives up gets nothing and costs nothing.
+ * **Owners** — when all that there are is held by owners that wait for another one, the call that completes the circle
+ * is refused with a `PoolSelfDeadlockError`; an owner does one thing at a time. **Close** — sends waiters away, waits
+ * for borrowers, destroys everything; nothing is created afterwards. **Misuse** — a lease gives back once; releasing it
+ * again throws, disposing it again does nothing.
+ *
+ * One timer at most, which does not keep the process alive unless somebody waits for the next attempt to create.
+ *
+ * @example
+ * ```ts
+ * import { AsyncResourcePool } from "@uno/async/resource";
+ * import assert from "node:assert/strict";
+ *
+ * let opened = 0;
+ * await using pool = new AsyncResourcePool({
+ *   max: 2,
+ *   name: "orders",
+ *   create: () => Promise.resolve({ id: ++opened, [Symbol.dispose]() {} }),
+ * });
+ * {
+ *   using lease = await pool.acquire({ timeoutMs: 500 });
+ *   assert.equal(lease.value.id, 1);
+ * }
+ * assert.equal(await pool.run(({ value }) => value.id), 1);
+ * assert.equal(pool.statistics().idle, 1);
+ * ```
+ */
+export class AsyncResourcePool<T> implements Run<PoolRunContext<T>>, AsyncDisposable {
+  /** The name given at creation. */
+  readonly name: string | undefined;
+  readonly #pool: Pool<T>;
+  readonly #what: string;
+
+  /**
+   * Creates a pool; the resources to be kept begin to be created in the next microtask, others when they are needed.
+   *
+   * @throws {TypeError | RangeError} When an option is not as it says.
+   */
+  constructor(options: AsyncResourcePoolOptions<T>) {
+    checkPoolOptions(options);
+    const doing = `create ${subject("pool", options.name)}`;
+    const { max, min = 0 } = options;
+    checkInteger(doing, "max", max, 1);
+    checkInteger(doing, "min", min, 0, max);
+    checkFunction(doing, "create", options.create);
+    const settings = settingsOf(options, (context) => options.create(context));
+    this.name = options.name;
+    this.#what = settings.what;
+    this.#pool = new Pool(settings, { max, min });
+  }
+
+  /** How many resources there may be; changed by {@linkcode resize}. */
+  get max(): number {
+    return this.#pool.max;
+  }
+
+  /** Whether {@linkcode close} was called. */
+  get closed(): boolean {
+    return this.#pool.closed;
+  }
+
+  /**
+   * Waits for a resource and holds it until the lease is released, disposed or discarded.
+   *
+   * @param options `signal` and `timeoutMs` bound this wait only; `owner` and `label` say who will hold it; of those
+   * who wait, the highest `priority` is served first.
+   * @throws {PoolTimeoutError} At the limit, saying what is in use and by whom; `cause` is what creating failed with.
+   * @throws {PoolFullError} When `maxWaiters` wait already.
+   * @throws {PoolSelfDeadlockError} When `owner` and all others who hold something would wait for each other.
+   * @throws {PoolClosedError} When the pool is closed, before or while waiting.
+   * @throws What creating fails with, with `failFast`.
+   * @throws The reason of `signal`, unchanged.
+   */
+  acquire(options?: PoolAcquireOptions): Promise<PoolLease<T>> {
+    const pool = this.#pool;
+    let request = PLAIN;
+    if (options !== undefined) {
+      const refused = pool.line.refusal(options);
+      if (refused !== undefined) return refused;
+    }
+    try {
+      request = this.#request(options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    if (pool.closed) return Promise.reject(closedError(this.#what));
+    const lease = pool.take(request);
+    if (lease !== undefined) return Promise.resolve(lease);
+    return pool.wait(request, options?.signal, options?.timeoutMs ?? pool.settings.acquireTimeoutMs);
+  }
+
+  /**
+   * Leases a resource if one is idle, known to be good, and nobody waits; never waits.
+   *
+   * @returns The lease, or `undefined`.
+   */
+  tryAcquire(options?: Pick<PoolAcquireOptions, "owner" | "label">): PoolLease<T> | undefined {
+    const request = this.#request(options);
+    return this.closed ? undefined : this.#pool.take(request);
+  }
+
+  /**
+   * Runs `fn` with a resource, which is given back when `fn` has settled.
+   *
+   * **Abort** — rejects at once and aborts the signal that `fn` has; the resource is given back when `fn` has settled
+   * all the same.
+   *
+   * @param options `timeoutMs` bounds the whole call, `queueTimeoutMs` the wait for the resource.
+   * @returns What `fn` returns.
+   * @throws As {@linkcode acquire} while waiting; then a `TimeoutError` at the limit, and what `fn` throws.
+   */
+  async run<R>(
+    fn: (context: PoolRunContext<T>) => R | PromiseLike<R>,
+    options: PoolRunOptions = {},
+  ): Promise<R> {
+    const doing = `run with ${this.#what}`;
+    checkFunction(doing, "fn", fn);
+    checkOptions(doing, options);
+    const { timeoutMs = Infinity, queueTimeoutMs = this.#pool.settings.acquireTimeoutMs, ...rest } = options;
+    checkDurationMs(doing, "timeoutMs", timeoutMs);
+    checkDurationMs(doing, "queueTimeoutMs", queueTimeoutMs);
+    const atMs = timeoutMs === Infinity ? Infinity : clock().now() + timeoutMs;
+    const lease = await this.acquire({ ...rest, timeoutMs: Math.min(timeoutMs, queueTimeoutMs) });
+    let [begun, doubted] = [false, false];
+    const giveBack = (): void => doubted ? lease.discard() : lease.release();
+    const work = async (scope: { readonly signal: AbortSignal }): Promise<R> => {
+      begun = true;
+      try {
+        return await fn({
+          value: lease.value,
+          get signal() {
+            return scope.signal;
+          },
+          discard: () => void (doubted = true),
+        });
+      } finally {
+        giveBack();
+      }
+    };
+    const leftMs = atMs === Infinity ? Infinity : Math.max(0, atMs - clock().now());
+    const message = `Cannot ${doing} within ${timeoutMs} ms: it was still running`;
+    try {
+      return await timeout(leftMs, work, { signal: options.signal, operation: doing, message });
+    } finally {
+      if (!begun) giveBack();
+    }
+  }
+
+  /**
+   * Changes how many resources there may be. More serves waiters at once; of what is too much, idle resources are
+   * destroyed at once, others when they come back; 0 leases nothing, and keeps the line.
+   *
+   * @param max The new number, 0 or more; `min` counts as that where it is more.
+   */
+  resize(max: number): void {
+    checkInteger(`resize ${this.#what}`, "max", max, 0);
+    this.#pool.resize(max);
+  }
+
+  /** Replaces what there is: idle resources are destroyed at once, others when they come back. */
+  evict(): void {
+    this.#pool.evict();
+  }
+
+  /**
+   * Leases nothing any more, sends waiters away, waits for borrowers, and destroys everything. Again: waits for the same
+   * end, which a shorter grace brings nearer.
+   *
+   * @param options `graceMs` is how long borrowers are waited for; then what they have is destroyed under them. Default
+   * `Infinity`.
+   * @returns Who still held something then, and what destroying failed with. Their leases can still be given back.
+   */
+  close(options: PoolCloseOptions = {}): Promise<PoolCloseReport> {
+    try {
+      return this.#pool.close(checkDrain(`close ${this.#what}`, options));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** Closes it; see {@linkcode close}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** A snapshot of resources, waiters and the totals so far. */
+  statistics(): PoolStatistics {
+    return this.#pool.statistics();
+  }
+
+  #request(options: PoolAcquireOptions | undefined): Request {
+    const watched = this.#pool.settings.leakAfterMs !== Infinity;
+    if (options === undefined && !watched) return PLAIN;
+    const doing = `lease from ${this.#what}`;
+    checkOptions(doing, options);
+    const { owner, label, priority } = options ?? {};
+    checkName(doing, label, "label");
+    if (owner !== undefined) checkOptions(`${doing} as owner`, owner);
+    if (priority !== undefined) checkFinite(doing, "priority", priority);
+    return {
+      rank: priority === undefined ? 0 : -priority,
+      weight: 1,
+      hold: owner === undefined && label === undefined ? undefined : { owner, label },
+      site: watched ? new Error("acquired here") : undefined,
+      order: 0,
+    };
+  }
+}
