@@ -12,6 +12,7 @@ import { properMs, pushbackOf } from "./_pushback.ts";
 import type { Plan } from "./_retry_plan.ts";
 import { type Bounds, runWithin, Work } from "./_work.ts";
 import { CircuitOpenError } from "./circuit_open_error.ts";
+import { noteAttemptErrors } from "./attempt_errors.ts";
 import type { Attempt, RetryEvent } from "./retry_options.ts";
 
 class AttemptWork extends Work implements Attempt {
@@ -58,6 +59,9 @@ class HookWork extends Work implements RetryEvent {
   }
 }
 
+/** An endless retry must not collect errors without end. */
+const ERRORS_KEPT = 32;
+
 /** How an attempt was not good enough: it failed, or it was its result. */
 type Failure = { readonly error: unknown } | { readonly error: undefined; readonly result: unknown };
 
@@ -77,6 +81,8 @@ class RetryCall {
   #work: AttemptWork | undefined;
   #attempt = 1;
   #lastError: unknown;
+  /** What attempts have failed with, the last ones. */
+  readonly #errors: unknown[] = [];
   #pauseMs: number | undefined;
 
   constructor(plan: Plan, options: WaitOptions | undefined, startedMs: number, first?: AttemptWork) {
@@ -107,8 +113,12 @@ class RetryCall {
       if (!isEcho(error, signal)) emit("late.failure", "retry", this.#plan.name, { error });
       throw signal.reason;
     }
+    if (this.#errors.push(error) > ERRORS_KEPT) this.#errors.shift();
     const pauseMs = await this.#decide({ error });
-    if (pauseMs === undefined) throw error;
+    if (pauseMs === undefined) {
+      noteAttemptErrors(error, this.#errors);
+      throw error;
+    }
     await this.#pause(pauseMs);
   }
 

@@ -17,6 +17,8 @@ export interface Bounds {
   readonly atMs: number;
   /** Who can stop the work from outside of the call. */
   readonly stoppable?: Stoppable;
+  /** Whether the work can be ended by itself too, and not only together with its caller. */
+  readonly own?: boolean;
   /** Whether a caller who gives up is answered only when the work has settled. */
   readonly waits?: boolean;
   /** The error for a call that has not. */
@@ -75,7 +77,8 @@ export class Work {
       if (!(#bounds in context)) return context.signal;
       const bounds = context.#bounds;
       if (bounds === undefined) return undefined;
-      return bounds.atMs === Infinity && bounds.stoppable === undefined ? bounds.signal : context.signal;
+      const own = bounds.own || bounds.atMs !== Infinity || bounds.stoppable !== undefined;
+      return own ? context.signal : bounds.signal;
     };
   }
 
