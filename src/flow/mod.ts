@@ -35,6 +35,21 @@ export type {
 export { OverloadError } from "./overload_error.ts";
 export { type AsyncMethod, type CallContext, type Policy, type Run, transformer } from "./policy.ts";
 export { QueueFullError } from "./queue_full_error.ts";
+export { RateLimitError, type RateLimitErrorOptions } from "./rate_limit_error.ts";
+export { RateLimiter } from "./rate_limiter.ts";
+export type {
+  RateLimiterAcquireOptions,
+  RateLimiterAdaptiveOptions,
+  RateLimiterAlgorithm,
+  RateLimiterOptions,
+  RateLimiterReservation,
+  RateLimiterReserveOptions,
+  RateLimiterRunOptions,
+  RateLimiterStatistics,
+  RateLimiterTakeOptions,
+  RateLimitResponse,
+} from "./rate_limiter_options.ts";
+export { parseRetryAfter, retryAfterOf } from "./retry_after.ts";
 export { retry } from "./retry.ts";
 export { RetryBudget, type RetryBudgetOptions, type RetryBudgetStatistics } from "./retry_budget.ts";
 export type {

@@ -1,0 +1,470 @@
+/** The engine of a rate limiter: buckets, those who wait for them, one timer for the first of these, and a gate above. */
+import { show, subject } from "../kernel/checks.ts";
+import { clock } from "../kernel/clock.ts";
+import { Heap } from "../kernel/heap.ts";
+import { emit, observed } from "../kernel/observer.ts";
+import type { WaitOptions } from "../kernel/types.ts";
+import type { Place } from "../kernel/wait_queue.ts";
+import { Bucket, type RateAlgorithm, type Receipt } from "./_rate_algorithm.ts";
+import { RateBuckets } from "./_rate_buckets.ts";
+import { RateLine, type RateRequest } from "./_rate_line.ts";
+import { RateLimitError } from "./rate_limit_error.ts";
+
+/** What floating point sums may be off by, in milliseconds. */
+const SLACK_MS = 1e-6;
+
+/** What a {@linkcode RateGate} is made of. */
+export interface RateGateOptions {
+  name: string | undefined;
+  algorithm: RateAlgorithm;
+  parent: RateGate | undefined;
+  maxKeys: number;
+  maxQueue: number;
+}
+
+/** What was taken, at this gate and those above, by somebody who may not use it. */
+export class Booking {
+  readonly #gate: RateGate;
+  readonly #bucket: Bucket;
+  readonly #receipt: Receipt;
+  readonly #above: Booking | undefined;
+
+  constructor(gate: RateGate, bucket: Bucket, receipt: Receipt, above: Booking | undefined) {
+    this.#gate = gate;
+    this.#bucket = bucket;
+    this.#receipt = receipt;
+    this.#above = above;
+  }
+
+  /** Gives it back; who waits for it is served at once. */
+  cancel(): void {
+    const nowMs = clock().now();
+    for (let one: Booking | undefined = this; one !== undefined; one = one.#above) one.#receipt.cancel(nowMs);
+    for (let one: Booking | undefined = this; one !== undefined; one = one.#above) {
+      if (one.#bucket.line !== undefined) one.#gate.serve(one.#bucket.line);
+    }
+  }
+
+  /** It was used, and can't be given back any more. */
+  keep(): void {
+    this.#receipt.keep();
+    this.#above?.keep();
+  }
+}
+
+/** See the file. The limiter over it has checked the arguments. */
+export class RateGate {
+  readonly name: string | undefined;
+  readonly algorithm: RateAlgorithm;
+  readonly parent: RateGate | undefined;
+  readonly maxQueue: number;
+  /** The bucket of calls without a key. */
+  readonly own = new Bucket(undefined);
+  readonly buckets: RateBuckets;
+  /** Nobody is served before, whatever the key. */
+  pausedUntilMs = -Infinity;
+  /** Set once closed. */
+  closedWith: { readonly reason: unknown } | undefined;
+  /** The totals, but for what the lines that there are have counted themselves. */
+  readonly totals = { granted: 0, aborted: 0, timedOut: 0, refused: 0 };
+  /** How many wait, over all lines. */
+  waiting = 0;
+  readonly lines: Set<RateLine> = new Set();
+  readonly #due = new Heap<RateLine>((a, b) =>
+    a.dueMs < b.dueMs || (a.dueMs === b.dueMs && a.order < b.order)
+  );
+  #made = 0;
+  #timer: Disposable | undefined;
+  #timerMs = Infinity;
+  #firing = false;
+
+  constructor({ name, algorithm, parent, maxKeys, maxQueue }: RateGateOptions) {
+    this.name = name;
+    this.algorithm = algorithm;
+    this.parent = parent;
+    this.maxQueue = maxQueue;
+    this.buckets = new RateBuckets(algorithm, maxKeys, (bucket, nowMs) => this.#isBusy(bucket, nowMs));
+  }
+
+  describe(): string {
+    return subject("rate limiter", this.name);
+  }
+
+  /** How much can be had at once at most, here and above. */
+  get most(): number {
+    return Math.min(this.algorithm.most, this.parent?.most ?? Infinity);
+  }
+
+  /** What to refuse calls with when this or what is above is closed. */
+  get refusal(): { readonly reason: unknown } | undefined {
+    return this.closedWith ?? this.parent?.refusal;
+  }
+
+  /** Takes so much, here and above, if it can be had now and nobody waits for it. */
+  tryTake(bucket: Bucket, weight: number, nowMs: number): boolean {
+    if (!this.#isFree(bucket, weight, nowMs)) return false;
+    this.#take(bucket, weight, nowMs);
+    this.totals.granted++;
+    if (observed()) this.#tell("acquire", bucket.key, { weight });
+    return true;
+  }
+
+  /** The same, for somebody who may give it back. */
+  tryBook(bucket: Bucket, weight: number, nowMs: number): Booking | undefined {
+    if (!this.#isFree(bucket, weight, nowMs)) return undefined;
+    const booking = this.#book(bucket, weight, nowMs);
+    this.totals.granted++;
+    if (observed()) this.#tell("acquire", bucket.key, { weight });
+    return booking;
+  }
+
+  /** Waits behind all who wait for the bucket already. */
+  wait(
+    bucket: Bucket,
+    request: RateRequest,
+    nowMs: number,
+    options?: WaitOptions,
+  ): Promise<Booking | undefined> {
+    const line = this.#lineOf(bucket);
+    const waiting = line.queue.wait(request, options);
+    this.serve(line, nowMs);
+    return waiting;
+  }
+
+  /** Waits for a reservation, which is never refused by itself. */
+  join(
+    bucket: Bucket,
+    request: RateRequest,
+    nowMs: number,
+    booked: (booking: Booking | undefined) => void,
+  ): Place {
+    const line = this.#lineOf(bucket);
+    const place = line.queue.join(request, undefined, booked, () => {});
+    this.serve(line, nowMs);
+    return place;
+  }
+
+  /**
+   * When so much could be had by somebody who asks now, as things are: exactly, or, where there is a gate above, not
+   * before that.
+   */
+  foresee(bucket: Bucket, weight: number, nowMs: number): number {
+    const { line } = bucket;
+    if (line !== undefined) this.serve(line, nowMs);
+    const fromMs = this.#openFrom(bucket, nowMs);
+    if (fromMs === Infinity) return Infinity;
+    let atMs: number;
+    if (line === undefined || line.queue.size === 0) atMs = this.algorithm.fitsAt(bucket, weight, fromMs);
+    else if (this.algorithm.linear && line.reserved === 0) {
+      atMs = this.algorithm.fitsAt(bucket, line.weighing + weight, fromMs);
+    } else {
+      const ahead = this.algorithm.copy(bucket);
+      atMs = fromMs;
+      for (let waiter = line.queue.oldest; waiter !== undefined; waiter = waiter.next) {
+        atMs = Math.max(waiter.data.notBeforeMs, this.algorithm.fitsAt(ahead, waiter.data.weight, atMs));
+        this.algorithm.take(ahead, waiter.data.weight, atMs);
+      }
+      atMs = this.algorithm.fitsAt(ahead, weight, atMs);
+    }
+    if (this.parent === undefined) return atMs;
+    // Who stands before us here, and not yet there, will stand before us there.
+    const before = line === undefined ? 0 : line.weighing - (line.place === undefined ? 0 : line.weight);
+    return Math.max(atMs, this.parent.foresee(this.parent.own, before + weight, nowMs));
+  }
+
+  /** Serves the head of a line as long as it can be. */
+  serve(line: RateLine, nowMs: number = clock().now()): void {
+    if (line.serving) return;
+    line.serving = true;
+    try {
+      while (this.#serveHead(line, nowMs));
+    } finally {
+      line.serving = false;
+    }
+  }
+
+  /** Something has changed for all lines, or for that of `bucket`. */
+  changed(bucket: Bucket | undefined, nowMs: number): void {
+    const lines = bucket === undefined ? this.lines : bucket.line === undefined ? [] : [bucket.line];
+    for (const line of [...lines]) {
+      this.serve(line, nowMs);
+      if (line.pressed > 0) this.#refuseLate(line, nowMs);
+    }
+  }
+
+  /** Lets nobody be served before a moment. An earlier one than is set already changes nothing. */
+  pause(bucket: Bucket | undefined, untilMs: number, nowMs: number): void {
+    if (untilMs <= nowMs) return;
+    const paused = bucket === undefined ? this : this.#lineOf(bucket);
+    if (untilMs <= paused.pausedUntilMs) return;
+    paused.pausedUntilMs = untilMs;
+    this.changed(bucket, nowMs);
+  }
+
+  /** Ends a pause. */
+  resume(bucket: Bucket | undefined, nowMs: number): void {
+    const paused = bucket === undefined ? this : bucket.line;
+    if (paused === undefined) return;
+    paused.pausedUntilMs = -Infinity;
+    this.changed(bucket, nowMs);
+  }
+
+  /** Refuses to serve a call as late as at `atMs`; `within` says what that is too late for. */
+  refuse(
+    bucket: Bucket | undefined,
+    key: string | undefined,
+    weight: number,
+    atMs: number,
+    within: string,
+  ): RateLimitError {
+    this.totals.refused++;
+    const retryAfterMs = Math.max(0, atMs - clock().now());
+    const waiting = bucket?.line?.queue.size ?? 0;
+    const facts = [
+      bucket === undefined
+        ? `all ${this.buckets.size} keys there may be are in use`
+        : retryAfterMs === Infinity
+        ? "it is paused"
+        : `next free in ${text(retryAfterMs)} ms`,
+      ...(waiting > 0 ? [`${waiting} waiting`] : []),
+    ];
+    if (observed()) this.#tell("refuse", key, { weight, retryAfterMs });
+    const what = `${this.describe()}${key === undefined ? "" : ` for key ${show(key)}`}`;
+    return new RateLimitError(`Cannot acquire from ${what}${within}: ${facts.join(", ")}`, {
+      retryAfterMs,
+      weight,
+      key,
+    });
+  }
+
+  /** Sends everybody away for good. */
+  close(reason: unknown): void {
+    this.closedWith = { reason };
+    for (const line of [...this.lines]) {
+      line.queue.settleAll(reason);
+      this.serve(line);
+    }
+  }
+
+  /** Whether so much can be had now by somebody who comes now, here and above. */
+  #isFree(bucket: Bucket, weight: number, nowMs: number): boolean {
+    if (this.closedWith !== undefined) return false;
+    if (bucket.line !== undefined) {
+      // Who is due, or holds others up although its signal is aborted by now, comes first.
+      this.serve(bucket.line, nowMs);
+      if (bucket.line !== undefined && bucket.line.queue.size > 0) return false;
+    }
+    if (this.#fitsAt(bucket, weight, nowMs) > nowMs) return false;
+    return this.#isFreeAbove(weight, nowMs);
+  }
+
+  #isFreeAbove(weight: number, nowMs: number): boolean {
+    return this.parent === undefined || this.parent.#isFree(this.parent.own, weight, nowMs);
+  }
+
+  /** Whether so much can be had now, whoever waits. */
+  #fits(bucket: Bucket, weight: number, nowMs: number): boolean {
+    return this.#fitsAt(bucket, weight, nowMs) <= nowMs &&
+      (this.parent === undefined || this.parent.#fits(this.parent.own, weight, nowMs));
+  }
+
+  /** When so much could be had, whoever waits. */
+  #fitsAt(bucket: Bucket, weight: number, nowMs: number): number {
+    const fromMs = this.#openFrom(bucket, nowMs);
+    return fromMs === Infinity ? Infinity : this.algorithm.fitsAt(bucket, weight, fromMs);
+  }
+
+  #openFrom(bucket: Bucket, nowMs: number): number {
+    const fromMs = this.pausedUntilMs > nowMs ? this.pausedUntilMs : nowMs;
+    return bucket.line !== undefined && bucket.line.pausedUntilMs > fromMs
+      ? bucket.line.pausedUntilMs
+      : fromMs;
+  }
+
+  #take(bucket: Bucket, weight: number, nowMs: number): void {
+    this.algorithm.take(bucket, weight, nowMs);
+    const { parent } = this;
+    if (parent === undefined) return;
+    parent.#take(parent.own, weight, nowMs);
+    parent.totals.granted++;
+  }
+
+  #book(bucket: Bucket, weight: number, nowMs: number): Booking {
+    const receipt = this.algorithm.takeForNow(bucket, weight, nowMs);
+    const { parent } = this;
+    const above = parent === undefined ? undefined : parent.#book(parent.own, weight, nowMs);
+    if (parent !== undefined) parent.totals.granted++;
+    return new Booking(this, bucket, receipt, above);
+  }
+
+  /** One step of {@linkcode serve}. @returns Whether there may be another. */
+  #serveHead(line: RateLine, nowMs: number): boolean {
+    const head = line.queue.head();
+    if (head === undefined) {
+      this.#tidy(line, nowMs);
+      return false;
+    }
+    const fitsAt = this.#fitsAt(line.bucket, head.weight, nowMs);
+    const atMs = Math.max(fitsAt, head.notBeforeMs);
+    if (atMs > nowMs) {
+      if (line.place !== undefined) line.stepBack();
+      this.#setDue(line, atMs);
+      return false;
+    }
+    if (line.place === undefined && this.#isFreeAbove(head.weight, nowMs)) {
+      this.#letIn(line, nowMs);
+      return true;
+    }
+    // The gate above will call, and looks again now, as the head may be another than the one it knew.
+    this.#setDue(line, Infinity);
+    this.parent!.#admit(line, nowMs);
+    return line.place === undefined;
+  }
+
+  /** A line of the floor below waits here for its head. */
+  #admit(line: RateLine, nowMs: number): void {
+    const mine = this.#lineOf(this.own);
+    line.place ??= mine.queue.join(line, undefined, () => {}, (reason) => {
+      line.place = undefined;
+      line.queue.settleAll(reason);
+    });
+    this.serve(mine, nowMs);
+  }
+
+  /** Serves the head of a line: here and above it can be. */
+  #letIn(line: RateLine, nowMs: number): void {
+    const head = line.queue.head();
+    if (head === undefined) return;
+    if (head.line !== undefined) {
+      const { gate } = head.line;
+      const { place } = head.line;
+      head.line.place = undefined;
+      place!.leave();
+      // An observer of that may have changed everything: it is looked at again.
+      const next = head.line.queue.head();
+      if (next !== undefined && gate.#fits(head.line.bucket, next.weight, nowMs)) {
+        gate.#letIn(head.line, nowMs);
+      }
+      gate.serve(head.line, nowMs);
+      return;
+    }
+    // Nobody is told before the grant: an observer could abort this head, and another would get its share.
+    if (head.forNow) line.queue.grant(this.#book(line.bucket, head.weight, nowMs));
+    else {
+      this.#take(line.bucket, head.weight, nowMs);
+      line.queue.grant(undefined);
+    }
+    if (observed()) this.#tell("acquire", line.bucket.key, { weight: head.weight });
+  }
+
+  #refuseLate(line: RateLine, nowMs: number): void {
+    const ahead = this.algorithm.copy(line.bucket);
+    let atMs = this.#openFrom(line.bucket, nowMs);
+    const late: { waiter: NonNullable<typeof line.queue.oldest>; atMs: number }[] = [];
+    for (let waiter = line.queue.oldest; waiter !== undefined; waiter = waiter.next) {
+      const { weight, notBeforeMs, latestMs } = waiter.data;
+      const servedMs = atMs === Infinity
+        ? Infinity
+        : Math.max(notBeforeMs, this.algorithm.fitsAt(ahead, weight, atMs));
+      if (servedMs > latestMs + SLACK_MS) late.push({ waiter, atMs: servedMs });
+      else {
+        atMs = servedMs;
+        this.algorithm.take(ahead, weight, atMs);
+      }
+    }
+    for (const { waiter, atMs } of late) {
+      const { bucket } = line;
+      if (!waiter.waiting) continue;
+      line.queue.dismiss(
+        waiter,
+        this.refuse(bucket, bucket.key, waiter.data.weight, atMs, " in time any more"),
+      );
+    }
+    if (late.length > 0) this.serve(line, nowMs);
+  }
+
+  #lineOf(bucket: Bucket): RateLine {
+    if (bucket.line !== undefined) return bucket.line;
+    const line: RateLine = new RateLine(this, bucket, {
+      what: "acquire from rate limiter",
+      structure: "rate limiter",
+      name: this.name,
+      behind: () => this.#behind(line),
+    });
+    line.order = this.#made++;
+    this.lines.add(line);
+    return bucket.line = line;
+  }
+
+  #behind({ bucket, queue }: RateLine): string {
+    const nowMs = clock().now();
+    const fitsAt = this.algorithm.fitsAt(
+      bucket,
+      queue.oldest?.data.weight ?? 1,
+      this.#openFrom(bucket, nowMs),
+    );
+    const next = fitsAt === Infinity ? "paused" : `next free in ${text(Math.max(0, fitsAt - nowMs))} ms`;
+    return `${bucket.key === undefined ? "" : `key ${show(bucket.key)}, `}${next}, ${queue.size} waiting`;
+  }
+
+  /** Nobody waits: without a pause, the line is not needed any more. */
+  #tidy(line: RateLine, nowMs: number): void {
+    if (line.place !== undefined) line.stepBack();
+    this.#setDue(line, Infinity);
+    if (line.pausedUntilMs > nowMs || line.bucket.line !== line) return;
+    line.bucket.line = undefined;
+    this.lines.delete(line);
+    const { granted, aborted, timedOut } = line.queue.totals;
+    this.totals.granted += granted;
+    this.totals.aborted += aborted;
+    this.totals.timedOut += timedOut;
+  }
+
+  #isBusy(bucket: Bucket, nowMs: number): boolean {
+    if (bucket.line === undefined) return false;
+    if (bucket.line.queue.size === 0) this.#tidy(bucket.line, nowMs);
+    return bucket.line !== undefined;
+  }
+
+  #setDue(line: RateLine, atMs: number): void {
+    if (line.dueMs === atMs) return;
+    this.#due.remove(line);
+    line.dueMs = atMs;
+    if (atMs !== Infinity) this.#due.push(line);
+    if (!this.#firing) this.#setTimer();
+  }
+
+  #setTimer(): void {
+    const atMs = this.#due.peek()?.dueMs ?? Infinity;
+    if (atMs === this.#timerMs) return;
+    this.#timer?.[Symbol.dispose]();
+    this.#timerMs = atMs;
+    this.#timer = atMs === Infinity ? undefined : clock().schedule(atMs, this.#fire, { ref: true });
+  }
+
+  readonly #fire = (): void => {
+    // What the timer was set for has come, even if the clock stands still: foreign fake timers move only the one.
+    const nowMs = Math.max(clock().now(), this.#timerMs);
+    this.#timer = undefined;
+    this.#timerMs = Infinity;
+    this.#firing = true;
+    try {
+      for (let line = this.#due.peek(); line !== undefined && line.dueMs <= nowMs; line = this.#due.peek()) {
+        this.#setDue(line, Infinity);
+        this.serve(line, nowMs);
+      }
+    } finally {
+      this.#firing = false;
+      this.#setTimer();
+    }
+  };
+
+  #tell(kind: string, key: string | undefined, data: object): void {
+    emit(kind, "rate limiter", this.name, { ...(key === undefined ? {} : { key }), ...data });
+  }
+}
+
+/** Milliseconds for a message: to the microsecond, rounded up. */
+function text(ms: number): number {
+  return Math.ceil(ms * 1_000 - SLACK_MS * 1_000) / 1_000;
+}

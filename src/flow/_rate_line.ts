@@ -1,0 +1,85 @@
+/** Those who wait for one bucket of a rate limiter, first come, first served. */
+import type { HeapItem } from "../kernel/heap.ts";
+import { type Place, type Waiting, WaitQueue, type WaitQueueOptions } from "../kernel/wait_queue.ts";
+import type { Bucket } from "./_rate_algorithm.ts";
+import type { Booking, RateGate } from "./_rate_gate.ts";
+
+/** What somebody waits with. */
+export interface RateRequest {
+  readonly weight: number;
+  /** Who would be served later than this is refused instead. */
+  readonly latestMs: number;
+  /** A reservation is not served before the moment it was promised: what is taken then is what is used then. */
+  readonly notBeforeMs: number;
+  /** Whether what is taken may be given back. */
+  readonly forNow: boolean;
+  /** The line of another limiter that waits here for its head. */
+  readonly line: RateLine | undefined;
+}
+
+/** A unit of weight, and all the time in the world: what most ask for. */
+export const PLAIN: RateRequest = request(1);
+
+/** A request of so much, of which nothing else is said. */
+export function request(weight: number, more?: Partial<RateRequest>): RateRequest {
+  return { weight, latestMs: Infinity, notBeforeMs: -Infinity, forNow: false, line: undefined, ...more };
+}
+
+/** Exists while somebody waits for its bucket, or while that is paused. */
+export class RateLine implements HeapItem, RateRequest {
+  readonly bucket: Bucket;
+  readonly gate: RateGate;
+  readonly queue: WaitQueue<Booking | undefined, RateRequest>;
+  /** Nobody is served before. */
+  pausedUntilMs = -Infinity;
+  /** The sum of the weights that are waited for. */
+  weighing = 0;
+  /** How many of those who wait have a latest moment. */
+  pressed = 0;
+  /** How many are reservations. */
+  reserved = 0;
+  /** Where it stands in the line of the gate above, for its head. */
+  place: Place | undefined;
+  /** Whether somebody is looking at its head already. */
+  serving = false;
+  /** When its head can be served, for the gate's timer. */
+  dueMs = Infinity;
+  order = 0;
+  heapIndex = -1;
+  // As a request in the line above.
+  readonly latestMs = Infinity;
+  readonly notBeforeMs = -Infinity;
+  readonly forNow = false;
+  readonly line = this;
+
+  constructor(gate: RateGate, bucket: Bucket, options: WaitQueueOptions) {
+    this.gate = gate;
+    this.bucket = bucket;
+    this.queue = new WaitQueue({ ...options, onLeave: () => gate.serve(this) });
+    this.queue.reorder({
+      add: (waiter) => this.#count(waiter, waiter.place = waiter.data.weight, 1),
+      remove: (waiter) => this.#count(waiter, -(waiter.place as number), -1),
+      first: () => this.queue.oldest,
+    });
+  }
+
+  /** What its head asks for: 0 when nobody waits. */
+  get weight(): number {
+    return this.queue.head()?.weight ?? 0;
+  }
+
+  /** Leaves the line above. */
+  stepBack(): void {
+    const { place } = this;
+    this.place = undefined;
+    place?.leave();
+    place?.left();
+  }
+
+  #count({ data }: Waiting<RateRequest>, weight: number, one: 1 | -1): void {
+    this.gate.waiting += one;
+    this.weighing += weight;
+    if (data.latestMs < Infinity) this.pressed += one;
+    if (data.notBeforeMs > -Infinity) this.reserved += one;
+  }
+}

@@ -1,0 +1,122 @@
+/** Every call remembered for an interval: exact over any stretch of that length, at the price of a list. */
+import { Bucket, type RateAlgorithm, type RateRule, type Receipt } from "./_rate_algorithm.ts";
+import { Deque } from "../kernel/deque.ts";
+
+interface Entry {
+  readonly atMs: number;
+  weight: number;
+}
+
+/** Entries in the order of their times, and the sum of their weights. */
+interface Log {
+  readonly entries: Deque<Entry>;
+  used: number;
+  /** The latest entry, unless it must stay by itself: calls of one moment share it. */
+  shared: Entry | undefined;
+}
+
+function newLog(): Log {
+  return { entries: new Deque<Entry>(), used: 0, shared: undefined };
+}
+
+/** What is taken counts for one interval, to the moment. */
+export class SlidingLog implements RateAlgorithm {
+  readonly linear = false;
+  most: number;
+  readonly #intervalMs: number;
+
+  constructor(rule: RateRule) {
+    this.most = rule.limit;
+    this.#intervalMs = rule.intervalMs;
+  }
+
+  fitsAt(bucket: Bucket, weight: number, fromMs: number): number {
+    const log = bucket.more as Log | undefined;
+    if (log === undefined) return fromMs;
+    let tooMuch = log.used + weight - this.most;
+    if (tooMuch <= 0) return fromMs;
+    for (const entry of log.entries) {
+      tooMuch -= entry.weight;
+      if (tooMuch <= 0) return Math.max(fromMs, entry.atMs + this.#intervalMs);
+    }
+    return fromMs;
+  }
+
+  take(bucket: Bucket, weight: number, atMs: number): void {
+    const log = bucket.more as Log | undefined;
+    if (log?.shared === undefined || log.shared.atMs !== atMs) return void this.#add(bucket, weight, atMs);
+    log.used += weight;
+    log.shared.weight += weight;
+  }
+
+  takeForNow(bucket: Bucket, weight: number, atMs: number): Receipt {
+    // An entry of its own, which no other call is added to.
+    const entry = this.#add(bucket, weight, atMs);
+    const log = bucket.more as Log;
+    log.shared = undefined;
+    let open = true;
+    return {
+      cancel: () => {
+        if (!open) return;
+        open = false;
+        log.used -= entry.weight;
+        entry.weight = 0;
+      },
+      keep: () => void (open = false),
+    };
+  }
+
+  room(bucket: Bucket, nowMs: number): number {
+    const log = bucket.more as Log | undefined;
+    if (log === undefined) return this.most;
+    this.#forget(log, nowMs);
+    return Math.max(0, this.most - log.used);
+  }
+
+  idleAt(bucket: Bucket): number {
+    return bucket.mark + this.#intervalMs;
+  }
+
+  soonestIdle(nowMs: number): number {
+    return nowMs + this.#intervalMs;
+  }
+
+  copy(bucket: Bucket): Bucket {
+    const copy = new Bucket(bucket.key);
+    copy.mark = bucket.mark;
+    const log = bucket.more as Log | undefined;
+    if (log === undefined) return copy;
+    const same = newLog();
+    for (const entry of log.entries) same.entries.push({ ...entry });
+    same.used = log.used;
+    copy.more = same;
+    return copy;
+  }
+
+  change(rule: RateRule): void {
+    this.most = rule.limit;
+  }
+
+  #add(bucket: Bucket, weight: number, atMs: number): Entry {
+    const log = (bucket.more ??= newLog()) as Log;
+    this.#forget(log, atMs);
+    log.used += weight;
+    const entry: Entry = { atMs, weight };
+    log.entries.push(entry);
+    log.shared = entry;
+    bucket.mark = atMs;
+    return entry;
+  }
+
+  #forget(log: Log, nowMs: number): void {
+    for (
+      let first = log.entries.peek();
+      first !== undefined && first.atMs + this.#intervalMs <= nowMs;
+      first = log.entries.peek()
+    ) {
+      log.entries.shift();
+      log.used -= first.weight;
+      first.weight = 0;
+    }
+  }
+}

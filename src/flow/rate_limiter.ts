@@ -1,0 +1,596 @@
+import {
+  checkChoice,
+  checkCount,
+  checkDurationMs,
+  checkFunction,
+  checkInteger,
+  checkName,
+  checkOptions,
+  checkWaitOptions,
+  show,
+  subject,
+} from "../kernel/checks.ts";
+import { clock, wallNow } from "../kernel/clock.ts";
+import { deadlineOf } from "../kernel/deadlines.ts";
+import { ClosedError, TimeoutError } from "../kernel/errors.ts";
+import { emit } from "../kernel/observer.ts";
+import type { WaitOptions } from "../kernel/types.ts";
+import { Gcra } from "./_gcra.ts";
+import type { Bucket, RateAlgorithm, RateRule } from "./_rate_algorithm.ts";
+import { type Booking, RateGate } from "./_rate_gate.ts";
+import { PLAIN, request } from "./_rate_line.ts";
+import { SlidingLog } from "./_rate_log.ts";
+import { RatePace } from "./_rate_pace.ts";
+import { FixedWindow, SlidingCounter } from "./_rate_windows.ts";
+import { runWithin, Work } from "./_work.ts";
+import type { CallContext, Run } from "./policy.ts";
+import { QueueFullError } from "./queue_full_error.ts";
+import type {
+  RateLimiterAcquireOptions,
+  RateLimiterOptions,
+  RateLimiterReservation,
+  RateLimiterReserveOptions,
+  RateLimiterRunOptions,
+  RateLimiterStatistics,
+  RateLimiterTakeOptions,
+  RateLimitResponse,
+} from "./rate_limiter_options.ts";
+import { retryAfterOf } from "./retry_after.ts";
+
+const ALGORITHMS = {
+  gcra: Gcra,
+  tokenBucket: Gcra,
+  slidingLog: SlidingLog,
+  slidingCounter: SlidingCounter,
+  fixedWindow: FixedWindow,
+} as const satisfies Record<string, new (rule: RateRule) => RateAlgorithm>;
+
+/** What counting floats may be off by. */
+const SLACK = 1e-9;
+
+/** What a call asks for, read once and checked. */
+interface Asked {
+  readonly weight: number;
+  readonly key: string | undefined;
+  readonly maxWaitMs: number;
+  readonly signal: AbortSignal | undefined;
+  readonly timeoutMs: number | undefined;
+}
+
+/** The engine of a limiter, for its parent's children and for the floor. */
+let gateOf: (limiter: RateLimiter) => RateGate;
+
+/**
+ * Lets so much through in a time, a burst at once, and the rest in the order in which it came.
+ *
+ * **Order** — first come, first served, whatever the weight: a light call never overtakes a heavy one that waits. Keys
+ * don't hold each other up. **Abort** — who waits has taken nothing yet: a call that gives up leaves at once, and those
+ * behind it come earlier by what it would have cost. **Too late** — a call that could not be served within `maxWaitMs`,
+ * or before the deadline of its signal, is refused at once, takes nothing, and learns when it could be. If a pause or
+ * a slower rate comes while it waits, it is refused then. **Keys** — a key that is as good as new is forgotten; one
+ * that is throttled never is, so that nobody gets a fresh burst by being forgotten. When `maxKeys` are throttled all at
+ * once, calls for further keys are refused until one of them is not. No timer runs for a key, one for all who wait.
+ * **Parent** — a call is let through by both or by none; who waits for the parent is a line for each key, in the order
+ * in which their own limit let them through, and the times told in advance are then not exact, but the earliest
+ * possible. **Time** — monotonic; how a call is counted: see {@linkcode RateLimiterAlgorithm}.
+ *
+ * GCRA is the virtual scheduling algorithm of ITU-T I.371.
+ *
+ * @example
+ * ```ts
+ * import { RateLimiter, RateLimitError } from "@uno/async/flow";
+ * import assert from "node:assert/strict";
+ *
+ * const global = new RateLimiter({ limit: 1_000, intervalMs: 1_000 });
+ * const users = new RateLimiter({ limit: 2, intervalMs: 60_000, parent: global, name: "mail" });
+ * assert.ok(users.tryAcquire({ key: "ada" }));
+ * await users.acquire({ key: "ada" });
+ * assert.equal(users.tryAcquire({ key: "ada" }), false);
+ * assert.ok(users.tryAcquire({ key: "bob" }));
+ *
+ * const error = await users.acquire({ key: "ada", maxWaitMs: 100 }).catch((error) => error);
+ * assert.ok(error instanceof RateLimitError);
+ * assert.ok(error.retryAfterMs > 29_000);
+ * ```
+ */
+export class RateLimiter implements Run<CallContext> {
+  /** The name given at creation. */
+  readonly name: string | undefined;
+  readonly #gate: RateGate;
+  #rule: RateRule;
+  readonly #burstIsLimit: boolean;
+  readonly #pace: RatePace | undefined;
+
+  static {
+    gateOf = (limiter) => limiter.#gate;
+  }
+
+  /**
+   * Creates a rate limiter from which nothing has been taken.
+   *
+   * @throws {TypeError | RangeError} When an option is not as it says.
+   */
+  constructor(options: RateLimiterOptions) {
+    checkOptions("create rate limiter", options ?? null);
+    const { limit, intervalMs, burst, algorithm = "gcra", parent, maxKeys = 100_000, maxQueue = Infinity } =
+      options;
+    const { adaptive = false, name } = options;
+    checkName("create rate limiter", name);
+    const doing = `create ${subject("rate limiter", name)}`;
+    checkInteger(doing, "limit", limit, 1);
+    checkInterval(doing, intervalMs);
+    checkChoice(doing, "algorithm", algorithm, Object.keys(ALGORITHMS));
+    if (burst !== undefined) checkInteger(doing, "burst", burst, 1);
+    checkCount(doing, "maxKeys", maxKeys, 1);
+    checkCount(doing, "maxQueue", maxQueue, 0);
+    if (parent !== undefined && (typeof parent !== "object" || parent === null || !(#gate in parent))) {
+      throw new TypeError(`Cannot ${doing} as parent must be a RateLimiter: received ${show(parent)}`);
+    }
+    const Algorithm = ALGORITHMS[algorithm];
+    if (Algorithm !== Gcra) {
+      for (const [what, value] of [["burst", burst], ["adaptive", adaptive || undefined]] as const) {
+        if (value === undefined) continue;
+        throw new RangeError(
+          `Cannot ${doing} as ${what} goes with algorithm "gcra": received ${show(algorithm)}`,
+        );
+      }
+    }
+    this.name = name;
+    this.#burstIsLimit = burst === undefined;
+    this.#rule = { limit, intervalMs, burst: burst ?? limit };
+    this.#gate = new RateGate({
+      name,
+      algorithm: new Algorithm(this.#rule),
+      parent: parent && gateOf(parent),
+      maxKeys,
+      maxQueue,
+    });
+    if (adaptive !== false) {
+      this.#pace = new RatePace(doing, limit, intervalMs, adaptive === true ? {} : adaptive);
+    }
+  }
+
+  /** Whether {@linkcode close} was called. */
+  get closed(): boolean {
+    return this.#gate.closedWith !== undefined;
+  }
+
+  /**
+   * Waits for its turn.
+   *
+   * @param options `weight` is how much; `key`, for whom. `maxWaitMs` refuses at once what would take longer, `timeoutMs`
+   * gives up after so long; `signal` gives up this wait only, and is not waited for past its deadline.
+   * @throws {RateLimitError} When it would take too long, saying when it would not.
+   * @throws {RangeError} When `weight` is not an integer from 1 to the burst.
+   * @throws {QueueFullError} When `maxQueue` calls wait already.
+   * @throws {TimeoutError} When the limit is reached.
+   * @throws {ClosedError} When it is closed, before or while waiting (or the reason given to `close`).
+   * @throws The reason of `signal`, unchanged.
+   */
+  acquire(options?: RateLimiterAcquireOptions): Promise<void> {
+    try {
+      const asked = options === undefined ? undefined : this.#askedToWait(options);
+      return this.#enter(asked, false) as Promise<unknown> as Promise<void>;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Takes so much if it can be had now and nobody waits for it; never waits.
+   *
+   * @returns Whether it was taken; if not, nothing was.
+   * @throws {RangeError} When `weight` is not an integer from 1 to the burst.
+   */
+  tryAcquire(options?: RateLimiterTakeOptions): boolean {
+    const gate = this.#gate;
+    const nowMs = clock().now();
+    let bucket: Bucket | undefined = gate.own;
+    let weight = 1;
+    if (options !== undefined) {
+      const asked = this.#asked(options);
+      weight = asked.weight;
+      if (asked.key !== undefined) bucket = gate.buckets.get(asked.key, nowMs);
+    }
+    if (bucket !== undefined && gate.tryTake(bucket, weight, nowMs)) return true;
+    gate.totals.refused++;
+    return false;
+  }
+
+  /**
+   * Takes a place in the line without waiting in it: for somebody who has a queue or a timer already.
+   *
+   * What is promised stands, also when a pause or a slower rate comes later. With a parent, only what can be had at once
+   * can be promised.
+   *
+   * @param options `weight`, `key`, and `maxWaitMs`, beyond which it is refused.
+   * @returns How long to wait, and the way to give it back.
+   * @throws {RateLimitError} When it would take longer than `maxWaitMs`, or can't be promised.
+   */
+  reserve(options?: RateLimiterReserveOptions): RateLimiterReservation {
+    const gate = this.#gate;
+    const { weight, key, maxWaitMs } = this.#asked(options ?? {});
+    if (gate.refusal !== undefined) throw gate.refusal.reason;
+    const nowMs = clock().now();
+    const bucket = this.#bucket(key, weight, nowMs, "");
+    let booking = gate.tryBook(bucket, weight, nowMs);
+    if (booking !== undefined) return { waitMs: 0, weight, cancel: () => booking!.cancel() };
+    const atMs = gate.foresee(bucket, weight, nowMs);
+    if (gate.parent !== undefined || atMs === Infinity || atMs - nowMs > maxWaitMs + SLACK) {
+      throw gate.refuse(
+        bucket,
+        key,
+        weight,
+        atMs,
+        maxWaitMs === Infinity ? " in advance" : within(maxWaitMs),
+      );
+    }
+    const asked = request(weight, { notBeforeMs: atMs, forNow: true });
+    const place = gate.join(bucket, asked, nowMs, (granted) => booking = granted);
+    return {
+      waitMs: atMs - nowMs,
+      weight,
+      cancel: () => {
+        if (booking !== undefined) return booking.cancel();
+        place.leave();
+        place.left();
+      },
+    };
+  }
+
+  /**
+   * Runs `fn` when its turn comes. Nothing is held while it runs.
+   *
+   * If the call is given up after it was let through, but before `fn` was called, what it took is given back.
+   *
+   * @param fn The work; gets a signal that is aborted when the call is given up.
+   * @param options As for {@linkcode acquire}, but `timeoutMs` bounds the whole call; `queueTimeoutMs` the wait.
+   * @returns What `fn` returns.
+   * @throws As {@linkcode acquire} does; what `fn` throws.
+   */
+  run<T>(fn: (context: CallContext) => T | PromiseLike<T>, options?: RateLimiterRunOptions): Promise<T> {
+    return options === undefined ? this.#runPlain(fn) : this.#runWithin(fn, options);
+  }
+
+  /**
+   * How long such a call would have to wait if it came now, in milliseconds; takes nothing.
+   *
+   * @returns 0 when it would not have to wait, `Infinity` when that is not known: paused for good, or closed.
+   */
+  waitMs(options?: RateLimiterTakeOptions): number {
+    const { weight, key } = this.#asked(options ?? {});
+    const gate = this.#gate;
+    if (gate.refusal !== undefined) return Infinity;
+    const nowMs = clock().now();
+    const bucket = key === undefined ? gate.own : gate.buckets.get(key, nowMs);
+    const atMs = bucket === undefined ? gate.buckets.roomAtMs : gate.foresee(bucket, weight, nowMs);
+    return Math.max(0, atMs - nowMs);
+  }
+
+  /** How much could be taken at once now, by a call with this key or without one. */
+  available(options?: Pick<RateLimiterTakeOptions, "key">): number {
+    const { key } = this.#asked(options ?? {});
+    const gate = this.#gate;
+    const bucket = key === undefined ? gate.own : gate.buckets.find(key);
+    const nowMs = clock().now();
+    return Math.floor(
+      (bucket === undefined ? gate.algorithm.most : gate.algorithm.room(bucket, nowMs)) + SLACK,
+    );
+  }
+
+  /**
+   * Takes so much whether or not it is there, for calls that turned out to cost more, or as a punishment: whoever comes
+   * then waits until it is made up for.
+   */
+  penalize(weight: number, options?: Pick<RateLimiterTakeOptions, "key">): void {
+    checkInteger(`penalize in ${this.#gate.describe()}`, "weight", weight, 1);
+    this.#spend(options, () => weight);
+  }
+
+  /** Takes all that is there. */
+  drain(options?: Pick<RateLimiterTakeOptions, "key">): void {
+    this.#spend(options, (bucket, nowMs) => this.#gate.algorithm.room(bucket, nowMs));
+  }
+
+  /**
+   * Lets nobody through for so long, with `key` nobody with that key. It is made longer by this, never shorter.
+   *
+   * @param ms How long, in milliseconds; `Infinity`: until {@linkcode resume}.
+   */
+  pauseFor(ms: number, options?: Pick<RateLimiterTakeOptions, "key">): void {
+    checkDurationMs(`pause ${this.#gate.describe()}`, "ms", ms);
+    this.#pause(ms, this.#asked(options ?? {}).key);
+  }
+
+  /**
+   * The same, until a moment by the wall clock: a `Date`, or milliseconds since 1970. A moment that has passed changes
+   * nothing.
+   */
+  pauseUntil(moment: Date | number, options?: Pick<RateLimiterTakeOptions, "key">): void {
+    const doing = `pause ${this.#gate.describe()}`;
+    const atMs = typeof moment === "object" && moment !== null ? moment.getTime() : moment;
+    if (typeof atMs !== "number") {
+      throw new TypeError(`Cannot ${doing} as moment must be a Date or a number: received ${show(moment)}`);
+    }
+    if (Number.isNaN(atMs)) {
+      throw new RangeError(`Cannot ${doing} as moment must be a valid date: received NaN`);
+    }
+    this.#pause(Math.max(0, atMs - wallNow()), this.#asked(options ?? {}).key);
+  }
+
+  /** Ends a pause: that of all, or with `key` that of the key. */
+  resume(options?: Pick<RateLimiterTakeOptions, "key">): void {
+    const { key } = this.#asked(options ?? {});
+    const bucket = key === undefined ? undefined : this.#gate.buckets.find(key);
+    if (key === undefined || bucket !== undefined) this.#gate.resume(bucket, clock().now());
+  }
+
+  /**
+   * Does what a response asks for: pauses for as long as its header fields say, and, where that is wanted, adapts the
+   * limit: a status of 429 makes it slower, one below 400 faster.
+   *
+   * A response that arrives late never makes a pause shorter, and neither does one that succeeds.
+   *
+   * @param response A `Response`, or whatever has its `status` and `headers`.
+   * @param options `key`: the pause is for those with this key.
+   * @returns For how long it asks, in milliseconds; 0 when for nothing.
+   *
+   * @example
+   * ```ts
+   * import { RateLimiter } from "@uno/async/flow";
+   * import assert from "node:assert/strict";
+   *
+   * const api = new RateLimiter({ limit: 100, intervalMs: 1_000 });
+   * const response = new Response("Slow down", { status: 429, headers: { "Retry-After": "2" } });
+   * assert.deepEqual(api.heed(response), 2_000);
+   * assert.equal(api.tryAcquire(), false);
+   * ```
+   */
+  heed(response: RateLimitResponse, options?: Pick<RateLimiterTakeOptions, "key">): number {
+    const doing = `heed a response in ${this.#gate.describe()}`;
+    checkOptions(`${doing} as the response`, response ?? null);
+    checkFunction(doing, "headers.get", response.headers?.get);
+    const { key } = this.#asked(options ?? {});
+    const askedMs = retryAfterOf(response) ?? 0;
+    if (askedMs > 0) this.#pause(askedMs, key);
+    const { status } = response;
+    if (status === 429) this.#adapt((pace, nowMs) => pace.refused(nowMs));
+    else if (status !== undefined && status < 400) this.#adapt((pace, nowMs) => pace.served(nowMs));
+    return askedMs;
+  }
+
+  /**
+   * Changes the limit, and the burst. What was taken stays taken; who waits is served by the new ones. Calls that wait
+   * and ask for more than the new burst reject with a `RangeError`.
+   *
+   * @param options `limit` and `burst` as at creation; a burst that was the limit goes on being that.
+   */
+  resize(options: { limit?: number; burst?: number }): void {
+    const doing = `resize ${this.#gate.describe()}`;
+    checkOptions(doing, options ?? null);
+    const { limit = this.#rule.limit, burst = this.#burstIsLimit ? limit : this.#rule.burst } = options;
+    checkInteger(doing, "limit", limit, 1);
+    checkInteger(doing, "burst", burst, 1);
+    if (options.burst !== undefined && !(this.#gate.algorithm instanceof Gcra)) {
+      throw new RangeError(`Cannot ${doing} as burst goes with algorithm "gcra": received ${burst}`);
+    }
+    this.#rule = { ...this.#rule, limit, burst };
+    this.#pace?.resize(limit);
+    this.#applyRule(clock().now());
+  }
+
+  /**
+   * Sends away all who wait and refuses new calls. Again: does nothing.
+   *
+   * @param reason What they reject with; a `ClosedError` by default.
+   */
+  close(reason?: unknown): void {
+    const gate = this.#gate;
+    if (gate.closedWith !== undefined) return;
+    const message = `Cannot acquire from ${gate.describe()}: it is closed`;
+    gate.close(reason === undefined ? new ClosedError(message) : reason);
+  }
+
+  /** A snapshot of what there is, who waits, and the totals so far. */
+  statistics(): RateLimiterStatistics {
+    const gate = this.#gate;
+    const { intervalMs, burst, limit } = this.#rule;
+    const { granted, aborted, timedOut, refused } = gate.totals;
+    const sum = { granted, aborted, timedOut, refused };
+    for (const { queue: { totals } } of gate.lines) {
+      sum.granted += totals.granted;
+      sum.aborted += totals.aborted;
+      sum.timedOut += totals.timedOut;
+    }
+    return Object.freeze({
+      limit: this.#pace?.limit ?? limit,
+      intervalMs,
+      burst,
+      available: this.available(),
+      keys: gate.buckets.size,
+      waiting: gate.waiting,
+      pausedMs: Math.max(0, gate.pausedUntilMs - clock().now()),
+      closed: this.closed,
+      ...sum,
+    });
+  }
+
+  /** Takes, or waits for it: what {@linkcode acquire} and {@linkcode run} do. */
+  #enter(asked: Asked | undefined, forNow: boolean): Promise<Booking | undefined> {
+    const gate = this.#gate;
+    if (asked?.signal?.aborted) {
+      gate.totals.aborted++;
+      return Promise.reject(asked.signal.reason);
+    }
+    if (gate.refusal !== undefined) return Promise.reject(gate.refusal.reason);
+    const nowMs = clock().now();
+    if (asked === undefined) {
+      if (gate.tryTake(gate.own, 1, nowMs)) return Promise.resolve(undefined);
+      this.#checkQueue();
+      return gate.wait(gate.own, PLAIN, nowMs);
+    }
+    const { weight, key, maxWaitMs, signal, timeoutMs } = asked;
+    const bucket = this.#bucket(key, weight, nowMs, within(maxWaitMs));
+    if (forNow) {
+      const booking = gate.tryBook(bucket, weight, nowMs);
+      if (booking !== undefined) return Promise.resolve(booking);
+    } else if (gate.tryTake(bucket, weight, nowMs)) return Promise.resolve(undefined);
+    const deadlineMs = deadlineOf(signal);
+    const latestMs = Math.min(nowMs + maxWaitMs, deadlineMs);
+    if (latestMs < Infinity) {
+      const atMs = gate.foresee(bucket, weight, nowMs);
+      if (atMs > latestMs + SLACK) {
+        const before = deadlineMs < nowMs + maxWaitMs
+          ? ` before the deadline in ${Math.max(0, deadlineMs - nowMs)} ms`
+          : within(maxWaitMs);
+        throw gate.refuse(bucket, key, weight, atMs, before);
+      }
+    }
+    this.#checkQueue();
+    // With a gate above, others can get in before us there: what was foreseen may turn out to be too early.
+    const limitMs = gate.parent === undefined ? timeoutMs : Math.min(timeoutMs ?? Infinity, maxWaitMs);
+    return gate.wait(bucket, request(weight, { latestMs, forNow }), nowMs, { signal, timeoutMs: limitMs });
+  }
+
+  async #runPlain<T>(fn: (context: CallContext) => T | PromiseLike<T>): Promise<T> {
+    if (typeof fn !== "function") checkFunction(`run in ${this.#gate.describe()}`, "fn", fn);
+    await this.#enter(undefined, false);
+    return await fn(new Work());
+  }
+
+  async #runWithin<T>(
+    fn: (context: CallContext) => T | PromiseLike<T>,
+    options: RateLimiterRunOptions,
+  ): Promise<T> {
+    const gate = this.#gate;
+    const doing = `run in ${gate.describe()}`;
+    checkFunction(doing, "fn", fn);
+    const asked = this.#askedToWait(options);
+    const { queueTimeoutMs = Infinity } = options;
+    checkDurationMs(doing, "queueTimeoutMs", queueTimeoutMs);
+    const { signal, timeoutMs = Infinity } = asked;
+    const expired = (): TimeoutError => {
+      const operation = `finish work in ${gate.describe()}`;
+      return new TimeoutError(`Cannot ${operation} within ${timeoutMs} ms: it was still running`, {
+        operation,
+        limitMs: timeoutMs,
+      });
+    };
+    const atMs = timeoutMs === Infinity ? Infinity : clock().now() + timeoutMs;
+    const booking = await this.#enter({ ...asked, timeoutMs: Math.min(timeoutMs, queueTimeoutMs) }, true);
+    const bounds = {
+      structure: "rate limiter",
+      name: this.name,
+      signal,
+      atMs,
+      expired,
+      gaveUp: (why: "aborted" | "timedOut", running: boolean) => {
+        gate.totals[why]++;
+        if (!running) booking!.cancel();
+      },
+    };
+    return await runWithin(bounds, new Work(bounds), (work) => {
+      booking!.keep();
+      return fn(work);
+    });
+  }
+
+  /** The bucket of a key, or of calls without one. */
+  #bucket(key: string | undefined, weight: number, nowMs: number, within: string): Bucket {
+    const gate = this.#gate;
+    if (key === undefined) return gate.own;
+    const bucket = gate.buckets.get(key, nowMs);
+    if (bucket === undefined) throw gate.refuse(undefined, key, weight, gate.buckets.roomAtMs, within);
+    return bucket;
+  }
+
+  #checkQueue(): void {
+    const { waiting, maxQueue } = this.#gate;
+    if (waiting < maxQueue) return;
+    this.#gate.totals.refused++;
+    throw new QueueFullError(
+      `Cannot acquire from ${this.#gate.describe()}: its queue is full, ${waiting} of ${maxQueue} waiting`,
+      { maxQueue, inUse: 0 },
+    );
+  }
+
+  #spend(
+    options: Pick<RateLimiterTakeOptions, "key"> | undefined,
+    weigh: (bucket: Bucket, nowMs: number) => number,
+  ): void {
+    const gate = this.#gate;
+    const { key } = this.#asked(options ?? {});
+    const nowMs = clock().now();
+    const bucket = this.#bucket(key, 1, nowMs, "");
+    if (bucket.line !== undefined) gate.serve(bucket.line, nowMs);
+    const weight = weigh(bucket, nowMs);
+    if (weight === 0) return;
+    gate.algorithm.take(bucket, weight, nowMs);
+    gate.changed(bucket, nowMs);
+  }
+
+  #pause(ms: number, key: string | undefined): void {
+    const gate = this.#gate;
+    const nowMs = clock().now();
+    const bucket = key === undefined ? undefined : this.#bucket(key, 1, nowMs, "");
+    gate.pause(bucket, nowMs + ms, nowMs);
+    emit("pause", "rate limiter", this.name, { ms, ...(key === undefined ? {} : { key }) });
+  }
+
+  #adapt(move: (pace: RatePace, nowMs: number) => boolean): void {
+    const nowMs = clock().now();
+    if (this.#pace === undefined || !move(this.#pace, nowMs)) return;
+    this.#applyRule(nowMs);
+    emit("adapt", "rate limiter", this.name, { limit: this.#pace.limit });
+  }
+
+  #applyRule(nowMs: number): void {
+    const gate = this.#gate;
+    for (const line of [...gate.lines]) gate.serve(line, nowMs);
+    gate.algorithm.change({ ...this.#rule, limit: this.#pace?.limit ?? this.#rule.limit }, nowMs);
+    const { most } = gate.algorithm;
+    const tooHeavy = new RangeError(
+      `Cannot acquire from ${gate.describe()} as weight must be at most its burst: it was resized to ${most}`,
+    );
+    for (const { queue } of [...gate.lines]) queue.rejectWhere((one) => one.weight > most, tooHeavy);
+    gate.changed(undefined, nowMs);
+  }
+
+  #askedToWait(options: RateLimiterAcquireOptions): Asked {
+    checkWaitOptions(`acquire from ${this.#gate.describe()}`, options);
+    return this.#asked(options);
+  }
+
+  #asked(options: RateLimiterAcquireOptions): Asked {
+    if (typeof options !== "object" || options === null) checkOptions(this.#doing(), options);
+    const { weight = 1, key, maxWaitMs = Infinity, signal, timeoutMs } = options;
+    if (key !== undefined && typeof key !== "string") checkName(this.#doing(), key, "key");
+    if (maxWaitMs !== Infinity) checkDurationMs(this.#doing(), "maxWaitMs", maxWaitMs);
+    if (weight !== 1) {
+      checkInteger(this.#doing(), "weight", weight, 1);
+      const { most } = this.#gate;
+      if (weight > most) {
+        throw new RangeError(
+          `Cannot ${this.#doing()} as weight must be at most its burst of ${most}: received ${weight}`,
+        );
+      }
+    }
+    return { weight, key, maxWaitMs, signal, timeoutMs };
+  }
+
+  #doing(): string {
+    return `acquire from ${this.#gate.describe()}`;
+  }
+}
+
+function checkInterval(doing: string, intervalMs: number): void {
+  checkDurationMs(doing, "intervalMs", intervalMs);
+  if (intervalMs > 0 && intervalMs < Infinity) return;
+  throw new RangeError(
+    `Cannot ${doing} as intervalMs must be a finite number of milliseconds > 0: received ${intervalMs}`,
+  );
+}
+
+function within(maxWaitMs: number): string {
+  return maxWaitMs === Infinity ? "" : ` within ${maxWaitMs} ms`;
+}

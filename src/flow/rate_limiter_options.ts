@@ -1,0 +1,120 @@
+/** What a `RateLimiter` is told, and what it tells. */
+import type { WaitOptions } from "../kernel/types.ts";
+import type { RateLimiter } from "./rate_limiter.ts";
+
+/**
+ * How a {@linkcode RateLimiter} counts.
+ *
+ * - `"gcra"`: `burst` at once, then evenly, one every `intervalMs / limit`: in any stretch of `t` milliseconds at most
+ *   `burst + limit * t / intervalMs`. One number a key. A token bucket is the same seen from the other side, so
+ *   `"tokenBucket"` means the same.
+ * - `"slidingLog"`: at most `limit` in any stretch of `intervalMs`, to the moment; remembers every call.
+ * - `"slidingCounter"`: nearly that, by two counters a key; right when calls come evenly.
+ * - `"fixedWindow"`: at most `limit` in each window, which begin at multiples of `intervalMs` on the clock. Around the
+ *   end of a window as many as twice the limit may come close together.
+ */
+export type RateLimiterAlgorithm = "gcra" | "tokenBucket" | "slidingLog" | "slidingCounter" | "fixedWindow";
+
+/** Options of a {@linkcode RateLimiter}. */
+export interface RateLimiterOptions {
+  /** How much in an interval: an integer of 1 or more. */
+  limit: number;
+  /** How long an interval is, in milliseconds: finite, more than 0. */
+  intervalMs: number;
+  /** How much at once, after nothing for long enough: an integer of 1 or more. Default: the limit. Only of `"gcra"`. */
+  burst?: number;
+  /** How it is counted. Default `"gcra"`. */
+  algorithm?: RateLimiterAlgorithm;
+  /** Another limit that all calls, whatever their key, have to keep too. */
+  parent?: RateLimiter;
+  /** How many keys may be known at once; see {@linkcode RateLimiter}. Default 100,000. */
+  maxKeys?: number;
+  /** How many may wait, over all keys; a call beyond that rejects with `QueueFullError`. Default `Infinity`. */
+  maxQueue?: number;
+  /** Goes slower when the server refuses, and step by step up to the limit again. Only of `"gcra"`. */
+  adaptive?: boolean | RateLimiterAdaptiveOptions;
+  /** Appears in messages and observer records. */
+  name?: string;
+}
+
+/** How the limit follows what the server says: additive increase, multiplicative decrease. */
+export interface RateLimiterAdaptiveOptions {
+  /** Never below this. Default 1. */
+  minLimit?: number;
+  /** What the limit is multiplied by when the server refuses, once an interval at most: above 0, below 1. Default 0.5. */
+  decrease?: number;
+  /** What is added when it does not, once an interval at most. Default: a tenth of the limit. */
+  increase?: number;
+}
+
+/** What a call takes. */
+export interface RateLimiterTakeOptions {
+  /** How much: an integer from 1 to the burst. Default 1. */
+  weight?: number;
+  /** For whom. Each key has the limit to itself; calls without one share another. */
+  key?: string;
+}
+
+/** Options of {@linkcode RateLimiter.reserve} and {@linkcode RateLimiter.waitMs}. */
+export interface RateLimiterReserveOptions extends RateLimiterTakeOptions {
+  /** How long the wait may be; a longer one is refused at once. Default `Infinity`. */
+  maxWaitMs?: number;
+}
+
+/** Options of {@linkcode RateLimiter.acquire}. */
+export interface RateLimiterAcquireOptions extends RateLimiterReserveOptions, WaitOptions {}
+
+/** Options of {@linkcode RateLimiter.run}. */
+export interface RateLimiterRunOptions extends RateLimiterAcquireOptions {
+  /** Gives up after so many milliseconds of waiting for the turn, with a `TimeoutError`. */
+  queueTimeoutMs?: number;
+}
+
+/** A place in the line of a {@linkcode RateLimiter}, for somebody who does the waiting elsewhere. */
+export interface RateLimiterReservation {
+  /** In how many milliseconds, from when it was made, it may be used; 0 at once. */
+  readonly waitMs: number;
+  /** How much it is for. */
+  readonly weight: number;
+  /**
+   * Gives it back, as if it had never been made, whether or not its time has come: those behind come earlier by what it
+   * cost. To be called if it is not used, or was not needed after all; again, it does nothing.
+   */
+  cancel(): void;
+}
+
+/** The part of a `Response` that a {@linkcode RateLimiter} looks at. */
+export interface RateLimitResponse {
+  /** The status code. */
+  readonly status?: number;
+  /** The header fields. */
+  readonly headers: { get(name: string): string | null };
+}
+
+/** What an operator wants to know of a {@linkcode RateLimiter}. */
+export interface RateLimiterStatistics {
+  /** How much in an interval, as it is now. */
+  readonly limit: number;
+  /** How long an interval is, in milliseconds. */
+  readonly intervalMs: number;
+  /** How much at once. */
+  readonly burst: number;
+  /** How much calls without a key could take now. */
+  readonly available: number;
+  /** Keys that are known: those that are not as good as new, and some that are. */
+  readonly keys: number;
+  /** Calls that wait, over all keys. */
+  readonly waiting: number;
+  /** How long nobody will be let through, in milliseconds: 0 when it is not paused. */
+  readonly pausedMs: number;
+  /** Whether it is closed. */
+  readonly closed: boolean;
+  /** Calls let through so far, those of limiters below included. */
+  readonly granted: number;
+  /** Calls given up by a signal. */
+  readonly aborted: number;
+  /** Calls that reached their limit. */
+  readonly timedOut: number;
+  /** Calls refused: they would have had to wait too long, or the queue was full. */
+  readonly refused: number;
+}

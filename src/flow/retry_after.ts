@@ -1,0 +1,142 @@
+/** How long a server asks its callers to wait, as it says in the header fields of a response. */
+import { wallNow } from "../kernel/clock.ts";
+import type { RateLimitResponse } from "./rate_limiter_options.ts";
+
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTH = MONTHS.join("|");
+const TIME = "(?<h>\\d\\d):(?<m>\\d\\d):(?<s>\\d\\d)";
+
+/** The three forms of a date that HTTP has known (RFC 9110, 5.6.7). Not `Date.parse`, to which "-5" is a date as well. */
+const DATES = [
+  `[A-Z][a-z]{2}, (?<day>\\d\\d) (?<month>${MONTH}) (?<year>\\d{4}) ${TIME} GMT`,
+  `[A-Z][a-z]+day, (?<day>\\d\\d)-(?<month>${MONTH})-(?<year>\\d\\d) ${TIME} GMT`,
+  `[A-Z][a-z]{2} (?<month>${MONTH}) (?<day>[ \\d]\\d) ${TIME} (?<year>\\d{4})`,
+].map((form) => new RegExp(`^${form}$`));
+
+/** Milliseconds since 1970 of an HTTP date, or `undefined` when it is none. */
+function parseHttpDate(text: string, nowMs: number): number | undefined {
+  for (const form of DATES) {
+    const { day, month, year, h, m, s } = form.exec(text)?.groups ?? {};
+    if (day === undefined) continue;
+    let fullYear = Number(year);
+    if (year!.length === 2) {
+      // Of two digits: the latest such year that is at most fifty years ahead.
+      const latest = new Date(nowMs).getUTCFullYear() + 50;
+      fullYear += latest - latest % 100;
+      if (fullYear > latest) fullYear -= 100;
+    }
+    const parts = [fullYear, MONTHS.indexOf(month!), Number(day), Number(h), Number(m)] as const;
+    const at = Date.UTC(...parts, Math.min(Number(s), 59)) + (s === "60" ? 1_000 : 0);
+    const date = new Date(at - (s === "60" ? 1_000 : 0));
+    const back = [date.getUTCFullYear(), date.getUTCMonth(), date.getUTCDate(), date.getUTCHours()];
+    return back.every((part, i) => part === parts[i]) && Number(m) < 60 && Number(s) <= 60 ? at : undefined;
+  }
+  return undefined;
+}
+
+/**
+ * Reads the value of a `Retry-After` header field (RFC 9110, 10.2.3): whole seconds, or an HTTP date.
+ *
+ * @param value The value, as `headers.get("retry-after")` gives it.
+ * @param options `nowMs` is what a date is counted from, in milliseconds since 1970; the wall clock by default.
+ * @returns Milliseconds from now, 0 for a date that has passed; `undefined` when there is nothing, or something else.
+ *
+ * @example
+ * ```ts
+ * import { parseRetryAfter } from "@uno/async/flow";
+ * import assert from "node:assert/strict";
+ *
+ * assert.deepEqual(parseRetryAfter("120"), 120_000);
+ * const nowMs = Date.UTC(2026, 9, 21, 7, 27, 0);
+ * assert.deepEqual(parseRetryAfter("Wed, 21 Oct 2026 07:28:00 GMT", { nowMs }), 60_000);
+ * assert.deepEqual(parseRetryAfter("-5"), undefined);
+ * ```
+ */
+export function parseRetryAfter(
+  value: string | null | undefined,
+  options: { nowMs?: number } = {},
+): number | undefined {
+  if (typeof value !== "string") return undefined;
+  const text = value.trim();
+  if (/^\d+$/.test(text)) return Math.min(Number(text) * 1_000, Number.MAX_SAFE_INTEGER);
+  const nowMs = options.nowMs ?? wallNow();
+  const atMs = parseHttpDate(text, nowMs);
+  return atMs === undefined ? undefined : Math.max(0, atMs - nowMs);
+}
+
+/**
+ * How long the server asks to wait before the next call, by any of the header fields in use.
+ *
+ * `Retry-After` comes first; a date in it is counted from the response's own `Date`, so that it does not matter whether
+ * the clocks of both sides agree. Without it, `RateLimit` (the IETF draft: `"default";r=0;t=30`, and the older
+ * `remaining=0, reset=30`), then `RateLimit-Remaining` with `RateLimit-Reset`, then the same with `X-` in front, whose
+ * reset is in seconds, from now or since 1970. These ask for a pause only when nothing remains.
+ *
+ * @returns Milliseconds from now; `undefined` when no field asks for a pause.
+ *
+ * @example
+ * ```ts
+ * import { retryAfterOf } from "@uno/async/flow";
+ * import assert from "node:assert/strict";
+ *
+ * const headers = new Headers({ "RateLimit": '"burst";r=12;t=1, "daily";r=0;t=3600' });
+ * assert.deepEqual(retryAfterOf({ headers }), 3_600_000);
+ * ```
+ */
+export function retryAfterOf(response: RateLimitResponse): number | undefined {
+  const { headers } = response;
+  const field = headers.get("retry-after");
+  if (field !== null && field !== undefined) {
+    const sentMs = parseHttpDate(headers.get("date")?.trim() ?? "", wallNow());
+    const asked = parseRetryAfter(field, { nowMs: sentMs });
+    if (asked !== undefined) return asked;
+  }
+  return parseRateLimit(headers.get("ratelimit")) ??
+    resetOf(headers.get("ratelimit-remaining"), headers.get("ratelimit-reset")) ??
+    resetOf(headers.get("x-ratelimit-remaining"), headers.get("x-ratelimit-reset"), true);
+}
+
+function resetOf(remaining: string | null, reset: string | null, absolute = false): number | undefined {
+  if (remaining?.trim() !== "0") return undefined;
+  const text = reset?.trim() ?? "";
+  if (!/^\d+$/.test(text)) return undefined;
+  // Nobody asks for a pause of thirty years: so large a number is a moment.
+  const seconds = Number(text);
+  if (absolute && seconds >= 1e9) return Math.max(0, seconds * 1_000 - wallNow());
+  return Math.min(seconds * 1_000, Number.MAX_SAFE_INTEGER);
+}
+
+/** Text in quotes, with what may be escaped in it. */
+const STRING = '"(?:[^"\\\\]|\\\\.)*"';
+
+/** A member of the field's list: a string or token, with parameters; and the comma behind it, or the end. */
+const MEMBER = new RegExp(
+  `[ \\t]*(?:${STRING}|[A-Za-z*][^\\s",;=()]*)` +
+    `(?<parameters>(?:[ \\t]*;[ \\t]*[a-z*][\\w.*-]*(?:=(?:${STRING}|[^\\s",;]+))?)*)[ \\t]*(?<comma>,|$)`,
+  "y",
+);
+
+/** The longest pause that a `RateLimit` field asks for: among its policies of which nothing remains. */
+function parseRateLimit(field: string | null): number | undefined {
+  if (typeof field !== "string") return undefined;
+  if (/^\s*(limit|remaining|reset)\s*=/.test(field)) {
+    return resetOf(numberIn(field, ",", "remaining"), numberIn(field, ",", "reset"));
+  }
+  let longest: number | undefined;
+  MEMBER.lastIndex = 0;
+  for (;;) {
+    const { parameters, comma } = MEMBER.exec(field)?.groups ?? {};
+    // A field with anything malformed in it says nothing at all (RFC 9651, 4.2).
+    if (parameters === undefined) return undefined;
+    const plain = parameters.replaceAll(new RegExp(STRING, "g"), "");
+    const reset = resetOf(numberIn(plain, ";", "r"), numberIn(plain, ";", "t"));
+    if (reset !== undefined) longest = Math.max(longest ?? 0, reset);
+    if (comma === "") return longest;
+  }
+}
+
+/** The number in `name=123`, among others of its kind. */
+function numberIn(text: string, separator: string, name: string): string | null {
+  const pair = new RegExp(`(?:^|${separator})\\s*${name}\\s*=\\s*(\\d+)\\s*(?:${separator}|$)`);
+  return pair.exec(text)?.[1] ?? null;
+}
