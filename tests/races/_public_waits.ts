@@ -96,8 +96,7 @@ function optionsWithSignal(sources: readonly string[]): RegExp {
       if (names.includes(base ?? "") || /^ {2}signal\?: AbortSignal/m.test(text)) names.push(name!);
     }
   }
-  // What picks parts of the options leaves the signal out.
-  return new RegExp(`\\bAbortSignal\\b|(?<!Pick<|Omit<)\\b(${names.join("|")})\\b`);
+  return new RegExp(`\\b(AbortSignal|${names.join("|")})\\b`);
 }
 
 /** The names of those that promise to settle, or take a signal. */
@@ -105,9 +104,12 @@ export async function publicWaits(): Promise<Set<string>> {
   const obeys = optionsWithSignal(await sources());
   const waits = new Set<string>();
   for (const declared of await publicDeclarations()) {
+    // What picks parts of the options leaves the signal out.
+    const text = declared.text.replace(/\b(?:Pick|Omit)<[^<>]*>/g, "");
+    const returned = text.slice(Math.max(0, text.lastIndexOf("): ")));
     // A signal that is a member of an interface, or the value of a getter, is not taken but given.
-    const gives = declared.kind === "interface" || /^ *get /.test(declared.text);
-    if (promises.test(declared.text) || !gives && obeys.test(declared.text)) waits.add(nameOf(declared));
+    const gives = declared.kind === "interface" || /^ *get /.test(text);
+    if (promises.test(returned) || !gives && obeys.test(text)) waits.add(nameOf(declared));
   }
   return waits;
 }

@@ -24,7 +24,13 @@ function counted(limit: number) {
 export const operations: readonly Operation[] = [
   {
     name: "a limiter, by calls and by leases",
-    covers: ["Limiter.run", "Limiter.acquire", "Limiter.onIdle"],
+    covers: [
+      "Limiter.run",
+      "Limiter.acquire",
+      "Limiter.onIdle",
+      "Limiter.onEmpty",
+      "Limiter.onSizeLessThan",
+    ],
     scene: () => {
       const limiter = new Limiter({ limit: 2 });
       const { job, assertOver } = counted(2);
@@ -44,6 +50,10 @@ export const operations: readonly Operation[] = [
             lease().then(() => served++),
             limiter.onIdle({ signal }),
             limiter.onIdle(),
+            limiter.onEmpty({ signal }),
+            limiter.onEmpty(),
+            limiter.onSizeLessThan(2, { signal }),
+            limiter.onSizeLessThan(2),
           ),
         check: async () => {
           await limiter.onIdle();
