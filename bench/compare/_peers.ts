@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { runChild } from "../../scripts/lib/process_tree.ts";
 import { runtimePath } from "../../scripts/runtimes.ts";
@@ -51,11 +51,18 @@ export async function installPeers(): Promise<void> {
     });
     if (ending.code !== 0) throw new Error(`Cannot fetch the libraries: ${output.join(" ").trim()}`);
     await write("deno.json", JSON.stringify({ nodeModulesDir: "manual", lock: false }));
-    for (const old of await readdir(cache)) {
-      if (!old.startsWith(".fetch-")) await rm(new URL(old, cache), { recursive: true, force: true });
-    }
+    await removeOld();
     await rename(temporary, folder);
   } finally {
     await rm(temporary, { recursive: true, force: true });
+  }
+}
+
+/** Removes other versions' folders, unless a comparison may still be running with them. */
+async function removeOld(): Promise<void> {
+  for (const name of await readdir(cache)) {
+    const old = new URL(`${name}/`, cache);
+    const age = Date.now() - await stat(old).then((found) => found.mtimeMs, () => Infinity);
+    if (age > 3_600_000) await rm(old, { recursive: true, force: true });
   }
 }

@@ -7,7 +7,7 @@ import type { EffectModule, Fiber } from "../_effect.ts";
 import { byHand, ours, type Row, theirs } from "../_rows.ts";
 import { checkEffect, checkHandList, checkQueueAborts, nothing, type QueueModule } from "./_locks.ts";
 
-const ABORTS = 200;
+const ABORTS = 500;
 
 /** Each waiter has a signal of its own; some in the middle give up, one after the other. */
 function abortedInTheMiddle(of: number): Row {
