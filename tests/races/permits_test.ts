@@ -54,7 +54,10 @@ describe("permits at random", () => {
           (capacity, close, steps) =>
             world(async (w) => {
               const run = new Run(kind, capacity, w);
-              for (const step of steps) await run.take(step);
+              for (const step of steps) {
+                const turns = run.take(step);
+                if (turns !== undefined) await turns;
+              }
               taken += steps.length;
               await run.end(close);
             }, { auto: false }),

@@ -176,7 +176,11 @@ describe("the list of what waits", () => {
     for (const [name, type] of await exportedClasses()) {
       if (type.prototype instanceof Error) continue;
       for (const key of Reflect.ownKeys(type.prototype)) {
-        const member = typeof key === "symbol" ? `[${key.description}]` : key;
+        const member = key === Symbol.asyncDispose // Polyfilled, it has a description of its own.
+          ? "[Symbol.asyncDispose]"
+          : typeof key === "symbol"
+          ? `[${key.description}]`
+          : key;
         if (member === "constructor") continue;
         assert.ok(declared.has(`${name} ${member}`), `the declaration of ${name}.${member} was not found`);
       }
