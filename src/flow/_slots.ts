@@ -167,6 +167,8 @@ export class Slots implements LeaseOwner<OwnedLease<Request>> {
     const granted = this.queue.wait(request, options);
     request.waiting = this.queue.newest;
     if (request.weight > 1) this.#heavy = true;
+    // It may come before one that does not fit.
+    if (this.inUse < this.limit) this.letIn();
     return granted;
   }
 
