@@ -109,6 +109,11 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
     return `resource of ${this.settings.what}`;
   }
 
+  /** The time, if anything depends on it. */
+  #now(): number {
+    return this.settings.timed ? clock().now() : 0;
+  }
+
   // ── those who come ──
 
   /** Leases what is there to be leased at once. */
@@ -116,12 +121,11 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
     if (this.line.size > 0 && this.line.head() !== undefined) return undefined;
     const item = this.#idle.latest;
     if (item === undefined) return undefined;
-    const now = clock().now();
-    if (!this.#isFresh(item, now)) return undefined;
+    if (!this.#isFresh(item, this.#now())) return undefined;
     this.#idle.pop();
     this.#room?.idleNoMore(item);
     this.line.totals.granted++;
-    const lease = this.#lend(item, request, now);
+    const lease = this.#lend(item, request);
     if (observed()) this.#tell("lease", item);
     return lease;
   }
@@ -134,14 +138,15 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
       return Promise.reject(refusal.error);
     }
     const waiting = this.line.enter(request, signal, timeoutMs);
-    this.serve();
+    if (timeoutMs !== Infinity) this.#leases.watch();
+    if (this.#idle.size > 0 || this.size < this.max) this.serve();
     return waiting;
   }
 
   #refusal(request: Request): { readonly error: unknown } | undefined {
     const { failure } = this.#creator;
-    const { failFast, maxWaiters } = this.settings;
-    if (failFast && failure !== undefined && this.#idle.size === 0) {
+    const { failsFast, maxWaiters } = this.settings;
+    if (failure !== undefined && this.#idle.size === 0 && failsFast(failure.error)) {
       this.#creator.resume(clock().now());
       if (this.#creator.retryAtMs !== undefined) return failure;
     }
@@ -161,11 +166,11 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
     const item = lease.data;
     if (!item.inUse) return; // It was taken away when the grace of closing was over.
     this.#leases.end(item);
-    item.goodMs = clock().now();
-    const evicted = item.uses >= this.settings.maxUses ? "uses" : this.#unwanted(item, item.goodMs);
+    const now = item.goodMs = this.#now();
+    const evicted = item.uses >= this.settings.maxUses ? "uses" : this.#unwanted(item, now);
     if (evicted !== undefined) this.#evict(item, evicted);
     else if (this.settings.recycle !== undefined && !this.closed) void this.#check(item, "recycle");
-    else this.#place(item, item.goodMs);
+    else this.#place(item, now);
     if (observed()) this.#tell("release", item);
   }
 
@@ -176,9 +181,10 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
     if (observed()) this.#tell("discard", item);
   }
 
-  #lend(item: Item<T>, request: Request, now: number): ItemLease<T> {
-    if (request.site !== undefined) this.#alarm.at(now + this.settings.leakAfterMs);
-    return this.#leases.begin(item, request, now);
+  #lend(item: Item<T>, request: Request): ItemLease<T> {
+    const lease = this.#leases.begin(item, request);
+    if (request.site !== undefined) this.#alarm.at(item.sinceMs! + this.settings.leakAfterMs);
+    return lease;
   }
 
   // ── what becomes of a resource ──
@@ -194,27 +200,27 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
   #place(item: Item<T>, now: number): void {
     if (this.closed) this.#destroy(item);
     else if (this.#room?.takesAway(this, item)) this.#evict(item, "room");
-    else if (!this.#hand(item, now)) {
+    else if (!this.#hand(item)) {
       item.idleMs = now;
       this.#idle.push(item);
       this.#rests(item);
     }
   }
 
-  #hand(item: Item<T>, now: number): boolean {
+  #hand(item: Item<T>): boolean {
     if (this.line.size === 0) return false;
     const request = this.line.head();
     if (request === undefined) return false;
     // Nobody is told before the grant: an observer could abort this head, and another would get its lease.
-    this.line.grant(this.#lend(item, request, now));
-    if (this.#isStuck()) this.#dismissNewest();
+    this.line.grant(this.#lend(item, request));
+    this.#breakCircle();
     if (observed()) this.#tell("lease", item);
     return true;
   }
 
   #rests(item: Item<T>): void {
     this.#room?.idleNow(item);
-    this.#alarm.at(this.#idle.dueMs(item, this.#live - this.min));
+    if (this.settings.timed) this.#alarm.at(this.#idle.dueMs(item, this.#live - this.min));
   }
 
   #isFresh(item: Item<T>, now: number): boolean {
@@ -228,7 +234,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
     const wrong = await lookAt(this.settings, doing, item.value);
     this.#checking--;
     if (wrong === undefined) {
-      const now = item.goodMs = clock().now();
+      const now = item.goodMs = this.#now();
       this.#badInARow = 0;
       const evicted = this.#unwanted(item, now);
       if (evicted !== undefined) this.#evict(item, evicted);
@@ -273,6 +279,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
   #gone(item: Item<T> | undefined): void {
     this.serve();
     this.#room?.gone(item);
+    this.#breakCircle();
     this.#settled();
   }
 
@@ -286,7 +293,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
 
   made(value: T, wave: number): void {
     const { maxLifetimeMs, lifetimeJitter } = this.settings;
-    const now = clock().now();
+    const now = this.#now();
     const lifeMs = maxLifetimeMs === Infinity
       ? Infinity
       : maxLifetimeMs * (1 - lifetimeJitter * clock().random());
@@ -303,7 +310,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
   notMade(error: unknown, stopped: boolean): void {
     if (!stopped) {
       this.#totals.createFailed++;
-      if (this.settings.failFast) this.line.settleAll(error);
+      if (this.settings.failsFast(error)) this.line.settleAll(error);
       emit("create.failed", "pool", this.settings.name, { error });
     }
     this.#gone(undefined);
@@ -316,7 +323,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
   /** Sees to those who wait, and to those that are kept. */
   serve(): void {
     if (this.closed) return;
-    while (this.wanting > 0 && this.#serveOne(clock().now())) { /* until nothing more can be done now */ }
+    while (this.wanting > 0 && this.#serveOne(this.#now())) { /* until nothing more can be done now */ }
     while (this.#live < this.min && this.#create(false)) { /* until there are enough */ }
   }
 
@@ -334,7 +341,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
     this.#idle.pop();
     this.#room?.idleNoMore(item);
     if (this.#isFresh(item, now)) {
-      if (this.#hand(item, now)) return true;
+      if (this.#hand(item)) return true;
       this.#idle.restore(item);
       this.#rests(item);
       return false;
@@ -348,7 +355,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
   #create(awaited: boolean): boolean {
     const creator = this.#creator;
     if (this.size >= this.max) return false;
-    creator.resume(clock().now());
+    if (creator.retryAtMs !== undefined) creator.resume(clock().now());
     if (!creator.ready) {
       if (creator.retryAtMs !== undefined) this.#alarm.at(creator.retryAtMs, awaited);
       return false;
@@ -397,7 +404,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
     this.max = max;
     while (this.#live > max && this.#idle.size > 0) this.#evictOldest("size");
     this.serve();
-    if (this.#isStuck()) this.#dismissNewest();
+    this.#breakCircle();
   }
 
   /** Ends what is idle now, and everything else that exists when it comes back. */
@@ -461,7 +468,9 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
     return this.#leases.isStuck(this.size, this.max, owner);
   }
 
-  #dismissNewest(): void {
+  /** Sends the newest away if otherwise nobody could ever be served. */
+  #breakCircle(): void {
+    if (!this.#leases.anyBlocked || !this.#isStuck()) return;
     let newest: Waiting<Request> | undefined;
     for (let at = this.line.oldest; at !== undefined; at = at.next) {
       if (at.data.hold?.owner !== undefined) newest = at;
@@ -483,7 +492,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
   }
 
   statistics(): PoolStatistics {
-    const { first, size: inUse } = this.#leases.list;
+    const inUse = this.#leases.size;
     return Object.freeze({
       max: this.max,
       min: this.min,
@@ -495,7 +504,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
       destroying: this.#destroying,
       free: Math.max(0, this.max - inUse),
       waiting: this.line.size,
-      longestLeaseMs: first === undefined ? 0 : clock().now() - first.sinceMs,
+      longestLeaseMs: this.#leases.longestMs,
       closed: this.closed,
       ...this.line.totals,
       ...this.#totals,

@@ -32,7 +32,8 @@ export class Item<T> {
 
   // The lease, while it is in use.
   inUse = false;
-  sinceMs = 0;
+  /** Since when, as far as is known. */
+  sinceMs: number | undefined;
   hold: HoldOptions | undefined;
   /** Where it was acquired, if leaks are looked for. */
   site: Error | undefined;

@@ -1,8 +1,9 @@
 /** The leases of a pool: who holds what, since when, and who should have given it back. */
+import { clock } from "../kernel/clock.ts";
 import { emit } from "../kernel/observer.ts";
 import { holderOf } from "./_drain.ts";
 import { type Item, ItemLease, ItemList, type Lender } from "./_pool_item.ts";
-import type { Request } from "./_pool_line.ts";
+import { PLAIN, type Request } from "./_pool_line.ts";
 import { Owners } from "./_pool_owners.ts";
 import type { Room } from "./_pool_room.ts";
 import type { PoolSettings } from "./_pool_settings.ts";
@@ -28,14 +29,15 @@ export class Leases<T> {
     return this.list.size;
   }
 
-  begin(item: Item<T>, { hold, site }: Request, now: number): ItemLease<T> {
+  begin(item: Item<T>, request: Request): ItemLease<T> {
     item.uses++;
-    item.sinceMs = now;
     item.inUse = true;
-    item.site = site;
-    if (hold !== undefined) {
+    if (request !== PLAIN) {
+      const { hold, site } = request;
+      item.sinceMs = clock().now();
+      item.site = site;
       item.hold = hold;
-      if (hold.owner !== undefined) this.owners.hold(hold.owner);
+      if (hold?.owner !== undefined) this.owners.hold(hold.owner);
     }
     this.list.add(item);
     if (this.#room !== undefined) this.#room.leased++;
@@ -51,6 +53,11 @@ export class Leases<T> {
     item.leaked = false;
   }
 
+  /** Whether anybody who holds something waits. */
+  get anyBlocked(): boolean {
+    return this.owners.blocked > 0 || (this.#room !== undefined && this.#room.owners.blocked > 0);
+  }
+
   /** Whether everybody who holds something waits for more, `owner` included; `taken`: how many places of `max` are. */
   isStuck(taken: number, max: number, owner?: object): boolean {
     const { size } = this.list;
@@ -60,13 +67,25 @@ export class Leases<T> {
       room.owners.isStuck(room.leased, owner);
   }
 
+  /** Somebody waits: from now on at least it is known how long the longest lease lasts. */
+  watch(): void {
+    const { first } = this.list;
+    if (first !== undefined) first.sinceMs ??= clock().now();
+  }
+
+  /** For how long the longest lease has been held, as far as is known. */
+  get longestMs(): number {
+    const since = this.list.first?.sinceMs;
+    return since === undefined ? 0 : clock().now() - since;
+  }
+
   /** Reports those held for too long. @returns When there may be another one. */
   reportLeaks(now: number): number {
     const { leakAfterMs, name } = this.#settings;
     for (let item = this.list.first; item !== undefined; item = item.next) {
       if (item.leaked || item.site === undefined) continue;
-      const ageMs = now - item.sinceMs;
-      if (now < item.sinceMs + leakAfterMs) return item.sinceMs + leakAfterMs;
+      const ageMs = now - item.sinceMs!;
+      if (now < item.sinceMs! + leakAfterMs) return item.sinceMs! + leakAfterMs;
       item.leaked = true;
       this.leaked++;
       emit("leak", "pool", name, { ageMs, label: holderOf(item.hold), site: item.site.stack });

@@ -70,6 +70,7 @@ export class Line<L> extends WaitQueue<L, Request> {
       this.#ordered = true;
       this.reorder(new Order(this, this.#owners));
     }
-    return this.wait(request, { signal, timeoutMs });
+    const unbound = signal === undefined && timeoutMs === Infinity;
+    return this.wait(request, unbound ? undefined : { signal, timeoutMs });
   }
 }

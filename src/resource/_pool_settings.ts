@@ -1,7 +1,6 @@
 /** The options of a pool, checked and completed. */
 import { backoff } from "../kernel/backoff.ts";
 import {
-  checkBoolean,
   checkCount,
   checkDurationMs,
   checkFinite,
@@ -30,13 +29,16 @@ export interface PoolSettings<T> {
   readonly validateTimeoutMs: number;
   readonly destroyTimeoutMs: number;
   readonly pauseMs: (attempt: number, previousMs?: number) => number;
-  readonly failFast: boolean;
+  /** Whether callers are refused with an error of creating. */
+  readonly failsFast: (error: unknown) => boolean;
   readonly maxWaiters: number;
   readonly idleTimeoutMs: number;
   readonly maxLifetimeMs: number;
   readonly lifetimeJitter: number;
   readonly maxUses: number;
   readonly leakAfterMs: number;
+  /** Whether anything depends on when a resource was used, so that the clock has to be read: it is dear. */
+  readonly timed: boolean;
 }
 
 /** Checks what all pools have in common, and completes it. */
@@ -64,13 +66,14 @@ export function settingsOf<T>(
     throw new RangeError(`Cannot ${doing} as destroyTimeoutMs must be finite: received Infinity`);
   }
   const { failFast = false, maxWaiters = Infinity, maxUses = Infinity, lifetimeJitter = 0.1 } = options;
-  checkBoolean(doing, "failFast", failFast);
+  if (typeof failFast !== "boolean") checkFunction(doing, "failFast", failFast);
   checkCount(doing, "maxWaiters", maxWaiters, 0);
   checkCount(doing, "maxUses", maxUses, 1);
   checkFinite(doing, "lifetimeJitter", lifetimeJitter, 0);
   if (lifetimeJitter > 1) {
     throw new RangeError(`Cannot ${doing} as lifetimeJitter must be at most 1: received ${lifetimeJitter}`);
   }
+  const [idleTimeoutMs, maxLifetimeMs] = [limit("idleTimeoutMs", Infinity), limit("maxLifetimeMs", Infinity)];
   return {
     name: options.name,
     what,
@@ -85,13 +88,14 @@ export function settingsOf<T>(
     validateTimeoutMs: limit("validateTimeoutMs", 5_000),
     destroyTimeoutMs,
     pauseMs: backoff(options.backoff),
-    failFast,
+    failsFast: typeof failFast === "boolean" ? () => failFast : failFast,
     maxWaiters,
-    idleTimeoutMs: limit("idleTimeoutMs", 60_000),
-    maxLifetimeMs: limit("maxLifetimeMs", Infinity),
+    idleTimeoutMs,
+    maxLifetimeMs,
     lifetimeJitter,
     maxUses,
     leakAfterMs: limit("leakAfterMs", Infinity),
+    timed: idleTimeoutMs !== Infinity || maxLifetimeMs !== Infinity || options.validate !== undefined,
   };
 }
 

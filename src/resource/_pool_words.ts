@@ -22,7 +22,7 @@ export interface Standing<T> extends PoolFacts {
 /** `10 of 10 in use, 4 waiting, longest lease 8120 ms by "report/7"`. */
 function inWords<T>({ inUse, max, waiting, leased: { first }, failure }: Standing<T>): string {
   const parts = [`${inUse} of ${max} in use`, `${waiting} waiting`];
-  if (first !== undefined) {
+  if (first?.sinceMs !== undefined) {
     const by = holderOf(first.hold);
     const heldMs = Math.round(clock().now() - first.sinceMs);
     parts.push(`longest lease ${heldMs} ms${by === undefined ? "" : ` by ${JSON.stringify(by)}`}`);

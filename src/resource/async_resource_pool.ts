@@ -66,6 +66,8 @@ export class AsyncResourcePool<T> implements Run<PoolRunContext<T>>, AsyncDispos
   readonly name: string | undefined;
   readonly #pool: Pool<T>;
   readonly #what: string;
+  /** Whether it is noted where each lease was acquired. */
+  readonly #watched: boolean;
 
   /**
    * Creates a pool; the resources to be kept begin to be created in the next microtask, others when they are needed.
@@ -82,6 +84,7 @@ export class AsyncResourcePool<T> implements Run<PoolRunContext<T>>, AsyncDispos
     const settings = settingsOf(options, (context) => options.create(context));
     this.name = options.name;
     this.#what = settings.what;
+    this.#watched = settings.leakAfterMs !== Infinity;
     this.#pool = new Pool(settings, { max, min });
   }
 
@@ -108,21 +111,14 @@ export class AsyncResourcePool<T> implements Run<PoolRunContext<T>>, AsyncDispos
    * @throws The reason of `signal`, unchanged.
    */
   acquire(options?: PoolAcquireOptions): Promise<PoolLease<T>> {
-    const pool = this.#pool;
-    let request = PLAIN;
-    if (options !== undefined) {
-      const refused = pool.line.refusal(options);
-      if (refused !== undefined) return refused;
-    }
+    if (options === undefined && !this.#watched) return this.#acquire(PLAIN, undefined, undefined);
+    const refused = this.#pool.line.refusal(options);
+    if (refused !== undefined) return refused;
     try {
-      request = this.#request(options);
+      return this.#acquire(this.#request(options), options?.signal, options?.timeoutMs);
     } catch (error) {
       return Promise.reject(error);
     }
-    if (pool.closed) return Promise.reject(closedError(this.#what));
-    const lease = pool.take(request);
-    if (lease !== undefined) return Promise.resolve(lease);
-    return pool.wait(request, options?.signal, options?.timeoutMs ?? pool.settings.acquireTimeoutMs);
   }
 
   /**
@@ -224,8 +220,20 @@ export class AsyncResourcePool<T> implements Run<PoolRunContext<T>>, AsyncDispos
     return this.#pool.statistics();
   }
 
+  #acquire(
+    request: Request,
+    signal: AbortSignal | undefined,
+    timeoutMs: number | undefined,
+  ): Promise<PoolLease<T>> {
+    const pool = this.#pool;
+    if (pool.closed) return Promise.reject(closedError(this.#what));
+    const lease = pool.take(request);
+    if (lease !== undefined) return Promise.resolve(lease);
+    return pool.wait(request, signal, timeoutMs ?? pool.settings.acquireTimeoutMs);
+  }
+
   #request(options: PoolAcquireOptions | undefined): Request {
-    const watched = this.#pool.settings.leakAfterMs !== Infinity;
+    const watched = this.#watched;
     if (options === undefined && !watched) return PLAIN;
     const doing = `lease from ${this.#what}`;
     checkOptions(doing, options);

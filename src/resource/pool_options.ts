@@ -37,13 +37,14 @@ export interface PoolBehaviour<T> {
   /** The pauses between attempts to create after one has failed. Default: exponential from 100 to 10,000, full jitter. */
   backoff?: BackoffOptions | undefined;
   /**
-   * Whether callers are refused with the error of creating when it fails, and until it may be tried again. Default
-   * `false`: they wait, for as long as they can.
+   * Whether callers are refused with the error of creating when it fails, and until it may be tried again; a function
+   * says so of each error, which it should for those that will not pass. Default `false`: they wait, for as long as they
+   * can.
    */
-  failFast?: boolean | undefined;
+  failFast?: boolean | ((error: unknown) => boolean) | undefined;
   /** How many may wait for others to give back; a call beyond that rejects. Default `Infinity`; 0 never waits for others. */
   maxWaiters?: number | undefined;
-  /** How long a resource may be idle before it is destroyed, down to `min`. Default 60,000; `Infinity` for ever. */
+  /** How long a resource may be idle before it is destroyed, down to `min`. Default `Infinity`: for ever. */
   idleTimeoutMs?: number | undefined;
   /** How old a resource may become; one in use is destroyed when it comes back. Default `Infinity`. */
   maxLifetimeMs?: number | undefined;
@@ -122,7 +123,11 @@ export interface PoolStatistics {
   readonly free: number;
   /** Callers that wait. */
   readonly waiting: number;
-  /** How long the longest lease has been held, in milliseconds; 0 when there is none. */
+  /**
+   * How long the longest lease has been held, in milliseconds, as far as is known: since somebody waits for it, if it
+   * has neither label nor owner and no leaks are looked for, as reading the clock costs more than a lease. 0 when there
+   * is none.
+   */
   readonly longestLeaseMs: number;
   /** Whether it is closed. */
   readonly closed: boolean;

@@ -205,12 +205,12 @@ describe("AsyncResourcePool", () => {
   test("maxWaiters: who would wait for others beyond that is refused at once; 0 never waits (PL-08)", async () => {
     await world(async () => {
       const { pool } = new Store({ max: 1, maxWaiters: 0 });
-      const lease = await pool.acquire();
+      const lease = await pool.acquire({ label: "x" });
       const error = await failureOf(pool.acquire());
       assert.ok(error instanceof PoolFullError);
       assert.match(
         error.message,
-        /^Cannot lease from pool "orders": at most 0 may wait, 1 of 1 in use, 0 waiting, longest lease 0 ms$/,
+        /^Cannot lease from pool "orders": at most 0 may wait, 1 of 1 in use, 0 waiting, longest lease 0 ms by "x"$/,
       );
       assert.deepEqual([error.inUse, error.max, error.waiting, pool.statistics().refused], [1, 1, 0, 1]);
       lease.release();
