@@ -62,6 +62,15 @@ export class Gcra implements RateAlgorithm {
     return short <= this.#slack ? fromMs : fromMs + short / this.#speed;
   }
 
+  tryTake(bucket: Bucket, weight: number, nowMs: number): boolean {
+    const now = this.#from + (nowMs - this.#fromMs) * this.#speed;
+    const mark = (bucket.mark > now ? bucket.mark : now) + weight * this.#unit;
+    if (mark - this.#span - now > this.#slack) return false;
+    if (bucket.more !== undefined) this.#note(bucket, weight, now);
+    bucket.mark = mark;
+    return true;
+  }
+
   take(bucket: Bucket, weight: number, atMs: number): void {
     const at = this.#time(atMs);
     if (bucket.more !== undefined) this.#note(bucket, weight, at);

@@ -45,6 +45,8 @@ export interface RateAlgorithm {
   readonly linear: boolean;
   /** When `weight` can be had, from `fromMs` on; `fromMs` itself if it can then. */
   fitsAt(bucket: Bucket, weight: number, fromMs: number): number;
+  /** Takes `weight` if it can be had now. */
+  tryTake(bucket: Bucket, weight: number, nowMs: number): boolean;
   /** Takes `weight`, whether it fits or not. */
   take(bucket: Bucket, weight: number, atMs: number): void;
   /** The same, for somebody who may give it back. */

@@ -1,14 +1,16 @@
 /** The engine of a rate limiter: buckets, those who wait for them, one timer for the first of these, and a gate above. */
-import { show, subject } from "../kernel/checks.ts";
+import { subject } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
-import { Heap } from "../kernel/heap.ts";
 import { emit, observed } from "../kernel/observer.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import type { Place } from "../kernel/wait_queue.ts";
-import { Bucket, type RateAlgorithm, type Receipt } from "./_rate_algorithm.ts";
+import { Bucket, type RateAlgorithm } from "./_rate_algorithm.ts";
+import { Booking } from "./_rate_booking.ts";
 import { RateBuckets } from "./_rate_buckets.ts";
 import { RateLine, type RateRequest } from "./_rate_line.ts";
-import { RateLimitError } from "./rate_limit_error.ts";
+import { behind, rateLimitError } from "./_rate_refusal.ts";
+import { RateTimer } from "./_rate_timer.ts";
+import type { RateLimitError } from "./rate_limit_error.ts";
 
 /** What floating point sums may be off by, in milliseconds. */
 const SLACK_MS = 1e-6;
@@ -22,39 +24,11 @@ export interface RateGateOptions {
   maxQueue: number;
 }
 
-/** What was taken, at this gate and those above, by somebody who may not use it. */
-export class Booking {
-  readonly #gate: RateGate;
-  readonly #bucket: Bucket;
-  readonly #receipt: Receipt;
-  readonly #above: Booking | undefined;
-
-  constructor(gate: RateGate, bucket: Bucket, receipt: Receipt, above: Booking | undefined) {
-    this.#gate = gate;
-    this.#bucket = bucket;
-    this.#receipt = receipt;
-    this.#above = above;
-  }
-
-  /** Gives it back; who waits for it is served at once. */
-  cancel(): void {
-    const nowMs = clock().now();
-    for (let one: Booking | undefined = this; one !== undefined; one = one.#above) one.#receipt.cancel(nowMs);
-    for (let one: Booking | undefined = this; one !== undefined; one = one.#above) {
-      if (one.#bucket.line !== undefined) one.#gate.serve(one.#bucket.line);
-    }
-  }
-
-  /** It was used, and can't be given back any more. */
-  keep(): void {
-    this.#receipt.keep();
-    this.#above?.keep();
-  }
-}
-
 /** See the file. The limiter over it has checked the arguments. */
 export class RateGate {
   readonly name: string | undefined;
+  /** What is tried here, as it stands in messages after "Cannot". */
+  readonly doing: string;
   readonly algorithm: RateAlgorithm;
   readonly parent: RateGate | undefined;
   readonly maxQueue: number;
@@ -70,19 +44,18 @@ export class RateGate {
   /** How many wait, over all lines. */
   waiting = 0;
   readonly lines: Set<RateLine> = new Set();
-  readonly #due = new Heap<RateLine>((a, b) =>
-    a.dueMs < b.dueMs || (a.dueMs === b.dueMs && a.order < b.order)
-  );
+  readonly #timer = new RateTimer((line, nowMs) => this.serve(line, nowMs));
   #made = 0;
-  #timer: Disposable | undefined;
-  #timerMs = Infinity;
-  #firing = false;
+  /** Whether it is open, and none is above it. */
+  #alone: boolean;
 
   constructor({ name, algorithm, parent, maxKeys, maxQueue }: RateGateOptions) {
     this.name = name;
+    this.doing = `acquire from ${this.describe()}`;
     this.algorithm = algorithm;
     this.parent = parent;
     this.maxQueue = maxQueue;
+    this.#alone = parent === undefined;
     this.buckets = new RateBuckets(algorithm, maxKeys, (bucket, nowMs) => this.#isBusy(bucket, nowMs));
   }
 
@@ -100,10 +73,21 @@ export class RateGate {
     return this.closedWith ?? this.parent?.refusal;
   }
 
+  /** When so much could be had, whoever waits. */
+  fitsAt(bucket: Bucket, weight: number, nowMs: number): number {
+    const fromMs = this.#openFrom(bucket, nowMs);
+    return fromMs === Infinity ? Infinity : this.algorithm.fitsAt(bucket, weight, fromMs);
+  }
+
   /** Takes so much, here and above, if it can be had now and nobody waits for it. */
   tryTake(bucket: Bucket, weight: number, nowMs: number): boolean {
-    if (!this.#isFree(bucket, weight, nowMs)) return false;
-    this.#take(bucket, weight, nowMs);
+    if (this.#alone && bucket.line === undefined && this.pausedUntilMs <= nowMs) {
+      // Nothing but the counts to look at: what nearly every call comes to.
+      if (!this.algorithm.tryTake(bucket, weight, nowMs)) return false;
+    } else {
+      if (!this.#isFree(bucket, weight, nowMs)) return false;
+      this.#take(bucket, weight, nowMs);
+    }
     this.totals.granted++;
     if (observed()) this.#tell("acquire", bucket.key, { weight });
     return true;
@@ -209,7 +193,10 @@ export class RateGate {
     this.changed(bucket, nowMs);
   }
 
-  /** Refuses to serve a call as late as at `atMs`; `within` says what that is too late for. */
+  /**
+   * The error for a call that could be served at `atMs`, and `within` is how that is too late; without a bucket, when
+   * there may be no more.
+   */
   refuse(
     bucket: Bucket | undefined,
     key: string | undefined,
@@ -218,28 +205,23 @@ export class RateGate {
     within: string,
   ): RateLimitError {
     this.totals.refused++;
-    const retryAfterMs = Math.max(0, atMs - clock().now());
     const waiting = bucket?.line?.queue.size ?? 0;
-    const facts = [
-      bucket === undefined
-        ? `all ${this.buckets.size} keys there may be are in use`
-        : retryAfterMs === Infinity
-        ? "it is paused"
-        : `next free in ${text(retryAfterMs)} ms`,
-      ...(waiting > 0 ? [`${waiting} waiting`] : []),
-    ];
-    if (observed()) this.#tell("refuse", key, { weight, retryAfterMs });
-    const what = `${this.describe()}${key === undefined ? "" : ` for key ${show(key)}`}`;
-    return new RateLimitError(`Cannot acquire from ${what}${within}: ${facts.join(", ")}`, {
-      retryAfterMs,
-      weight,
+    const error = rateLimitError(this, {
       key,
+      weight,
+      atMs,
+      within,
+      waiting,
+      keysFull: bucket === undefined,
     });
+    if (observed()) this.#tell("refuse", key, { weight, retryAfterMs: error.retryAfterMs });
+    return error;
   }
 
   /** Sends everybody away for good. */
   close(reason: unknown): void {
     this.closedWith = { reason };
+    this.#alone = false;
     for (const line of [...this.lines]) {
       line.queue.settleAll(reason);
       this.serve(line);
@@ -254,7 +236,7 @@ export class RateGate {
       this.serve(bucket.line, nowMs);
       if (bucket.line !== undefined && bucket.line.queue.size > 0) return false;
     }
-    if (this.#fitsAt(bucket, weight, nowMs) > nowMs) return false;
+    if (this.fitsAt(bucket, weight, nowMs) > nowMs) return false;
     return this.#isFreeAbove(weight, nowMs);
   }
 
@@ -264,14 +246,8 @@ export class RateGate {
 
   /** Whether so much can be had now, whoever waits. */
   #fits(bucket: Bucket, weight: number, nowMs: number): boolean {
-    return this.#fitsAt(bucket, weight, nowMs) <= nowMs &&
+    return this.fitsAt(bucket, weight, nowMs) <= nowMs &&
       (this.parent === undefined || this.parent.#fits(this.parent.own, weight, nowMs));
-  }
-
-  /** When so much could be had, whoever waits. */
-  #fitsAt(bucket: Bucket, weight: number, nowMs: number): number {
-    const fromMs = this.#openFrom(bucket, nowMs);
-    return fromMs === Infinity ? Infinity : this.algorithm.fitsAt(bucket, weight, fromMs);
   }
 
   #openFrom(bucket: Bucket, nowMs: number): number {
@@ -304,11 +280,11 @@ export class RateGate {
       this.#tidy(line, nowMs);
       return false;
     }
-    const fitsAt = this.#fitsAt(line.bucket, head.weight, nowMs);
+    const fitsAt = this.fitsAt(line.bucket, head.weight, nowMs);
     const atMs = Math.max(fitsAt, head.notBeforeMs);
     if (atMs > nowMs) {
       if (line.place !== undefined) line.stepBack();
-      this.#setDue(line, atMs);
+      this.#timer.set(line, atMs);
       return false;
     }
     if (line.place === undefined && this.#isFreeAbove(head.weight, nowMs)) {
@@ -316,7 +292,7 @@ export class RateGate {
       return true;
     }
     // The gate above will call, and looks again now, as the head may be another than the one it knew.
-    this.#setDue(line, Infinity);
+    this.#timer.set(line, Infinity);
     this.parent!.#admit(line, nowMs);
     return line.place === undefined;
   }
@@ -389,28 +365,17 @@ export class RateGate {
       what: "acquire from rate limiter",
       structure: "rate limiter",
       name: this.name,
-      behind: () => this.#behind(line),
+      behind: () => behind(this, line),
     });
     line.order = this.#made++;
     this.lines.add(line);
     return bucket.line = line;
   }
 
-  #behind({ bucket, queue }: RateLine): string {
-    const nowMs = clock().now();
-    const fitsAt = this.algorithm.fitsAt(
-      bucket,
-      queue.oldest?.data.weight ?? 1,
-      this.#openFrom(bucket, nowMs),
-    );
-    const next = fitsAt === Infinity ? "paused" : `next free in ${text(Math.max(0, fitsAt - nowMs))} ms`;
-    return `${bucket.key === undefined ? "" : `key ${show(bucket.key)}, `}${next}, ${queue.size} waiting`;
-  }
-
   /** Nobody waits: without a pause, the line is not needed any more. */
   #tidy(line: RateLine, nowMs: number): void {
     if (line.place !== undefined) line.stepBack();
-    this.#setDue(line, Infinity);
+    this.#timer.set(line, Infinity);
     if (line.pausedUntilMs > nowMs || line.bucket.line !== line) return;
     line.bucket.line = undefined;
     this.lines.delete(line);
@@ -426,45 +391,7 @@ export class RateGate {
     return bucket.line !== undefined;
   }
 
-  #setDue(line: RateLine, atMs: number): void {
-    if (line.dueMs === atMs) return;
-    this.#due.remove(line);
-    line.dueMs = atMs;
-    if (atMs !== Infinity) this.#due.push(line);
-    if (!this.#firing) this.#setTimer();
-  }
-
-  #setTimer(): void {
-    const atMs = this.#due.peek()?.dueMs ?? Infinity;
-    if (atMs === this.#timerMs) return;
-    this.#timer?.[Symbol.dispose]();
-    this.#timerMs = atMs;
-    this.#timer = atMs === Infinity ? undefined : clock().schedule(atMs, this.#fire, { ref: true });
-  }
-
-  readonly #fire = (): void => {
-    // What the timer was set for has come, even if the clock stands still: foreign fake timers move only the one.
-    const nowMs = Math.max(clock().now(), this.#timerMs);
-    this.#timer = undefined;
-    this.#timerMs = Infinity;
-    this.#firing = true;
-    try {
-      for (let line = this.#due.peek(); line !== undefined && line.dueMs <= nowMs; line = this.#due.peek()) {
-        this.#setDue(line, Infinity);
-        this.serve(line, nowMs);
-      }
-    } finally {
-      this.#firing = false;
-      this.#setTimer();
-    }
-  };
-
   #tell(kind: string, key: string | undefined, data: object): void {
     emit(kind, "rate limiter", this.name, { ...(key === undefined ? {} : { key }), ...data });
   }
-}
-
-/** Milliseconds for a message: to the microsecond, rounded up. */
-function text(ms: number): number {
-  return Math.ceil(ms * 1_000 - SLACK_MS * 1_000) / 1_000;
 }

@@ -2,7 +2,8 @@
 import type { HeapItem } from "../kernel/heap.ts";
 import { type Place, type Waiting, WaitQueue, type WaitQueueOptions } from "../kernel/wait_queue.ts";
 import type { Bucket } from "./_rate_algorithm.ts";
-import type { Booking, RateGate } from "./_rate_gate.ts";
+import type { Booking } from "./_rate_booking.ts";
+import type { RateGate } from "./_rate_gate.ts";
 
 /** What somebody waits with. */
 export interface RateRequest {

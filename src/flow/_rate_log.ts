@@ -42,6 +42,12 @@ export class SlidingLog implements RateAlgorithm {
     return fromMs;
   }
 
+  tryTake(bucket: Bucket, weight: number, nowMs: number): boolean {
+    if (this.fitsAt(bucket, weight, nowMs) > nowMs) return false;
+    this.take(bucket, weight, nowMs);
+    return true;
+  }
+
   take(bucket: Bucket, weight: number, atMs: number): void {
     const log = bucket.more as Log | undefined;
     if (log?.shared === undefined || log.shared.atMs !== atMs) return void this.#add(bucket, weight, atMs);

@@ -30,6 +30,12 @@ abstract class Windows implements RateAlgorithm {
   abstract fitsAt(bucket: Bucket, weight: number, fromMs: number): number;
   abstract room(bucket: Bucket, nowMs: number): number;
 
+  tryTake(bucket: Bucket, weight: number, nowMs: number): boolean {
+    if (this.fitsAt(bucket, weight, nowMs) > nowMs) return false;
+    this.take(bucket, weight, nowMs);
+    return true;
+  }
+
   take(bucket: Bucket, weight: number, atMs: number): void {
     const window = Math.max(this.window(atMs), bucket.mark);
     const counts = this.counts(bucket, window);

@@ -6,25 +6,23 @@ import {
   checkInteger,
   checkName,
   checkOptions,
-  checkWaitOptions,
   show,
   subject,
 } from "../kernel/checks.ts";
 import { clock, wallNow } from "../kernel/clock.ts";
-import { deadlineOf } from "../kernel/deadlines.ts";
-import { ClosedError, TimeoutError } from "../kernel/errors.ts";
+import { ClosedError } from "../kernel/errors.ts";
 import { emit } from "../kernel/observer.ts";
-import type { WaitOptions } from "../kernel/types.ts";
 import { Gcra } from "./_gcra.ts";
 import type { Bucket, RateAlgorithm, RateRule } from "./_rate_algorithm.ts";
-import { type Booking, RateGate } from "./_rate_gate.ts";
-import { PLAIN, request } from "./_rate_line.ts";
+import { asked, askedToWait, checkedKey, checkedWeight, keyOf } from "./_rate_asked.ts";
+import { bucketOf, enter, isLate, runInTurn, within } from "./_rate_entry.ts";
+import { RateGate } from "./_rate_gate.ts";
+import { request } from "./_rate_line.ts";
 import { SlidingLog } from "./_rate_log.ts";
 import { RatePace } from "./_rate_pace.ts";
 import { FixedWindow, SlidingCounter } from "./_rate_windows.ts";
-import { runWithin, Work } from "./_work.ts";
+import { Work } from "./_work.ts";
 import type { CallContext, Run } from "./policy.ts";
-import { QueueFullError } from "./queue_full_error.ts";
 import type {
   RateLimiterAcquireOptions,
   RateLimiterOptions,
@@ -47,15 +45,6 @@ const ALGORITHMS = {
 
 /** What counting floats may be off by. */
 const SLACK = 1e-9;
-
-/** What a call asks for, read once and checked. */
-interface Asked {
-  readonly weight: number;
-  readonly key: string | undefined;
-  readonly maxWaitMs: number;
-  readonly signal: AbortSignal | undefined;
-  readonly timeoutMs: number | undefined;
-}
 
 /** The engine of a limiter, for its parent's children and for the floor. */
 let gateOf: (limiter: RateLimiter) => RateGate;
@@ -169,8 +158,8 @@ export class RateLimiter implements Run<CallContext> {
    */
   acquire(options?: RateLimiterAcquireOptions): Promise<void> {
     try {
-      const asked = options === undefined ? undefined : this.#askedToWait(options);
-      return this.#enter(asked, false) as Promise<unknown> as Promise<void>;
+      const wanted = options === undefined ? undefined : askedToWait(this.#gate, options);
+      return enter(this.#gate, wanted, false) as Promise<unknown> as Promise<void>;
     } catch (error) {
       return Promise.reject(error);
     }
@@ -188,9 +177,10 @@ export class RateLimiter implements Run<CallContext> {
     let bucket: Bucket | undefined = gate.own;
     let weight = 1;
     if (options !== undefined) {
-      const asked = this.#asked(options);
-      weight = asked.weight;
-      if (asked.key !== undefined) bucket = gate.buckets.get(asked.key, nowMs);
+      if (typeof options !== "object" || options === null) keyOf(gate, options);
+      const { key, weight: wanted } = options;
+      if (wanted !== undefined) weight = checkedWeight(gate, wanted);
+      if (key !== undefined) bucket = gate.buckets.get(checkedKey(gate, key)!, nowMs);
     }
     if (bucket !== undefined && gate.tryTake(bucket, weight, nowMs)) return true;
     gate.totals.refused++;
@@ -209,14 +199,14 @@ export class RateLimiter implements Run<CallContext> {
    */
   reserve(options?: RateLimiterReserveOptions): RateLimiterReservation {
     const gate = this.#gate;
-    const { weight, key, maxWaitMs } = this.#asked(options ?? {});
+    const { weight, key, maxWaitMs } = asked(gate, options ?? {});
     if (gate.refusal !== undefined) throw gate.refusal.reason;
     const nowMs = clock().now();
-    const bucket = this.#bucket(key, weight, nowMs, "");
+    const bucket = bucketOf(gate, key, weight, nowMs);
     let booking = gate.tryBook(bucket, weight, nowMs);
     if (booking !== undefined) return { waitMs: 0, weight, cancel: () => booking!.cancel() };
     const atMs = gate.foresee(bucket, weight, nowMs);
-    if (gate.parent !== undefined || atMs === Infinity || atMs - nowMs > maxWaitMs + SLACK) {
+    if (gate.parent !== undefined || atMs === Infinity || isLate(atMs, nowMs + maxWaitMs)) {
       throw gate.refuse(
         bucket,
         key,
@@ -225,8 +215,8 @@ export class RateLimiter implements Run<CallContext> {
         maxWaitMs === Infinity ? " in advance" : within(maxWaitMs),
       );
     }
-    const asked = request(weight, { notBeforeMs: atMs, forNow: true });
-    const place = gate.join(bucket, asked, nowMs, (granted) => booking = granted);
+    const promised = request(weight, { notBeforeMs: atMs, forNow: true });
+    const place = gate.join(bucket, promised, nowMs, (granted) => booking = granted);
     return {
       waitMs: atMs - nowMs,
       weight,
@@ -249,7 +239,7 @@ export class RateLimiter implements Run<CallContext> {
    * @throws As {@linkcode acquire} does; what `fn` throws.
    */
   run<T>(fn: (context: CallContext) => T | PromiseLike<T>, options?: RateLimiterRunOptions): Promise<T> {
-    return options === undefined ? this.#runPlain(fn) : this.#runWithin(fn, options);
+    return options === undefined ? this.#runPlain(fn) : runInTurn(this.#gate, fn, options);
   }
 
   /**
@@ -258,8 +248,8 @@ export class RateLimiter implements Run<CallContext> {
    * @returns 0 when it would not have to wait, `Infinity` when that is not known: paused for good, or closed.
    */
   waitMs(options?: RateLimiterTakeOptions): number {
-    const { weight, key } = this.#asked(options ?? {});
     const gate = this.#gate;
+    const { weight, key } = asked(gate, options ?? {});
     if (gate.refusal !== undefined) return Infinity;
     const nowMs = clock().now();
     const bucket = key === undefined ? gate.own : gate.buckets.get(key, nowMs);
@@ -269,7 +259,7 @@ export class RateLimiter implements Run<CallContext> {
 
   /** How much could be taken at once now, by a call with this key or without one. */
   available(options?: Pick<RateLimiterTakeOptions, "key">): number {
-    const { key } = this.#asked(options ?? {});
+    const key = keyOf(this.#gate, options);
     const gate = this.#gate;
     const bucket = key === undefined ? gate.own : gate.buckets.find(key);
     const nowMs = clock().now();
@@ -299,7 +289,7 @@ export class RateLimiter implements Run<CallContext> {
    */
   pauseFor(ms: number, options?: Pick<RateLimiterTakeOptions, "key">): void {
     checkDurationMs(`pause ${this.#gate.describe()}`, "ms", ms);
-    this.#pause(ms, this.#asked(options ?? {}).key);
+    this.#pause(ms, keyOf(this.#gate, options));
   }
 
   /**
@@ -315,12 +305,12 @@ export class RateLimiter implements Run<CallContext> {
     if (Number.isNaN(atMs)) {
       throw new RangeError(`Cannot ${doing} as moment must be a valid date: received NaN`);
     }
-    this.#pause(Math.max(0, atMs - wallNow()), this.#asked(options ?? {}).key);
+    this.#pause(Math.max(0, atMs - wallNow()), keyOf(this.#gate, options));
   }
 
   /** Ends a pause: that of all, or with `key` that of the key. */
   resume(options?: Pick<RateLimiterTakeOptions, "key">): void {
-    const { key } = this.#asked(options ?? {});
+    const key = keyOf(this.#gate, options);
     const bucket = key === undefined ? undefined : this.#gate.buckets.find(key);
     if (key === undefined || bucket !== undefined) this.#gate.resume(bucket, clock().now());
   }
@@ -350,7 +340,7 @@ export class RateLimiter implements Run<CallContext> {
     const doing = `heed a response in ${this.#gate.describe()}`;
     checkOptions(`${doing} as the response`, response ?? null);
     checkFunction(doing, "headers.get", response.headers?.get);
-    const { key } = this.#asked(options ?? {});
+    const key = keyOf(this.#gate, options);
     const askedMs = retryAfterOf(response) ?? 0;
     if (askedMs > 0) this.#pause(askedMs, key);
     const { status } = response;
@@ -415,103 +405,10 @@ export class RateLimiter implements Run<CallContext> {
     });
   }
 
-  /** Takes, or waits for it: what {@linkcode acquire} and {@linkcode run} do. */
-  #enter(asked: Asked | undefined, forNow: boolean): Promise<Booking | undefined> {
-    const gate = this.#gate;
-    if (asked?.signal?.aborted) {
-      gate.totals.aborted++;
-      return Promise.reject(asked.signal.reason);
-    }
-    if (gate.refusal !== undefined) return Promise.reject(gate.refusal.reason);
-    const nowMs = clock().now();
-    if (asked === undefined) {
-      if (gate.tryTake(gate.own, 1, nowMs)) return Promise.resolve(undefined);
-      this.#checkQueue();
-      return gate.wait(gate.own, PLAIN, nowMs);
-    }
-    const { weight, key, maxWaitMs, signal, timeoutMs } = asked;
-    const bucket = this.#bucket(key, weight, nowMs, within(maxWaitMs));
-    if (forNow) {
-      const booking = gate.tryBook(bucket, weight, nowMs);
-      if (booking !== undefined) return Promise.resolve(booking);
-    } else if (gate.tryTake(bucket, weight, nowMs)) return Promise.resolve(undefined);
-    const deadlineMs = deadlineOf(signal);
-    const latestMs = Math.min(nowMs + maxWaitMs, deadlineMs);
-    if (latestMs < Infinity) {
-      const atMs = gate.foresee(bucket, weight, nowMs);
-      if (atMs > latestMs + SLACK) {
-        const before = deadlineMs < nowMs + maxWaitMs
-          ? ` before the deadline in ${Math.max(0, deadlineMs - nowMs)} ms`
-          : within(maxWaitMs);
-        throw gate.refuse(bucket, key, weight, atMs, before);
-      }
-    }
-    this.#checkQueue();
-    // With a gate above, others can get in before us there: what was foreseen may turn out to be too early.
-    const limitMs = gate.parent === undefined ? timeoutMs : Math.min(timeoutMs ?? Infinity, maxWaitMs);
-    return gate.wait(bucket, request(weight, { latestMs, forNow }), nowMs, { signal, timeoutMs: limitMs });
-  }
-
   async #runPlain<T>(fn: (context: CallContext) => T | PromiseLike<T>): Promise<T> {
     if (typeof fn !== "function") checkFunction(`run in ${this.#gate.describe()}`, "fn", fn);
-    await this.#enter(undefined, false);
+    await enter(this.#gate, undefined, false);
     return await fn(new Work());
-  }
-
-  async #runWithin<T>(
-    fn: (context: CallContext) => T | PromiseLike<T>,
-    options: RateLimiterRunOptions,
-  ): Promise<T> {
-    const gate = this.#gate;
-    const doing = `run in ${gate.describe()}`;
-    checkFunction(doing, "fn", fn);
-    const asked = this.#askedToWait(options);
-    const { queueTimeoutMs = Infinity } = options;
-    checkDurationMs(doing, "queueTimeoutMs", queueTimeoutMs);
-    const { signal, timeoutMs = Infinity } = asked;
-    const expired = (): TimeoutError => {
-      const operation = `finish work in ${gate.describe()}`;
-      return new TimeoutError(`Cannot ${operation} within ${timeoutMs} ms: it was still running`, {
-        operation,
-        limitMs: timeoutMs,
-      });
-    };
-    const atMs = timeoutMs === Infinity ? Infinity : clock().now() + timeoutMs;
-    const booking = await this.#enter({ ...asked, timeoutMs: Math.min(timeoutMs, queueTimeoutMs) }, true);
-    const bounds = {
-      structure: "rate limiter",
-      name: this.name,
-      signal,
-      atMs,
-      expired,
-      gaveUp: (why: "aborted" | "timedOut", running: boolean) => {
-        gate.totals[why]++;
-        if (!running) booking!.cancel();
-      },
-    };
-    return await runWithin(bounds, new Work(bounds), (work) => {
-      booking!.keep();
-      return fn(work);
-    });
-  }
-
-  /** The bucket of a key, or of calls without one. */
-  #bucket(key: string | undefined, weight: number, nowMs: number, within: string): Bucket {
-    const gate = this.#gate;
-    if (key === undefined) return gate.own;
-    const bucket = gate.buckets.get(key, nowMs);
-    if (bucket === undefined) throw gate.refuse(undefined, key, weight, gate.buckets.roomAtMs, within);
-    return bucket;
-  }
-
-  #checkQueue(): void {
-    const { waiting, maxQueue } = this.#gate;
-    if (waiting < maxQueue) return;
-    this.#gate.totals.refused++;
-    throw new QueueFullError(
-      `Cannot acquire from ${this.#gate.describe()}: its queue is full, ${waiting} of ${maxQueue} waiting`,
-      { maxQueue, inUse: 0 },
-    );
   }
 
   #spend(
@@ -519,9 +416,9 @@ export class RateLimiter implements Run<CallContext> {
     weigh: (bucket: Bucket, nowMs: number) => number,
   ): void {
     const gate = this.#gate;
-    const { key } = this.#asked(options ?? {});
+    const key = keyOf(this.#gate, options);
     const nowMs = clock().now();
-    const bucket = this.#bucket(key, 1, nowMs, "");
+    const bucket = bucketOf(gate, key, 1, nowMs);
     if (bucket.line !== undefined) gate.serve(bucket.line, nowMs);
     const weight = weigh(bucket, nowMs);
     if (weight === 0) return;
@@ -532,7 +429,7 @@ export class RateLimiter implements Run<CallContext> {
   #pause(ms: number, key: string | undefined): void {
     const gate = this.#gate;
     const nowMs = clock().now();
-    const bucket = key === undefined ? undefined : this.#bucket(key, 1, nowMs, "");
+    const bucket = key === undefined ? undefined : bucketOf(gate, key, 1, nowMs);
     gate.pause(bucket, nowMs + ms, nowMs);
     emit("pause", "rate limiter", this.name, { ms, ...(key === undefined ? {} : { key }) });
   }
@@ -555,32 +452,6 @@ export class RateLimiter implements Run<CallContext> {
     for (const { queue } of [...gate.lines]) queue.rejectWhere((one) => one.weight > most, tooHeavy);
     gate.changed(undefined, nowMs);
   }
-
-  #askedToWait(options: RateLimiterAcquireOptions): Asked {
-    checkWaitOptions(`acquire from ${this.#gate.describe()}`, options);
-    return this.#asked(options);
-  }
-
-  #asked(options: RateLimiterAcquireOptions): Asked {
-    if (typeof options !== "object" || options === null) checkOptions(this.#doing(), options);
-    const { weight = 1, key, maxWaitMs = Infinity, signal, timeoutMs } = options;
-    if (key !== undefined && typeof key !== "string") checkName(this.#doing(), key, "key");
-    if (maxWaitMs !== Infinity) checkDurationMs(this.#doing(), "maxWaitMs", maxWaitMs);
-    if (weight !== 1) {
-      checkInteger(this.#doing(), "weight", weight, 1);
-      const { most } = this.#gate;
-      if (weight > most) {
-        throw new RangeError(
-          `Cannot ${this.#doing()} as weight must be at most its burst of ${most}: received ${weight}`,
-        );
-      }
-    }
-    return { weight, key, maxWaitMs, signal, timeoutMs };
-  }
-
-  #doing(): string {
-    return `acquire from ${this.#gate.describe()}`;
-  }
 }
 
 function checkInterval(doing: string, intervalMs: number): void {
@@ -589,8 +460,4 @@ function checkInterval(doing: string, intervalMs: number): void {
   throw new RangeError(
     `Cannot ${doing} as intervalMs must be a finite number of milliseconds > 0: received ${intervalMs}`,
   );
-}
-
-function within(maxWaitMs: number): string {
-  return maxWaitMs === Infinity ? "" : ` within ${maxWaitMs} ms`;
 }

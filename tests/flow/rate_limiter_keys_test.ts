@@ -128,7 +128,7 @@ test("RateLimiter: a pause of one key is none of the others; one of all is one o
 });
 
 test("RateLimiter: penalties, drains and reservations are of their key", async () => {
-  await world(async () => {
+  await world(() => {
     const limiter = new RateLimiter({ limit: 10, intervalMs: 1_000 });
     limiter.penalize(4, { key: "a" });
     limiter.drain({ key: "b" });

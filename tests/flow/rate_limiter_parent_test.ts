@@ -9,7 +9,7 @@ function limiters(global: object, user: object) {
 }
 
 test("RateLimiter with a parent lets through what both let through, and takes from both", async () => {
-  await world(async () => {
+  await world(() => {
     const { parent, users } = limiters({ burst: 3 }, { burst: 2 });
     const granted = ["a", "a", "a", "b", "b"].map((key) => users.tryAcquire({ key }));
     assert.deepEqual(granted, [true, true, false, true, false]);

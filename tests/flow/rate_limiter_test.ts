@@ -104,7 +104,7 @@ test("RateLimiter.tryAcquire: a burst at once, then evenly, to the moment", asyn
 });
 
 test("RateLimiter has a burst of its limit unless told otherwise", async () => {
-  await world(async () => {
+  await world(() => {
     const limiter = new RateLimiter({ limit: 10, intervalMs: 1_000 });
     assert.equal(take(limiter, 20), 10);
     assert.equal(limiter.waitMs({ weight: 5 }), 500);
@@ -446,7 +446,7 @@ test("RateLimiter.reserve: what is given back after others have taken never lets
       early.cancel(); // Time has made up for it long since.
       assert.equal(take(limiter, 20), 9, algorithm);
     });
-    await world(async () => {
+    await world(() => {
       const limiter = new RateLimiter({ limit: 10, intervalMs: 1_000, algorithm });
       const [a, b] = [limiter.reserve({ weight: 4 }), limiter.reserve({ weight: 3 })];
       assert.ok(limiter.tryAcquire());

@@ -1,0 +1,134 @@
+/** How a call gets through a rate limiter: at once, in its turn, or not in time; and how work is run behind it. */
+import { checkDurationMs, checkFunction } from "../kernel/checks.ts";
+import { clock } from "../kernel/clock.ts";
+import { deadlineOf } from "../kernel/deadlines.ts";
+import { TimeoutError } from "../kernel/errors.ts";
+import type { Bucket } from "./_rate_algorithm.ts";
+import { type Asked, askedToWait } from "./_rate_asked.ts";
+import type { Booking } from "./_rate_booking.ts";
+import type { RateGate } from "./_rate_gate.ts";
+import { PLAIN, request } from "./_rate_line.ts";
+import { runWithin, Work } from "./_work.ts";
+import type { CallContext } from "./policy.ts";
+import { QueueFullError } from "./queue_full_error.ts";
+import type { RateLimiterRunOptions } from "./rate_limiter_options.ts";
+
+/** What floating point sums may be off by, in milliseconds. */
+const SLACK_MS = 1e-6;
+
+/** The bucket of a key, or of calls without one; throws when there may be no more. */
+export function bucketOf(
+  gate: RateGate,
+  key: string | undefined,
+  weight: number,
+  nowMs: number,
+  within = "",
+): Bucket {
+  if (key === undefined) return gate.own;
+  const bucket = gate.buckets.get(key, nowMs);
+  if (bucket === undefined) throw gate.refuse(undefined, key, weight, gate.buckets.roomAtMs, within);
+  return bucket;
+}
+
+/**
+ * Takes what is asked for, or waits for it; without `asked`, a unit of weight for a call that says nothing.
+ *
+ * @param forNow Whether it may be given back by the booking that it then gives.
+ */
+export function enter(
+  gate: RateGate,
+  asked: Asked | undefined,
+  forNow: boolean,
+): Promise<Booking | undefined> {
+  if (asked?.signal?.aborted) {
+    gate.totals.aborted++;
+    return Promise.reject(asked.signal.reason);
+  }
+  if (gate.refusal !== undefined) return Promise.reject(gate.refusal.reason);
+  const nowMs = clock().now();
+  if (asked === undefined) {
+    if (gate.tryTake(gate.own, 1, nowMs)) return Promise.resolve(undefined);
+    checkQueue(gate);
+    return gate.wait(gate.own, PLAIN, nowMs);
+  }
+  const { weight, key, maxWaitMs, signal, timeoutMs } = asked;
+  const bucket = bucketOf(gate, key, weight, nowMs, within(maxWaitMs));
+  if (forNow) {
+    const booking = gate.tryBook(bucket, weight, nowMs);
+    if (booking !== undefined) return Promise.resolve(booking);
+  } else if (gate.tryTake(bucket, weight, nowMs)) return Promise.resolve(undefined);
+  const deadlineMs = deadlineOf(signal);
+  const latestMs = Math.min(nowMs + maxWaitMs, deadlineMs);
+  if (latestMs < Infinity) {
+    const atMs = gate.foresee(bucket, weight, nowMs);
+    if (isLate(atMs, latestMs)) {
+      const before = deadlineMs < nowMs + maxWaitMs
+        ? ` before the deadline in ${Math.max(0, deadlineMs - nowMs)} ms`
+        : within(maxWaitMs);
+      throw gate.refuse(bucket, key, weight, atMs, before);
+    }
+  }
+  checkQueue(gate);
+  // With a gate above, others can get in before us there: what was foreseen may turn out to be too early.
+  const limitMs = gate.parent === undefined ? timeoutMs : Math.min(timeoutMs ?? Infinity, maxWaitMs);
+  return gate.wait(bucket, request(weight, { latestMs, forNow }), nowMs, { signal, timeoutMs: limitMs });
+}
+
+/** Runs work when its turn comes, within the bounds of its options. */
+export async function runInTurn<T>(
+  gate: RateGate,
+  fn: (context: CallContext) => T | PromiseLike<T>,
+  options: RateLimiterRunOptions,
+): Promise<T> {
+  const doing = `run in ${gate.describe()}`;
+  checkFunction(doing, "fn", fn);
+  const asked = askedToWait(gate, options);
+  const { queueTimeoutMs = Infinity } = options;
+  checkDurationMs(doing, "queueTimeoutMs", queueTimeoutMs);
+  const { signal, timeoutMs = Infinity } = asked;
+  const expired = (): TimeoutError => {
+    const operation = `finish work in ${gate.describe()}`;
+    const why = timeoutMs === 0 ? "no time was left to start" : "it was still running";
+    return new TimeoutError(`Cannot ${operation} within ${timeoutMs} ms: ${why}`, {
+      operation,
+      limitMs: timeoutMs,
+    });
+  };
+  const atMs = timeoutMs === Infinity ? Infinity : clock().now() + timeoutMs;
+  const booking = await enter(gate, { ...asked, timeoutMs: Math.min(timeoutMs, queueTimeoutMs) }, true);
+  const bounds = {
+    structure: "rate limiter",
+    name: gate.name,
+    signal,
+    atMs,
+    expired,
+    gaveUp: (why: "aborted" | "timedOut", running: boolean) => {
+      gate.totals[why]++;
+      if (!running) booking!.cancel();
+    },
+  };
+  return await runWithin(bounds, new Work(bounds), (work) => {
+    booking!.keep();
+    return fn(work);
+  });
+}
+
+/** Whether a moment is past the latest, by more than floating point sums are off by. */
+export function isLate(atMs: number, latestMs: number): boolean {
+  return atMs > latestMs + SLACK_MS;
+}
+
+/** ` within 100 ms`, as it stands in a message. */
+export function within(maxWaitMs: number): string {
+  return maxWaitMs === Infinity ? "" : ` within ${maxWaitMs} ms`;
+}
+
+function checkQueue(gate: RateGate): void {
+  const { waiting, maxQueue } = gate;
+  if (waiting < maxQueue) return;
+  gate.totals.refused++;
+  throw new QueueFullError(
+    `Cannot acquire from ${gate.describe()}: its queue is full, ${waiting} of ${maxQueue} waiting`,
+    { maxQueue, inUse: 0 },
+  );
+}
