@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 import { ClosedError, TimeoutError } from "../../src/kernel/errors.ts";
 import { sleep } from "../../src/cancel/sleep.ts";
 import { AsyncSemaphore } from "../../src/sync/async_semaphore.ts";
-import { world } from "../../src/testing/mod.ts";
+import { explore, world } from "../../src/testing/mod.ts";
 
 describe("AsyncSemaphore", () => {
   test("lets as many in as it has permits, in the order in which they came", async () => {
@@ -195,6 +195,46 @@ describe("AsyncSemaphore", () => {
         assert.equal(semaphore.statistics().free, 2);
       });
     }
+  });
+
+  test("close and abort in one turn, both orders: the first of the two is the outcome", async () => {
+    for (const abortFirst of [true, false]) {
+      await world(async () => {
+        const semaphore = new AsyncSemaphore(1);
+        const held = await semaphore.acquire();
+        const controller = new AbortController();
+        const wait = semaphore.acquire({ signal: controller.signal });
+        const outcome = wait.then(() => "granted", (reason) => reason);
+        if (abortFirst) controller.abort("aborted");
+        semaphore.close("closed");
+        controller.abort("aborted");
+        held.release();
+        assert.equal(await outcome, abortFirst ? "aborted" : "closed");
+        const { free, aborted } = semaphore.statistics();
+        assert.deepEqual([free, aborted], [1, abortFirst ? 1 : 0]);
+      });
+    }
+  });
+
+  test("a release and a limit due at the same time, in any order: one outcome, no permit lost", async () => {
+    const seen = new Set<string>();
+    await explore(async () => {
+      const semaphore = new AsyncSemaphore(1);
+      const held = await semaphore.acquire();
+      const releasing = sleep(10).then(() => held.release());
+      const outcome = await semaphore.acquire({ timeoutMs: 10 }).then(
+        (lease) => (lease.release(), "granted"),
+        (error) => {
+          assert.ok(error instanceof TimeoutError);
+          return "timed out";
+        },
+      );
+      await releasing;
+      const { free, granted, timedOut } = semaphore.statistics();
+      assert.deepEqual([free, granted, timedOut], outcome === "granted" ? [1, 2, 0] : [1, 1, 1]);
+      seen.add(outcome);
+    }, { runs: 50 });
+    assert.deepEqual([...seen].toSorted(), ["granted", "timed out"]);
   });
 
   test("a limit says how many permits are in use and how many wait (LK-12)", async () => {

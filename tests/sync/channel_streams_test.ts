@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { sleep } from "../../src/cancel/sleep.ts";
 import { ignore } from "../../src/kernel/deferred.ts";
+import { TaskGroup } from "../../src/task/task_group.ts";
 import { Channel, ChannelClosedError } from "../../src/sync/channel.ts";
 import { sweep, world } from "../../src/testing/mod.ts";
 
@@ -419,6 +420,44 @@ describe("Channel.readable", () => {
       await Promise.all([sending, piping]);
       assert.deepEqual(got, six);
     });
+  });
+});
+
+test("several sources merge in one channel; when one throws, the others are returned once, awaited (CH-10)", async () => {
+  await world(async () => {
+    const log: string[] = [];
+    const failure = new Error("source b");
+    async function* source(name: string, ms: number, count: number): AsyncGenerator<string> {
+      try {
+        for (let i = 0; i < count; i++) {
+          await sleep(ms);
+          yield `${name}${i}`;
+        }
+        throw failure;
+      } finally {
+        await sleep(1);
+        log.push(`${name} left`);
+      }
+    }
+    const channel = new Channel<string>();
+    const merging = TaskGroup.run((group) => {
+      for (const from of [source("a", 2, 100), source("b", 3, 2), source("c", 5, 100)]) {
+        group.spawn(({ signal }) => channel.pipeFrom(from, { signal, preventClose: true }));
+      }
+    }).finally(() => channel.close());
+    const got: string[] = [];
+    await Promise.all([
+      assert.rejects(merging, (error) => error === failure),
+      (async () => {
+        for await (const value of channel) got.push(value);
+      })(),
+    ]);
+    // The two that were asked for their next value had one more to give, and lose nothing either.
+    await sleep(10);
+    assert.deepEqual(got.slice(0, 5), ["a0", "b0", "a1", "c0", "b1"]);
+    assert.deepEqual(log.toSorted(), ["a left", "b left", "c left"]);
+    const { sending, receiving } = channel.statistics();
+    assert.deepEqual([sending, receiving], [0, 0]);
   });
 });
 

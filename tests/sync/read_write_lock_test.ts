@@ -225,6 +225,24 @@ describe("ReadWriteLock", () => {
     }
   });
 
+  test("a reader that wants to write waits for itself: a limit says who reads, and then others go on", async () => {
+    await world(async (w) => {
+      const lock = new ReadWriteLock({ name: "map" });
+      const reading = await lock.acquireRead();
+      const writing = lock.acquireWrite({ timeoutMs: 20 });
+      const behind = lock.acquireRead();
+      await assert.rejects(writing, {
+        name: "TimeoutError",
+        message: 'Cannot write under read-write lock "map" within 20 ms: ' +
+          "1 reading, 1 waiting to read, 1 to write",
+      });
+      assert.equal(w.now, 20);
+      (await behind).release();
+      reading.release();
+      (await lock.acquireWrite({ timeoutMs: 0 })).release();
+    });
+  });
+
   test("downgrading what is not held for writing is misuse", async () => {
     const lock = new ReadWriteLock({ name: "index" });
     const writing = await lock.acquireWrite();
