@@ -7,15 +7,8 @@ import { isThenable } from "../kernel/deferred.ts";
 import { emit } from "../kernel/observer.ts";
 import type { Driver } from "./driver.ts";
 import type { SessionSource } from "./session.ts";
+import type { CommitOutcome, VerifyCommit } from "./verify_commit.ts";
 import { anybody, type Wire } from "./wire.ts";
-
-/** What became of a transaction. */
-export type CommitOutcome = "committed" | "aborted" | "unknown";
-
-/** Finds out what became of a transaction whose COMMIT was not answered. */
-export type VerifyCommit = (transaction: { readonly attempt: number; readonly signal: AbortSignal }) =>
-  | CommitOutcome
-  | PromiseLike<CommitOutcome>;
 
 /** What a transaction is given to find out by. */
 export interface CommitCheck {

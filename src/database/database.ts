@@ -1,21 +1,14 @@
-import { sleep } from "../cancel/sleep.ts";
 import { timeout } from "../cancel/timeout.ts";
-import { backoff } from "../kernel/backoff.ts";
 import { checkDurationMs, checkOptions, checkWaitOptions, show, subject } from "../kernel/checks.ts";
-import { clock } from "../kernel/clock.ts";
-import { ignore } from "../kernel/deferred.ts";
-import { TimeoutError } from "../kernel/errors.ts";
-import { emit, observed } from "../kernel/observer.ts";
 import type { HoldOptions, WaitOptions } from "../kernel/types.ts";
+import type { PoolCloseReport } from "../resource/pool_options.ts";
 import type { Driver } from "./driver.ts";
-import { ConnectFailedError } from "./errors.ts";
-import { LeasedSession, type QueryResult, type Session, type SessionSource } from "./session.ts";
-import { SessionSlot } from "./session_slot.ts";
+import type { QueryResult, Session, SessionSource } from "./session.ts";
+import { type SessionInfo, Sessions } from "./sessions.ts";
+import { type DatabaseOptions, settingsOf } from "./settings.ts";
 import type { Sql } from "./sql.ts";
 import { begin, type BeginOptions, transaction, type TransactionOptions } from "./transaction.ts";
 import type { Transaction } from "./transaction_scope.ts";
-import { type DatabaseOptions, type DatabaseSettings, settingsOf } from "./settings.ts";
-import { textOf, Wire } from "./wire.ts";
 
 /** What an operator wants to know of a {@linkcode Database}. */
 export interface DatabaseStatistics {
@@ -35,18 +28,28 @@ export interface DatabaseStatistics {
   readonly timedOut: number;
   /** Whether it takes nothing new. */
   readonly closed: boolean;
+  /** Connections that are being opened. */
+  readonly connecting: number;
+  /** Connections opened so far. */
+  readonly connected: number;
+  /** Attempts to open one that failed so far. */
+  readonly connectFailed: number;
+  /** Callers refused as too many waited, or as they would have waited for themselves. */
+  readonly refused: number;
+  /** Sessions reported as not given back. */
+  readonly leaked: number;
 }
-
-const pauseBeforeConnect: (attempt: number) => number = backoff({ baseMs: 5, maxMs: 250, jitter: "full" });
 
 /**
  * A database: gives out sessions, runs transactions, and closes what it opened.
  *
- * **Connecting** — when first needed, and again after a connection was lost. **Order** — one session at a time, first come,
- * first served. **Abort** — a caller that gives up gets nothing and leaves nothing behind. **Close** — nothing new is
- * given out and who waits is sent away; sessions in use may end within the grace, then their connection is taken from
- * them, which rolls back. **Misuse** — asking for a session while holding one waits for itself, until its limit;
- * with the same `owner` it is refused at once.
+ * **Connecting** — when needed, at most `max` connections; again after a pause when it fails, while those who wait do so
+ * as long as they can. **Order** — first come, first served; a session given back goes to the next in line directly.
+ * **Validity** — a connection that was idle is asked whether it is alive; one that was lost, or that was given back in a
+ * state nobody can vouch for, is destroyed. **Abort** — a caller that gives up gets nothing and leaves nothing behind.
+ * **Close** — nothing new is given out and who waits is sent away; sessions in use may end within the grace, then their
+ * connection is taken from them, which rolls back. **Misuse** — asking for a session while holding the only one waits
+ * for itself, until its limit; with an `owner` it is refused at once.
  *
  * @example
  * ```ts
@@ -67,13 +70,8 @@ const pauseBeforeConnect: (attempt: number) => number = backoff({ baseMs: 5, max
 export class Database implements SessionSource, AsyncDisposable {
   /** The name given at creation. */
   readonly name: string | undefined;
-  readonly #driver: Driver;
-  readonly #settings: DatabaseSettings;
-  readonly #slot: SessionSlot;
-  readonly #ending = new AbortController();
-  #wire: Wire | undefined;
-  #connecting: Promise<Wire> | undefined;
-  #closing: Promise<{ readonly stragglers: readonly string[] }> | undefined;
+  readonly #sessions: Sessions;
+  #closing: Promise<PoolCloseReport> | undefined;
 
   /**
    * Creates it; nothing is opened yet.
@@ -84,15 +82,14 @@ export class Database implements SessionSource, AsyncDisposable {
     if (typeof driver?.connect !== "function" || typeof driver.classify !== "function") {
       throw new TypeError(`Cannot create database as driver must be a driver: received ${show(driver)}`);
     }
-    this.#settings = settingsOf(options);
-    this.name = this.#settings.name;
-    this.#driver = driver;
-    this.#slot = new SessionSlot(this.name);
+    const settings = settingsOf(driver, options);
+    this.name = settings.name;
+    this.#sessions = new Sessions(driver, settings);
   }
 
   /** Whether {@linkcode close} was called. */
   get closed(): boolean {
-    return this.#slot.closed;
+    return this.#sessions.closed;
   }
 
   /**
@@ -107,16 +104,11 @@ export class Database implements SessionSource, AsyncDisposable {
    * @throws The reason of `signal`, unchanged.
    */
   session(options?: HoldOptions): Promise<Session & AsyncDisposable> {
-    try {
-      const signal = options?.signal;
-      const limitMs = options?.timeoutMs ?? this.#settings.acquireTimeoutMs;
-      const waiting = this.#slot.acquire(options, limitMs);
-      return waiting === undefined && this.#wire?.usable
-        ? Promise.resolve(new LeasedSession(this.#wire, this.#slot))
-        : this.#leaseLater(waiting, signal, limitMs);
-    } catch (error) {
-      return Promise.reject(error);
+    if (options === undefined) {
+      const session = this.#sessions.tryAcquire(undefined);
+      if (session !== undefined) return Promise.resolve(session);
     }
+    return this.#sessions.acquire(options);
   }
 
   /**
@@ -173,12 +165,12 @@ export class Database implements SessionSource, AsyncDisposable {
    * @param options `graceMs` is how long the session in use may take, in milliseconds; default 10,000.
    * @returns Who still held a session when the grace was over and had it taken away.
    */
-  close(options: { graceMs?: number } = {}): Promise<{ readonly stragglers: readonly string[] }> {
+  close(options: { graceMs?: number } = {}): Promise<PoolCloseReport> {
     const doing = `close ${subject("database", this.name)}`;
     checkOptions(doing, options ?? null);
     const { graceMs = 10_000 } = options;
     checkDurationMs(doing, "graceMs", graceMs);
-    return this.#closing ??= this.#close(graceMs);
+    return this.#closing ??= this.#sessions.close(graceMs);
   }
 
   /** {@linkcode close}, with the default grace. */
@@ -186,90 +178,31 @@ export class Database implements SessionSource, AsyncDisposable {
     await this.close();
   }
 
+  /** Who has a session, for how long, and what it did last; the longest first. */
+  sessions(): readonly SessionInfo[] {
+    return this.#sessions.held();
+  }
+
   /** A snapshot of connections, sessions and waiters. */
   statistics(): DatabaseStatistics {
-    const open = this.#wire?.usable ? 1 : 0;
-    const inUse = this.#slot.inUse ? 1 : 0;
-    const { waiting, closed, totals } = this.#slot;
-    return Object.freeze({ open, idle: open === 1 ? 1 - inUse : 0, inUse, waiting, ...totals, closed });
-  }
-
-  async #close(graceMs: number): Promise<{ readonly stragglers: readonly string[] }> {
-    const stragglers: string[] = [];
-    const freed = this.#slot.close();
-    if (this.#slot.inUse) {
-      try {
-        await timeout(graceMs, () => freed);
-      } catch (error) {
-        if (!(error instanceof TimeoutError)) throw error;
-        stragglers.push(this.#slot.label);
-      }
-    }
-    const reason = this.#slot.closedError();
-    this.#ending.abort(reason);
-    if (this.#connecting !== undefined) {
-      const connecting = this.#connecting.catch(ignore);
-      await timeout(this.#settings.cancelGraceMs, () => connecting).catch(ignore);
-    }
-    if (stragglers.length > 0) this.#wire?.destroy("database closed", reason);
-    else if (this.#wire?.usable) await this.#wire.close();
-    this.#wire = undefined;
-    return Object.freeze({ stragglers: Object.freeze(stragglers) });
-  }
-
-  async #leaseLater(
-    waiting: Promise<void> | undefined,
-    signal: AbortSignal | undefined,
-    limitMs: number,
-  ): Promise<LeasedSession> {
-    const since = clock().now();
-    if (waiting !== undefined) await waiting;
-    try {
-      const leftMs = Math.max(0, limitMs - (clock().now() - since));
-      const wire = this.#wire?.usable ? this.#wire : await this.#connected(signal, leftMs);
-      return new LeasedSession(wire, this.#slot);
-    } catch (error) {
-      this.#slot.release();
-      throw error;
-    }
-  }
-
-  /** Waits for the connection that is being opened. It is nobody's: a caller that gives up does not take it along. */
-  async #connected(signal: AbortSignal | undefined, limitMs: number): Promise<Wire> {
-    const connecting = this.#connecting ??= this.#connect().finally(() => {
-      this.#connecting = undefined;
+    const { size, idle, inUse, waiting, granted, aborted, timedOut, refused, leaked, closed, ...more } = this
+      .#sessions
+      .statistics();
+    const { creating: connecting, created: connected, createFailed: connectFailed } = more;
+    return Object.freeze({
+      open: size - connecting,
+      idle,
+      inUse,
+      waiting,
+      granted,
+      aborted,
+      timedOut,
+      closed,
+      connecting,
+      connected,
+      connectFailed,
+      refused,
+      leaked,
     });
-    const operation = `connect to ${subject("database", this.name)}`;
-    return await timeout(limitMs, () => connecting, { signal, operation });
-  }
-
-  async #connect(): Promise<Wire> {
-    const { signal } = this.#ending;
-    const until = clock().now() + this.#settings.lockTimeoutMs;
-    for (let attempts = 1;; attempts++) {
-      try {
-        const connection = await this.#driver.connect({ signal });
-        const wire = new Wire(this.#driver, connection, this.#settings);
-        if (!signal.aborted) return this.#wire = wire;
-        wire.destroy("database closed", signal.reason);
-        throw signal.reason;
-      } catch (cause) {
-        if (signal.aborted) throw signal.reason;
-        const { kind, state } = this.#driver.classify(cause);
-        if (kind === "usage") throw cause;
-        const pauseMs = pauseBeforeConnect(attempts);
-        const mayPass = kind === "connection" || kind === "conflict";
-        if (!mayPass || clock().now() + pauseMs > until) {
-          const { dialect, target } = this.#driver;
-          const where = target === undefined ? "" : ` at ${show(target)}`;
-          throw new ConnectFailedError(
-            `Cannot connect to ${subject("database", this.name)}${where}: ${textOf(cause)}`,
-            { dialect, stage: "connect", failure: kind, state, cause, attempts },
-          );
-        }
-        if (observed()) emit("connect.retry", "database", this.name, { attempts, delayMs: pauseMs });
-        await sleep(pauseMs, { signal });
-      }
-    }
   }
 }

@@ -114,6 +114,8 @@ export interface Connection {
   onLost?(lost: (error?: unknown) => void): void;
   /** Whether a transaction is open, where the driver knows without asking the server. */
   inTransaction?(): boolean;
+  /** Forgets the settings made through it: roles, variables, temporary tables, locks of the session. */
+  reset?(): PromiseLike<void>;
   /** Ends the connection; an open transaction is rolled back by that. `force` does not wait for anything. */
   close(options: { readonly force: boolean }): PromiseLike<void>;
 }

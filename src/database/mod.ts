@@ -33,10 +33,11 @@ export {
   TransactionConflictError,
   TransactionDoomedError,
 } from "./errors.ts";
-export type { CommitOutcome, VerifyCommit } from "./commit_check.ts";
+export type { CommitOutcome, VerifyCommit } from "./verify_commit.ts";
 export type { TransactionRetry } from "./transaction_retry.ts";
 export { type CompiledSql, Sql, sql, type SqlTag } from "./sql.ts";
-export type { DatabaseOptions } from "./settings.ts";
+export type { ConnectOptions, DatabaseOptions } from "./settings.ts";
+export type { SessionInfo } from "./sessions.ts";
 export type { QueryResult, Session, SessionSource } from "./session.ts";
 export { type BeginOptions, transaction, type TransactionOptions } from "./transaction.ts";
 export type { Transaction } from "./transaction_scope.ts";

@@ -91,14 +91,14 @@ async function runWithin(wire: Wire, order: Order, options: WaitOptions): Promis
 /** A session in somebody's hands: what `Database.session()` gives. */
 export class LeasedSession implements Session, AsyncDisposable, Sender {
   readonly wire: Wire;
-  readonly #place: { release(): void };
+  readonly #giveBack: () => void;
   #held = true;
   #used = false;
 
-  /** @param place What is free again when the session has been given back. */
-  constructor(wire: Wire, place: { release(): void }) {
+  /** @param giveBack Called once, when the session has been put in order. */
+  constructor(wire: Wire, giveBack: () => void) {
     this.wire = wire;
-    this.#place = place;
+    this.#giveBack = giveBack;
   }
 
   query<R>(sql: string | Sql, params?: readonly unknown[], options?: WaitOptions): Promise<QueryResult<R>> {
@@ -125,7 +125,7 @@ export class LeasedSession implements Session, AsyncDisposable, Sender {
     if (!this.#held) return undefined;
     this.#held = false;
     if (!this.wire.busy && this.#provablyIdle()) {
-      this.#place.release();
+      this.#giveBack();
       return undefined;
     }
     return this.#putInOrder();
@@ -149,7 +149,7 @@ export class LeasedSession implements Session, AsyncDisposable, Sender {
       if (wire.inTransaction) await wire.rollback();
       if (!this.#provablyIdle()) wire.destroy("may hold an open transaction", undefined);
     } finally {
-      this.#place.release();
+      this.#giveBack();
     }
   }
 }

@@ -1,13 +1,57 @@
-/** The name and the limits of a database. */
-import { checkDurationMs, checkFunction, checkName, checkOptions } from "../kernel/checks.ts";
-import type { VerifyCommit } from "./commit_check.ts";
+/** The name, the size and the limits of a database. */
+import type { BackoffOptions } from "../kernel/backoff.ts";
+import {
+  checkBoolean,
+  checkCount,
+  checkDurationMs,
+  checkFunction,
+  checkInteger,
+  checkName,
+  checkOptions,
+} from "../kernel/checks.ts";
+import type { Driver } from "./driver.ts";
+import type { VerifyCommit } from "./verify_commit.ts";
+
+/** How connections are opened. */
+export interface ConnectOptions {
+  /**
+   * How often in a row opening a connection may fail before those who wait for one are told. Default `Infinity`: they
+   * wait as long as they can. What will not pass by waiting, such as a wrong password, they are told at once.
+   */
+  attempts?: number;
+  /** How long one attempt may take, in milliseconds. Default 10,000. */
+  attemptTimeoutMs?: number;
+  /** The pauses between attempts. Default: exponential from 50 to 5,000 ms, full jitter. */
+  backoff?: BackoffOptions;
+}
 
 /** Options of a {@linkcode Database}; all limits in milliseconds. */
 export interface DatabaseOptions {
   /** Appears in messages, statistics and observer records. */
   name?: string;
+  /** How many connections there may be. Default 10, or what the driver can have: 1 for an engine inside the process. */
+  max?: number;
+  /** How many connections are kept open. Default 0. */
+  min?: number;
+  /** How connections are opened. */
+  connect?: ConnectOptions;
   /** How long a caller waits for a session, unless it says so itself. Default 30,000. */
   acquireTimeoutMs?: number;
+  /** How many callers may wait for a session; a further one is refused. Default `Infinity`. */
+  maxWaiters?: number;
+  /** How long a connection that nobody uses stays open. Default 60,000; inside the process `Infinity`. */
+  idleTimeoutMs?: number;
+  /** How old a connection may become, less a random tenth. Default 1,800,000; inside the process `Infinity`. */
+  maxLifetimeMs?: number;
+  /** For how long a connection counts as good after it was used; after that it is asked first. Default 1,000. */
+  freshMs?: number;
+  /** After how long a session that was not given back is reported, with where it was taken. Default `Infinity`: never. */
+  leakAfterMs?: number;
+  /**
+   * Whether the settings of a session are reset when it is given back: roles, variables, temporary tables. Default false,
+   * which is right as long as nobody makes any.
+   */
+  reset?: boolean;
   /**
    * How long the lock of another connection or process is waited for, at the beginning of a transaction and while
    * connecting, by coming back for it; nothing is blocked meanwhile. Default 5,000.
@@ -25,32 +69,62 @@ export interface DatabaseOptions {
 
 /** {@linkcode DatabaseOptions}, complete. */
 export type DatabaseSettings =
-  & Readonly<Required<Omit<DatabaseOptions, "name">>>
-  & { readonly name: string | undefined };
+  & Readonly<Required<Omit<DatabaseOptions, "name" | "connect">>>
+  & Readonly<Required<Omit<ConnectOptions, "attempts">>>
+  & { readonly name: string | undefined; readonly connectAttempts: number };
 
 /** Checks the options and completes them. */
-export function settingsOf(options: DatabaseOptions): DatabaseSettings {
+export function settingsOf(driver: Driver, options: DatabaseOptions): DatabaseSettings {
   const doing = "create database";
   checkOptions(doing, options ?? null);
-  const { name, acquireTimeoutMs = 30_000, lockTimeoutMs = 5_000, commitTimeoutMs = 30_000 } = options;
-  const { rollbackTimeoutMs = 5_000, cancelGraceMs = 1_000, verifyCommit = false } = options;
-  checkName(doing, name);
-  checkDurationMs(doing, "acquireTimeoutMs", acquireTimeoutMs);
-  checkDurationMs(doing, "lockTimeoutMs", lockTimeoutMs);
-  checkFiniteMs(doing, "commitTimeoutMs", commitTimeoutMs);
-  checkFiniteMs(doing, "rollbackTimeoutMs", rollbackTimeoutMs);
-  checkFiniteMs(doing, "cancelGraceMs", cancelGraceMs);
+  checkName(doing, options.name);
+  const { maxSessions } = driver;
+  // An engine inside the process has one connection, which never goes bad, and may be all there is of the database.
+  const isInside = maxSessions === 1;
+  const duration = (name: keyof DatabaseOptions, or: number): number => {
+    const value = options[name] ?? or;
+    checkDurationMs(doing, name, value);
+    return value as number;
+  };
+  const finite = (name: keyof DatabaseOptions, or: number): number => {
+    const value = options[name] ?? or;
+    checkFiniteMs(doing, name, value);
+    return value as number;
+  };
+  const { max = maxSessions ?? 10, min = 0, maxWaiters = Infinity, reset = false, verifyCommit = false } =
+    options;
+  checkInteger(doing, "max", max, 1, maxSessions);
+  checkInteger(doing, "min", min, 0, max);
+  checkCount(doing, "maxWaiters", maxWaiters, 0);
+  checkBoolean(doing, "reset", reset);
   if (typeof verifyCommit !== "boolean") checkFunction(doing, "verifyCommit", verifyCommit);
+  checkOptions(`${doing} as connect`, options.connect);
+  const { attempts = Infinity, attemptTimeoutMs = 10_000, backoff = BACKOFF } = options.connect ?? {};
+  checkCount(doing, "connect.attempts", attempts, 1);
+  checkDurationMs(doing, "connect.attemptTimeoutMs", attemptTimeoutMs);
   return {
+    name: options.name,
+    max,
+    min,
+    connectAttempts: attempts,
+    attemptTimeoutMs,
+    backoff,
+    maxWaiters,
+    reset,
     verifyCommit,
-    name,
-    acquireTimeoutMs,
-    lockTimeoutMs,
-    commitTimeoutMs,
-    rollbackTimeoutMs,
-    cancelGraceMs,
+    acquireTimeoutMs: duration("acquireTimeoutMs", 30_000),
+    idleTimeoutMs: duration("idleTimeoutMs", isInside ? Infinity : 60_000),
+    maxLifetimeMs: duration("maxLifetimeMs", isInside ? Infinity : 1_800_000),
+    freshMs: duration("freshMs", 1_000),
+    leakAfterMs: duration("leakAfterMs", Infinity),
+    lockTimeoutMs: duration("lockTimeoutMs", 5_000),
+    commitTimeoutMs: finite("commitTimeoutMs", 30_000),
+    rollbackTimeoutMs: finite("rollbackTimeoutMs", 5_000),
+    cancelGraceMs: finite("cancelGraceMs", 1_000),
   };
 }
+
+const BACKOFF: BackoffOptions = { kind: "exponential", baseMs: 50, maxMs: 5_000, jitter: "full" };
 
 /** Throws unless `value` is a number of milliseconds that comes to an end. */
 export function checkFiniteMs(doing: string, what: string, value: unknown): void {

@@ -11,7 +11,7 @@ import { findError } from "../kernel/errors.ts";
 import { discard } from "../kernel/late.ts";
 import { emit, observed } from "../kernel/observer.ts";
 import type { HoldOptions } from "../kernel/types.ts";
-import { commitCheck, type VerifyCommit } from "./commit_check.ts";
+import { commitCheck } from "./commit_check.ts";
 import type { FailureKind, IsolationLevel, ServerLimits } from "./driver.ts";
 import {
   ConnectionLostError,
@@ -25,6 +25,7 @@ import { LeasedSession, type SessionSource } from "./session.ts";
 import { checkFiniteMs } from "./settings.ts";
 import { mayRunAgain, type RetryRule, retryRule, type TransactionRetry } from "./transaction_retry.ts";
 import type { Transaction } from "./transaction_scope.ts";
+import type { VerifyCommit } from "./verify_commit.ts";
 
 /** How a transaction is to be begun, and its limits. */
 export interface BeginOptions extends HoldOptions {

@@ -46,6 +46,7 @@ export interface Order {
 /** Sends what has to be sent in any case. */
 export const anybody: Sender = { admit() {}, refused() {} };
 
+const PING: Order = { sql: "SELECT 1", params: [], stage: "body", sender: anybody };
 const ROLLBACK: Order = { sql: "ROLLBACK", params: [], stage: "rollback", sender: anybody };
 
 /** A connection with what is needed to use it safely, for as long as it lives. */
@@ -53,6 +54,8 @@ export class Wire {
   readonly driver: Driver;
   readonly connection: Connection;
   readonly settings: DatabaseSettings;
+  /** Whether somebody has it. */
+  inUse = false;
   #busy = false;
   #running: PromiseLike<unknown> | undefined;
   #lost: { readonly error: unknown } | undefined;
@@ -106,6 +109,18 @@ export class Wire {
     return this.#busy ? this.#runInTurn(order) : this.#start(order);
   }
 
+  /** Whether the database answers through it. */
+  async isAlive(): Promise<boolean> {
+    if (!this.usable) return false;
+    await this.run(PING);
+    return true;
+  }
+
+  /** Has the database forget the settings made through it. */
+  async reset(): Promise<void> {
+    await this.connection.reset?.();
+  }
+
   /** Waits, at most the grace, until nothing runs any more; what runs is cancelled. Destroys it otherwise. */
   async quiet(): Promise<void> {
     while (this.#running !== undefined && this.usable) await this.#interrupt(this.#running);
@@ -136,9 +151,12 @@ export class Wire {
 
   /** Ends it in good order. */
   async close(): Promise<void> {
+    if (this.#destroyed) return;
+    this.#destroyed = true;
     try {
       await shield(this.settings.cancelGraceMs, () => this.#close(false));
     } catch (error) {
+      this.#destroyed = false;
       this.destroy("close failed", error);
     }
   }

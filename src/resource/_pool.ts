@@ -73,6 +73,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
       what: "lease from pool",
       structure: "pool",
       name: settings.name,
+      onLeave: () => this.settled(),
       expired: (operation, limitMs) => timeoutError(operation, limitMs, this.#standing()),
     });
     if (min > 0) void Promise.resolve().then(() => this.serve());
@@ -192,7 +193,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
   /** Why one that nobody has, and that is counted nowhere, should end. */
   #unwanted(item: Item<T>, now: number): Eviction | undefined {
     if (item.wave !== this.#wave) return "wish";
-    if (this.#live >= this.max) return "size";
+    if (this.#live >= this.max || this.#room?.overfull) return "size";
     return now >= item.expiresMs ? "age" : undefined;
   }
 
@@ -260,6 +261,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
 
   #destroy(item: Item<T>): void {
     this.#destroying++;
+    if (this.#room !== undefined) this.#room.ending++;
     void this.#destroyed(item.value).then(() => {
       this.#destroying--;
       this.#totals.destroyed++;
@@ -280,7 +282,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
     this.serve();
     this.#room?.gone(item);
     this.#breakCircle();
-    this.#settled();
+    this.settled();
   }
 
   giveUp(item: Item<T>): void {
@@ -313,6 +315,9 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
       if (this.settings.failsFast(error)) this.line.settleAll(error);
       emit("create.failed", "pool", this.settings.name, { error });
     }
+    if (this.#room !== undefined && this.#creator.retryAtMs !== undefined) {
+      this.#alarm.at(this.#creator.retryAtMs); // to be forgotten then, if nobody wants it
+    }
     this.#gone(undefined);
   }
 
@@ -325,6 +330,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
     if (this.closed) return;
     while (this.wanting > 0 && this.#serveOne(this.#now())) { /* until nothing more can be done now */ }
     while (this.#live < this.min && this.#create(false)) { /* until there are enough */ }
+    if (this.#room !== undefined) this.settled();
   }
 
   /** Does something for one of those who wait. */
@@ -374,7 +380,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
     this.#alarm.at(this.#leases.reportLeaks(now));
     this.serve();
     this.#alarm.at(this.#idle.nextMs(this.#live - this.min));
-    this.#settled();
+    this.settled();
   }
 
   #sweepIdle(now: number): void {
@@ -440,7 +446,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
       this.#room?.idleNoMore(item);
       this.#destroy(item);
     }
-    this.#settled();
+    this.settled();
     await drain.over;
     const stragglers: string[] = [];
     for (let item = this.#leases.list.first; item !== undefined; item = this.#leases.list.first) {
@@ -448,13 +454,14 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
       this.#leases.end(item);
       this.#destroy(item);
     }
-    this.#settled();
+    this.settled();
     await this.#ended.promise;
     const errors = Object.freeze([...this.#errors]);
     return Object.freeze({ stragglers: Object.freeze(stragglers), errors });
   }
 
-  #settled(): void {
+  /** Ends what waits for the end, if it has come. */
+  settled(): void {
     if (this.size === 0 && this.line.size === 0 && this.#creator.retryAtMs === undefined) this.#onEmpty?.();
     if (this.#ending === undefined) return;
     if (this.size === 0) this.#ending.drain.end();

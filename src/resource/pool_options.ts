@@ -66,6 +66,16 @@ export interface AsyncResourcePoolOptions<T> extends PoolBehaviour<T> {
   create(context: PoolContext): T | PromiseLike<T>;
 }
 
+/** Options of a {@linkcode KeyedResourcePool}. */
+export interface KeyedResourcePoolOptions<K, T> extends PoolBehaviour<T> {
+  /** How many there may be in all, those that are being created or destroyed included: an integer >= 1. */
+  max: number;
+  /** How many there may be of one key. Default `max`. */
+  maxPerKey?: number | undefined;
+  /** Makes one. */
+  create(key: K, context: PoolContext): T | PromiseLike<T>;
+}
+
 /** Options of {@linkcode AsyncResourcePool.acquire}. */
 export interface PoolAcquireOptions extends HoldOptions {
   /** Higher is served first; of equal ones, who came first. Default 0. */
@@ -151,6 +161,12 @@ export interface PoolStatistics {
   readonly evicted: number;
   /** Leases reported as leaks so far. */
   readonly leaked: number;
+}
+
+/** What an operator wants to know of a {@linkcode KeyedResourcePool}. */
+export interface KeyedPoolStatistics extends Omit<PoolStatistics, "min" | "longestLeaseMs"> {
+  /** How many keys have anything. */
+  readonly keys: number;
 }
 
 /** What {@linkcode AsyncResourcePool.close} takes. */

@@ -582,7 +582,7 @@ test("transaction inside a transaction on the same database waits for itself, to
       await assert.rejects(db.transaction(() => assert.fail("called")), (error: TimeoutError) => {
         assert.deepEqual(
           error.message,
-          'Cannot lease a session of database "orders" within 1000 ms: 1 of 1 in use by "outer" for 1002 ms, 1 waiting',
+          'Cannot lease from pool "orders" within 1000 ms: 1 of 1 in use, 1 waiting, longest lease 1001 ms by "outer"',
         );
         return error instanceof TimeoutError;
       });

@@ -1,0 +1,154 @@
+/** The connections of a database: opened when needed, kept, looked after, and given out one holder at a time. */
+import { show, subject } from "../kernel/checks.ts";
+import { clock } from "../kernel/clock.ts";
+import { emit, observed } from "../kernel/observer.ts";
+import type { HoldOptions } from "../kernel/types.ts";
+import { AsyncResourcePool } from "../resource/async_resource_pool.ts";
+import type { PoolCloseReport, PoolLease, PoolStatistics } from "../resource/pool_options.ts";
+import type { Driver } from "./driver.ts";
+import { ConnectFailedError } from "./errors.ts";
+import { LeasedSession } from "./session.ts";
+import type { DatabaseSettings } from "./settings.ts";
+import { textOf, Wire } from "./wire.ts";
+
+/** What is known of a session in somebody's hands. */
+export interface SessionInfo {
+  /** Who has it, as far as it said so. */
+  readonly label: string | undefined;
+  /** For how long, in milliseconds. */
+  readonly heldMs: number;
+  /** What the server calls the connection. */
+  readonly id: number | string | undefined;
+  /** The first word of its last statement. */
+  readonly lastCommand: string | undefined;
+  /** Whether a statement runs or waits. */
+  readonly busy: boolean;
+}
+
+/** The sessions of one `Database`. */
+export class Sessions {
+  readonly #driver: Driver;
+  readonly #settings: DatabaseSettings;
+  readonly #pool: AsyncResourcePool<Wire>;
+  /** Sessions in somebody's hands, with who has each and since when. */
+  readonly #held = new Map<LeasedSession, { readonly label: string | undefined; readonly sinceMs: number }>();
+  #failures = 0;
+
+  constructor(driver: Driver, settings: DatabaseSettings) {
+    this.#driver = driver;
+    this.#settings = settings;
+    // An engine inside the process has no line that could have been cut.
+    const isInside = driver.maxSessions === 1;
+    this.#pool = new AsyncResourcePool<Wire>({
+      name: settings.name,
+      max: settings.max,
+      min: settings.min,
+      create: ({ signal }) => this.#connect(signal),
+      createTimeoutMs: settings.attemptTimeoutMs,
+      backoff: settings.backoff,
+      failFast: (error) => this.#failures >= settings.connectAttempts || !mayPass(error),
+      validate: isInside ? undefined : (wire) => wire.isAlive(),
+      validateTimeoutMs: 1_000,
+      freshMs: settings.freshMs,
+      recycle: settings.reset ? (wire) => wire.reset() : undefined,
+      destroy: (wire) => wire.inUse ? wire.destroy("database closed", undefined) : wire.close(),
+      destroyTimeoutMs: settings.cancelGraceMs + 1_000,
+      acquireTimeoutMs: settings.acquireTimeoutMs,
+      maxWaiters: settings.maxWaiters,
+      idleTimeoutMs: settings.idleTimeoutMs,
+      maxLifetimeMs: settings.maxLifetimeMs,
+      leakAfterMs: settings.leakAfterMs,
+    });
+  }
+
+  get closed(): boolean {
+    return this.#pool.closed;
+  }
+
+  /** Waits for a session. */
+  async acquire(options: HoldOptions | undefined): Promise<LeasedSession> {
+    for (;;) {
+      const lease = await this.#pool.acquire(options);
+      if (lease.value.usable) return this.#give(lease, options?.label);
+      lease.discard();
+    }
+  }
+
+  /** Takes one that is there at once. */
+  tryAcquire(options: HoldOptions | undefined): LeasedSession | undefined {
+    const lease = this.#pool.tryAcquire(options);
+    if (lease === undefined) return undefined;
+    if (lease.value.usable) return this.#give(lease, options?.label);
+    lease.discard();
+    return undefined;
+  }
+
+  close(graceMs: number): Promise<PoolCloseReport> {
+    return this.#pool.close({ graceMs });
+  }
+
+  statistics(): PoolStatistics {
+    return this.#pool.statistics();
+  }
+
+  /** Who has what. */
+  held(): readonly SessionInfo[] {
+    const now = clock().now();
+    return [...this.#held].map(([{ wire }, { label, sinceMs }]) => ({
+      label,
+      heldMs: now - sinceMs,
+      id: wire.connection.id,
+      lastCommand: wire.lastCommand,
+      busy: wire.busy,
+    }));
+  }
+
+  #give(lease: PoolLease<Wire>, label: string | undefined): LeasedSession {
+    const wire = lease.value;
+    wire.inUse = true;
+    const session = new LeasedSession(wire, () => {
+      wire.inUse = false;
+      this.#held.delete(session);
+      // Closing may have taken it away meanwhile.
+      if (!lease.held) return;
+      if (wire.usable) lease.release();
+      else lease.discard();
+    });
+    this.#held.set(session, { label, sinceMs: clock().now() });
+    return session;
+  }
+
+  async #connect(signal: AbortSignal): Promise<Wire> {
+    try {
+      const connection = await this.#driver.connect({ signal });
+      this.#failures = 0;
+      return new Wire(this.#driver, connection, this.#settings);
+    } catch (cause) {
+      if (signal.aborted) throw signal.reason;
+      const { kind, state } = this.#driver.classify(cause);
+      if (kind === "usage") throw cause;
+      const attempts = ++this.#failures;
+      const { name } = this.#settings;
+      const { dialect, target } = this.#driver;
+      const where = target === undefined ? "" : ` at ${show(target)}`;
+      if (observed()) emit("connect.failed", "database", name, { attempts, error: cause });
+      throw new ConnectFailedError(
+        `Cannot connect to ${subject("database", name)}${where}: ${textOf(cause)}`,
+        {
+          dialect,
+          stage: "connect",
+          failure: kind,
+          state,
+          cause,
+          attempts,
+        },
+      );
+    }
+  }
+}
+
+/** Whether what connecting failed with may be different the next time. */
+function mayPass(error: unknown): boolean {
+  if (!(error instanceof ConnectFailedError)) return error instanceof Error && error.name === "TimeoutError";
+  return error.failure === "connection" || error.failure === "conflict";
+}
