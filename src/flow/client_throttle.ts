@@ -35,7 +35,7 @@ export interface ClientThrottleOptions {
 
 /** What an operator wants to know of a {@linkcode ClientThrottle}. */
 export interface ClientThrottleStatistics {
-  /** Calls within the window, those refused here included. */
+  /** Calls that ended within the window, those refused here included. */
   readonly requests: number;
   /** Calls within the window that the backend accepted. */
   readonly accepts: number;
@@ -63,8 +63,9 @@ class Part {
  *
  * **Probability** — `max(0, (requests − k · accepts) / (requests + 1))` over the window: nothing is refused as long as
  * the backend accepts one of `k` calls; when it accepts none, nearly all calls are, and the few that go out show when it
- * recovers. Calls refused here count as requests. **Abort** — a call that is given up by its signal does not count; one
- * that reaches `timeoutMs` was not accepted. **Time** — no timer runs.
+ * recovers. Calls refused here count as requests. Calls count when they have ended, so that a burst of the first ones is
+ * let through. **Abort** — a call that is given up by its signal does not count; one that reaches `timeoutMs` was not
+ * accepted. **Time** — no timer runs.
  *
  * Client-side throttling of Google's "Site Reliability Engineering", chapter 21.
  *
@@ -143,16 +144,15 @@ export class ClientThrottle implements Run<CallContext> {
       throw options.signal.reason;
     }
     const { probability } = this;
-    const part = this.#count();
     if (probability > 0 && clock().random() < probability) this.#refuse(probability);
     let aborted = false;
     try {
       const value = await this.#call(fn, options, () => aborted = true);
-      this.#accept(part);
+      this.#count(true);
       return value;
     } catch (error) {
-      if (aborted) this.#discount(part);
-      else if (!this.#speaksOfLoad(error)) this.#accept(part);
+      if (aborted) this.#aborted++;
+      else this.#count(!this.#speaksOfLoad(error));
       throw error;
     }
   }
@@ -196,6 +196,7 @@ export class ClientThrottle implements Run<CallContext> {
 
   #refuse(probability: number): never {
     this.#throttled++;
+    this.#count(false);
     emit("throttle", "throttle", this.name, { probability });
     throw new ThrottledError(
       `Cannot call through ${
@@ -223,27 +224,17 @@ export class ClientThrottle implements Run<CallContext> {
     return Math.floor(clock().now() * PARTS / this.#windowMs);
   }
 
-  #count(): Part {
+  /** When a call has ended, not when it begins: calls under way would look like calls that were not accepted. */
+  #count(accepted: boolean): void {
     const at = this.#stretch();
+    this.#forget(at);
     let part = this.#parts.at(-1);
     if (part?.at !== at) this.#parts.push(part = new Part(at));
     part.requests++;
     this.#requests++;
-    return part;
-  }
-
-  /** An acceptance counts where its request does, so that there are never more of them. */
-  #accept(part: Part): void {
-    if (!this.#parts.includes(part)) return;
+    if (!accepted) return;
     part.accepts++;
     this.#accepts++;
-  }
-
-  #discount(part: Part): void {
-    this.#aborted++;
-    if (!this.#parts.includes(part)) return;
-    part.requests--;
-    this.#requests--;
   }
 
   #forget(at: number): void {

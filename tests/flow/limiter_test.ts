@@ -533,21 +533,29 @@ test("Limiter.close never hangs: a limit of 0 sends the waiting away, also when 
 });
 
 test("Limiter tells the observer who takes and gives back slots", async () => {
-  const records: ObserverRecord[] = [];
-  using _watching = observe({ record: (r) => void records.push(r) });
-  const limiter = new Limiter({ limit: 1, name: "m" });
-  const lease = await limiter.acquire({ label: "report/7" });
-  const call = limiter.run(ignore);
-  lease.release();
-  await call;
-  assert.deepEqual(records.map((r) => [r.kind, r.data]), [
-    ["acquire", { inUse: 1, waiting: 0, label: "report/7" }],
-    ["wait", { waiting: 1 }],
-    ["release", { inUse: 0, waiting: 1, label: "report/7" }],
-    ["grant", { waiting: 0 }],
-    ["acquire", { inUse: 1, waiting: 0 }],
-    ["release", { inUse: 0, waiting: 0 }],
-  ]);
+  await world(async () => {
+    const records: ObserverRecord[] = [];
+    using _watching = observe({ record: (r) => void records.push(r) });
+    const limiter = new Limiter({ limit: 1, name: "m" });
+    const lease = await limiter.acquire({ label: "report/7" });
+    const call = limiter.run(ignore);
+    await sleep(5);
+    lease.release();
+    await call;
+    assert.deepEqual(records.filter(({ structure }) => structure === "limiter"), [
+      { kind: "acquire", structure: "limiter", name: "m", data: { inUse: 1, waiting: 0, label: "report/7" } },
+      { kind: "wait", structure: "limiter", name: "m", data: { waiting: 1 } },
+      { kind: "release", structure: "limiter", name: "m", data: { inUse: 0, waiting: 1, label: "report/7" } },
+      {
+        kind: "grant",
+        structure: "limiter",
+        name: "m",
+        data: { waiting: 0, outcome: "granted", waitedMs: 5 },
+      },
+      { kind: "acquire", structure: "limiter", name: "m", data: { inUse: 1, waiting: 0 } },
+      { kind: "release", structure: "limiter", name: "m", data: { inUse: 0, waiting: 0 } },
+    ]);
+  });
 });
 
 test("Limiter loses no slot to an observer that aborts the waiter which is about to get it", async () => {
