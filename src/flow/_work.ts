@@ -74,7 +74,7 @@ export class Work {
       work.#controller?.abort(reason);
     };
     signalToPass = (context) => {
-      if (!(#bounds in context)) return context.signal;
+      if (typeof context !== "object" || context === null || !(#bounds in context)) return context?.signal;
       const bounds = context.#bounds;
       if (bounds === undefined) return undefined;
       const own = bounds.own || bounds.atMs !== Infinity || bounds.stoppable !== undefined;

@@ -1,6 +1,7 @@
 /** Asking again before an answer has come. */
 import type { WaitOptions } from "../kernel/types.ts";
 import { run } from "./_hedge_call.ts";
+import { noteLayer } from "./_layer.ts";
 import { HedgePlan } from "./_hedge_plan.ts";
 import type { HedgeAttempt, HedgeOptions, HedgePolicy } from "./hedge_options.ts";
 import { transformer } from "./policy.ts";
@@ -83,8 +84,12 @@ export function hedge<T>(
 }
 
 function policyOf(plan: HedgePlan): HedgePolicy {
-  return Object.assign(
-    transformer<HedgeAttempt>({ run: (fn, options) => run(plan, fn, options, true) }),
-    { statistics: () => plan.statistics() },
-  );
+  const policy = transformer<HedgeAttempt>({ run: (fn, options) => run(plan, fn, options, true) });
+  noteLayer(policy, {
+    kind: "hedge",
+    name: plan.name,
+    budget: plan.budget,
+    paid: { run: (fn, options) => run(plan, fn, options, false) },
+  });
+  return Object.assign(policy, { statistics: () => plan.statistics() });
 }

@@ -12,6 +12,19 @@ export {
   type AsyncBatcherStatistics,
   type BatchFunction,
 } from "./async_batcher.ts";
+export { AsyncCache } from "./async_cache.ts";
+export type {
+  AsyncCacheCloseOptions,
+  AsyncCacheGetOptions,
+  AsyncCacheOptions,
+  AsyncCacheSetOptions,
+  AsyncCacheStatistics,
+  CacheBulk,
+  CacheLease,
+  CacheLoad,
+  CacheLoadMany,
+  CacheRemoval,
+} from "./async_cache_options.ts";
 export { BatchShapeError } from "./batch_shape_error.ts";
 export {
   Bulkhead,
@@ -20,6 +33,40 @@ export {
   type BulkheadStatistics,
 } from "./bulkhead.ts";
 export { BulkheadFullError } from "./bulkhead_full_error.ts";
+export { CircuitBreaker } from "./circuit_breaker.ts";
+export type {
+  CircuitBreakerOptions,
+  CircuitBreakerStatistics,
+  CircuitState,
+  CircuitTrigger,
+  SavedCircuit,
+} from "./circuit_breaker_options.ts";
+export {
+  KeyedCircuitBreaker,
+  type KeyedCircuitBreakerOptions,
+  type KeyedCircuitBreakerStatistics,
+} from "./keyed_circuit_breaker.ts";
+export { attemptErrors } from "./attempt_errors.ts";
+export { hedge } from "./hedge.ts";
+export type { HedgeAttempt, HedgeOptions, HedgePolicy, HedgeStatistics } from "./hedge_options.ts";
+export {
+  type Alternative,
+  fallback,
+  type FallbackContext,
+  type FallbackOptions,
+  type FallbackPolicy,
+  type FallbackStatistics,
+} from "./fallback.ts";
+export type { Outcome } from "./outcome.ts";
+export {
+  type CachePart,
+  type Pipeline,
+  type PipelineRunOptions,
+  policy,
+  type PolicyContext,
+  type PolicyPart,
+} from "./pipeline.ts";
+export { timeoutHandler, type TimeoutHandlerOptions } from "./timeout_handler.ts";
 export { CircuitOpenError, type CircuitOpenErrorOptions, type CircuitWindow } from "./circuit_open_error.ts";
 export { gradient2, type Gradient2Options } from "./gradient2.ts";
 export { Limiter } from "./limiter.ts";

@@ -1,6 +1,7 @@
 /** The two faces of every policy: run this work now, and make that function always run so. */
 import { checkFunction, show } from "../kernel/checks.ts";
 import type { WaitOptions } from "../kernel/types.ts";
+import { noteOrigin } from "./_layer.ts";
 
 /** What work gets from a policy that has nothing more to tell it. */
 export interface CallContext {
@@ -77,6 +78,7 @@ export function transformer<C>(policy: Run<C>): Policy<C> {
     Object.defineProperty(transformed, "length", { value: fn.length, configurable: true });
     return transformed as F;
   };
+  noteOrigin(transform, policy);
   return Object.assign(transform, {
     run: <T>(fn: (context: C) => T | PromiseLike<T>, options?: WaitOptions): Promise<T> =>
       policy.run(fn, options),

@@ -1,5 +1,6 @@
 /** Trying again what has failed. */
 import type { WaitOptions } from "../kernel/types.ts";
+import { noteLayer } from "./_layer.ts";
 import { newTotals, type Plan, planOf } from "./_retry_plan.ts";
 import { run } from "./_retry_call.ts";
 import { transformer } from "./policy.ts";
@@ -85,8 +86,14 @@ export function retry<T>(
 function policyOf(plan: Plan): RetryPolicy {
   // Its own totals: without options, plans are shared.
   const own = { ...plan, totals: newTotals() };
-  return Object.assign(
-    transformer<Attempt>({ run: (fn, options) => run(own, fn, options) }),
-    { statistics: () => Object.freeze({ ...own.totals }) },
-  );
+  const paid = { ...own, pays: false };
+  const policy = transformer<Attempt>({ run: (fn, options) => run(own, fn, options) });
+  noteLayer(policy, {
+    kind: "retry",
+    name: own.name,
+    limitMs: own.attemptTimeoutMs === Infinity ? undefined : own.attemptTimeoutMs,
+    budget: own.budget,
+    paid: { run: (fn, options) => run(paid, fn, options) },
+  });
+  return Object.assign(policy, { statistics: () => Object.freeze({ ...own.totals }) });
 }

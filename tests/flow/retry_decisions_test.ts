@@ -159,6 +159,28 @@ describe("retry.retryAfter", () => {
     });
   });
 
+  test("reads header fields, of the failure or of its response, in whatever form", async () => {
+    await world(async () => {
+      const headers = new Headers({ "Retry-After": "7" });
+      assert.equal(await pauseOf({ headers }, {}), 7_000);
+      assert.equal(await pauseOf({ response: { status: 503, headers } }, {}), 7_000);
+      assert.equal(await pauseOf({ headers: { "retry-after": 2 } }, {}), 2_000);
+      assert.equal(await pauseOf({ response: { headers: { "RETRY-AFTER": "3" } } }, {}), 3_000);
+      assert.equal(await pauseOf({ retryAfterMs: 400, headers }, {}), 400, "its own number comes first");
+      // Virtual time begins at the first moment of 2026.
+      const date = { headers: { "retry-after": "Thu, 01 Jan 2026 00:10:00 GMT" } };
+      assert.ok(await pauseOf(date, {}) > 500_000);
+      for (const nothing of ["-5", "soon", "", "1.5"]) {
+        assert.equal(await pauseOf({ headers: { "retry-after": nothing } }, {}), 100);
+      }
+      for (
+        const strange of [{ headers: null }, { response: null }, { headers: 5 }, { headers: { get: 5 } }]
+      ) {
+        assert.equal(await pauseOf(strange, {}), 100);
+      }
+    });
+  });
+
   test("an error whose getters throw asks for nothing", async () => {
     await world(async () => {
       const hostile = {

@@ -1,0 +1,262 @@
+/** Several policies as one. */
+import { checkFunction, checkOptions, show } from "../kernel/checks.ts";
+import { clock } from "../kernel/clock.ts";
+import { deadlineOf } from "../kernel/deadlines.ts";
+import { emit } from "../kernel/observer.ts";
+import type { WaitOptions } from "../kernel/types.ts";
+import { layerOf, noteLayer } from "./_layer.ts";
+import { warningsOf } from "./_policy_order.ts";
+import { signalToPass } from "./_work.ts";
+import { type Outcome, outcomeOf } from "./outcome.ts";
+import { type CallContext, type Policy, type Run, transformer } from "./policy.ts";
+
+/** What work inside of several policies gets to know; the same, whichever they are. */
+export interface PolicyContext extends CallContext {
+  /** Which attempt of the innermost `retry` it is, from 1; 1 without one. */
+  readonly attempt: number;
+  /** Which of the attempts side by side it is, from 1; 1 without a `hedge`. */
+  readonly hedge: number;
+  /** What the attempt before failed with; `undefined` in the first. */
+  readonly lastError: unknown;
+  /** Milliseconds since the call began, the time in line and all attempts included. */
+  readonly elapsedMs: number;
+  /** What is left until the earliest deadline, in milliseconds; `Infinity` without one. */
+  readonly remainingMs: number;
+  /** For whom the call is, as its options said. */
+  readonly key: string | undefined;
+  /** From here on this attempt can't be repeated: if it fails, `retry` fails. */
+  commit(): void;
+}
+
+/** Options of a call through a {@linkcode Pipeline}; each policy heeds those that it knows. */
+export interface PipelineRunOptions extends WaitOptions {
+  /** For whom the call is: to limiters and circuit breakers by key; the key of a cache. */
+  key?: string;
+  /** How important the call is, to those who let calls wait. */
+  priority?: number;
+}
+
+/** Whatever can be part of a {@linkcode Pipeline}: what has `run`, or a cache. */
+// deno-lint-ignore no-explicit-any
+export type PolicyPart = Run<any> | CachePart;
+
+/** A cache, as far as a {@linkcode Pipeline} uses it: an `AsyncCache`. */
+export interface CachePart {
+  // deno-lint-ignore no-explicit-any
+  get(key: any, load: (key: any, context: CallContext) => any, options?: WaitOptions): Promise<any>;
+}
+
+/** Several policies as one; made by {@linkcode policy}. */
+export interface Pipeline extends Policy<PolicyContext> {
+  /** Runs `fn` under all policies; see `policy`. */
+  run<T>(fn: (context: PolicyContext) => T | PromiseLike<T>, options?: PipelineRunOptions): Promise<T>;
+  /** Like {@linkcode run}, but never rejects: tells how the call ended. */
+  outcome<T>(
+    fn: (context: PolicyContext) => T | PromiseLike<T>,
+    options?: PipelineRunOptions,
+  ): Promise<Outcome<T>>;
+  /** What can't have been meant in this order of policies, in words; empty when all fits. */
+  readonly warnings: readonly string[];
+}
+
+/** What a policy's context may say. */
+type Said = Partial<PolicyContext> | null | undefined;
+
+/** A call on its way through all policies. */
+interface Passage {
+  readonly fn: (context: PolicyContext) => unknown;
+  readonly options: PipelineRunOptions | undefined;
+  readonly startedMs: number;
+}
+
+/** What the policies so far say of a call. Attempts run side by side, so it belongs to one path through them. */
+class Context implements PolicyContext {
+  readonly #outer: Context | undefined;
+  readonly #said: Said;
+  readonly #hedges: boolean;
+  readonly #passage: Passage;
+
+  constructor(outer: Context | undefined, said: Said, hedges: boolean, passage: Passage) {
+    this.#outer = outer;
+    this.#said = said;
+    this.#hedges = hedges;
+    this.#passage = passage;
+  }
+
+  get signal(): AbortSignal {
+    // No policy of ours leaves it out; for others, one that nobody aborts.
+    return this.#said?.signal ?? this.#outer?.signal ?? this.#passage.options?.signal ??
+      new AbortController().signal;
+  }
+
+  get attempt(): number {
+    return this.#find((said, hedges) => hedges ? undefined : said?.attempt) ?? 1;
+  }
+
+  get hedge(): number {
+    return this.#find((said, hedges) => hedges ? said?.attempt : undefined) ?? 1;
+  }
+
+  get lastError(): unknown {
+    return this.#find((said) => said?.lastError);
+  }
+
+  get elapsedMs(): number {
+    return clock().now() - this.#passage.startedMs;
+  }
+
+  get remainingMs(): number {
+    return Math.max(0, deadlineOf(this.signal) - clock().now());
+  }
+
+  get key(): string | undefined {
+    return this.#passage.options?.key;
+  }
+
+  commit(): void {
+    for (let at: Context | undefined = this as Context; at !== undefined; at = at.#outer) {
+      at.#said?.commit?.();
+    }
+  }
+
+  /** From the inside out, the first that says something. */
+  #find<V>(look: (said: Said, hedges: boolean) => V | undefined): V | undefined {
+    for (let at: Context | undefined = this as Context; at !== undefined; at = at.#outer) {
+      const found = look(at.#said, at.#hedges);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+}
+
+interface Part {
+  readonly policy: Run<Said>;
+  readonly hedges: boolean;
+}
+
+function enter(
+  parts: readonly Part[],
+  index: number,
+  outer: Context | undefined,
+  passage: Passage,
+  options: PipelineRunOptions | undefined,
+): Promise<unknown> {
+  const { policy, hedges } = parts[index]!;
+  return policy.run((said) => {
+    const context = new Context(outer, said, hedges, passage);
+    if (index + 1 === parts.length) return passage.fn(context);
+    return enter(parts, index + 1, context, passage, inside(said, passage.options));
+  }, options);
+}
+
+/** The options for the policy inside: the limit has been seen to. */
+function inside(said: Said, options: PipelineRunOptions | undefined): PipelineRunOptions | undefined {
+  const signal = signalToPass(said as CallContext);
+  if (options === undefined) return signal && { signal };
+  const { timeoutMs: _, signal: __, ...rest } = options;
+  if (signal !== undefined) return { ...rest, signal };
+  return rest.key === undefined && rest.priority === undefined ? undefined : rest;
+}
+
+/**
+ * Puts policies together, from the outermost to the innermost: `policy.run(fn)`, `policy(fn)`, or `@policy` on a method.
+ *
+ * **Order** — recommended, outer to inner: `fallback`, `timeoutHandler` for the whole, cache, rate limiter, limiter or
+ * bulkhead, `retry`, circuit breaker, `hedge`, `timeoutHandler` for each attempt. A breaker inside of `retry` counts
+ * attempts, one outside counts calls. What can't have been meant stands in `warnings` and is told to the observer.
+ * **Context** — one for all: the work sees the innermost signal, the earliest deadline, the number of the attempt.
+ * **Sharing** — a policy that is part of several pipelines is one and the same in all of them; calls share nothing else.
+ * **Budget** — of a budget that several policies share, each call pays into it once. **Abort, time** — as of the
+ * policies: a signal, a limit, and what all of them say of it reach the work as one signal.
+ *
+ * @param policies What has `run`: policies, limiters, breakers, other pipelines; or an `AsyncCache`, which is asked for
+ * the `key` of the call.
+ * @throws {TypeError} When there is none, or one is no policy.
+ *
+ * @example
+ * ```ts
+ * import { CircuitBreaker, policy, retry, timeoutHandler } from "@uno/async/flow";
+ * import assert from "node:assert/strict";
+ *
+ * const careful = policy(
+ *   timeoutHandler(10_000),
+ *   retry({ attempts: 3, baseMs: 1 }),
+ *   new CircuitBreaker({ name: "billing" }),
+ *   timeoutHandler(2_000),
+ * );
+ * assert.deepEqual(careful.warnings, []);
+ * const answer = await careful.run(async ({ attempt, remainingMs, signal }) => {
+ *   signal.throwIfAborted();
+ *   if (attempt === 1) throw new Error("connection reset");
+ *   return await Promise.resolve({ attempt, hasTime: remainingMs > 1_000 });
+ * });
+ * assert.deepEqual(answer, { attempt: 2, hasTime: true });
+ * ```
+ */
+export function policy(...policies: PolicyPart[]): Pipeline {
+  const layers = policies.flatMap((part, i) => layersOf(part, i));
+  if (layers.length === 0) {
+    throw new TypeError("Cannot create policy as policies must be given: received none");
+  }
+  const warnings = warningsOf(layers);
+  for (const message of warnings) emit("policy.warning", "policy", undefined, { message });
+  const parts = partsOf(layers);
+  const run = <T>(
+    fn: (context: PolicyContext) => T | PromiseLike<T>,
+    options?: PipelineRunOptions,
+  ): Promise<T> => {
+    if (typeof fn !== "function") return rejectWith(() => checkFunction("run policy", "fn", fn));
+    if (options !== undefined && (typeof options !== "object" || options === null)) {
+      return rejectWith(() => checkOptions("run policy", options ?? null));
+    }
+    return enter(parts, 0, undefined, { fn, options, startedMs: clock().now() }, options) as Promise<T>;
+  };
+  const pipeline = Object.assign(transformer<PolicyContext>({ run }), {
+    run,
+    outcome: <T>(
+      fn: (context: PolicyContext) => T | PromiseLike<T>,
+      options?: PipelineRunOptions,
+    ): Promise<Outcome<T>> => outcomeOf(run(fn, options), options?.signal),
+    warnings,
+  });
+  return noteLayer(pipeline, { kind: "policy", layers });
+}
+
+function rejectWith(check: () => void): Promise<never> {
+  return new Promise((_, reject) => {
+    check();
+    reject();
+  });
+}
+
+/** The layers of what may be a pipeline itself. */
+function layersOf(part: PolicyPart, index: number): readonly Run<Said>[] {
+  const it = part as Partial<Run<Said> & CachePart> | null | undefined;
+  const isObject = (typeof it === "object" || typeof it === "function") && it !== null;
+  if (isObject && typeof it.run === "function") return layerOf(it).layers ?? [it as Run<Said>];
+  if (isObject && typeof it.get === "function") return [throughCache(it as CachePart)];
+  throw new TypeError(`Cannot create policy as policies[${index}] must have run: received ${show(part)}`);
+}
+
+function throughCache(cache: CachePart): Run<Said> {
+  const run: Run<Said>["run"] = async (fn, options: PipelineRunOptions = {}) => {
+    const { key, signal, timeoutMs } = options;
+    if (key === undefined) {
+      throw new TypeError("Cannot run policy as key must be given, for its cache: received undefined");
+    }
+    const bounds = signal === undefined && timeoutMs === undefined ? undefined : { signal, timeoutMs };
+    return await cache.get(key, (_, context) => fn(context), bounds);
+  };
+  return noteLayer({ run }, { ...layerOf(cache), kind: "cache" });
+}
+
+/** Of several policies with one budget, the outermost pays for all. */
+function partsOf(layers: readonly Run<Said>[]): readonly Part[] {
+  const paying = new Set<object>();
+  return layers.map((policy) => {
+    const { kind, budget, paid } = layerOf(policy);
+    const isPaid = budget !== undefined && paying.has(budget);
+    if (budget !== undefined) paying.add(budget);
+    return { policy: isPaid ? paid! : policy, hedges: kind === "hedge" };
+  });
+}

@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { sleep } from "../../src/cancel/sleep.ts";
+import { retry } from "../../src/flow/retry.ts";
+import { timeoutHandler } from "../../src/flow/timeout_handler.ts";
+import { TimeoutError } from "../../src/kernel/errors.ts";
+import { world } from "../../src/testing/mod.ts";
+
+describe("timeoutHandler", () => {
+  test("refuses bad arguments where it is made", async () => {
+    for (const ms of [-1, NaN]) assert.throws(() => timeoutHandler(ms), RangeError);
+    for (const ms of [undefined, null, "5"]) assert.throws(() => timeoutHandler(ms as never), TypeError);
+    assert.throws(() => timeoutHandler(5, null as never), TypeError);
+    assert.throws(() => timeoutHandler(5, { message: 5 as never }), TypeError);
+    assert.throws(() => timeoutHandler(5, { operation: 5 as never }), TypeError);
+    await assert.rejects(timeoutHandler(5).run(5 as never), TypeError);
+    await assert.rejects(timeoutHandler(5).run(() => 1, { timeoutMs: -1 }), RangeError);
+    await assert.rejects(timeoutHandler(() => NaN).run(() => assert.fail("ran")), RangeError);
+  });
+
+  test("limits each call, with the message or the operation it was given", async () => {
+    await world(async (w) => {
+      const limited = timeoutHandler(50, { operation: "report" });
+      assert.equal(await limited.run(() => sleep(49).then(() => "done")), "done");
+      const error = await limited.run(() => sleep(500)).catch((error) => error);
+      assert.ok(error instanceof TimeoutError);
+      assert.deepEqual([error.message, error.operation, error.limitMs], [
+        "Cannot finish report within 50 ms: it was still running",
+        "report",
+        50,
+      ]);
+      assert.equal(w.now, 99);
+      await assert.rejects(timeoutHandler(0, { message: "too late" }).run(() => assert.fail("ran")), {
+        message: "too late",
+      });
+      await w.advance(500);
+    });
+  });
+
+  test("may ask for each call how long it may take", async () => {
+    await world(async (w) => {
+      let ms = 10;
+      const limited = timeoutHandler(() => ms);
+      await assert.rejects(limited.run(() => sleep(100)), { limitMs: 10 });
+      ms = Infinity;
+      await limited.run(() => sleep(100));
+      assert.equal(w.now, 110);
+    });
+  });
+
+  test("the caller's signal and limit hold as well, the shorter limit first", async () => {
+    await world(async (w) => {
+      const limited = timeoutHandler(50);
+      await assert.rejects(limited.run(() => sleep(100), { timeoutMs: 20 }), { limitMs: 20 });
+      await assert.rejects(limited.run(() => sleep(100), { timeoutMs: 500 }), { limitMs: 50 });
+      const controller = new AbortController();
+      const call = limited.run(({ signal }) => sleep(100, { signal }), { signal: controller.signal });
+      controller.abort("stop");
+      assert.equal(await call.catch((error) => error), "stop");
+      await w.advance(100);
+    });
+  });
+
+  test("inside of a retry it limits each attempt, outside all of them", async () => {
+    await world(async (w) => {
+      let calls = 0;
+      const slow = () => (calls++, sleep(1_000));
+      const quick = retry({ baseMs: 10, jitter: "none", kind: "constant" });
+      await assert.rejects(quick.run(() => timeoutHandler(100).run(slow)), TimeoutError);
+      assert.deepEqual([calls, w.now], [3, 320]);
+      const outside = timeoutHandler(100).run(({ signal }) => quick.run(slow, { signal }));
+      await assert.rejects(outside, { limitMs: 100 });
+      assert.deepEqual([calls, w.now], [4, 420]);
+      await w.advance(1_000);
+    });
+  });
+});
