@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { UsageError } from "../../scripts/lib/command.ts";
 import { runChild } from "../../scripts/lib/process_tree.ts";
 import { runtimePath } from "../../scripts/runtimes.ts";
 
@@ -49,7 +50,7 @@ export async function installPeers(): Promise<void> {
       limitMs: 300_000,
       onLine: (line) => output.push(line),
     });
-    if (ending.code !== 0) throw new Error(`Cannot fetch the libraries: ${output.join(" ").trim()}`);
+    if (ending.code !== 0) throw new UsageError(`Cannot fetch the libraries: ${output.join(" ").trim()}`);
     await write("deno.json", JSON.stringify({ nodeModulesDir: "manual", lock: false }));
     await removeOld();
     await rename(temporary, folder);

@@ -1,9 +1,11 @@
 /** Starts a script of this folder on each runtime. */
 import { spawnSync } from "node:child_process";
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UsageError } from "../../scripts/lib/command.ts";
 import { type Ending, runChild } from "../../scripts/lib/process_tree.ts";
-import { ensureRuntime } from "../../scripts/runtimes.ts";
+import { ensureRuntime, runtimePath } from "../../scripts/runtimes.ts";
 import { denoConfig } from "./_peers.ts";
 
 /** A runtime the comparisons run on. */
@@ -58,4 +60,13 @@ export async function runOn(
     limitMs,
     onLine: (line, stream) => stream === "stdout" ? onLine(line) : console.error(`${target.title}: ${line}`),
   });
+}
+
+/** Writes a page of Markdown, formatted as all are. */
+export async function writePage(file: string, text: string): Promise<void> {
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, text);
+  const args = ["fmt", "--quiet", file];
+  const { status, stderr } = spawnSync(runtimePath("deno"), args, { encoding: "utf8" });
+  if (status !== 0) console.error(`"${file}" is not formatted: ${stderr}`);
 }

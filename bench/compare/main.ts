@@ -3,13 +3,11 @@
  *
  * @module
  */
-import { mkdir, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
 import { runCommand, UsageError } from "../../scripts/lib/command.ts";
 import { killChildrenOnSignal } from "../../scripts/lib/process_tree.ts";
 import type { Outcome } from "./_compare.ts";
 import { installPeers } from "./_peers.ts";
-import { runOn, targetsNamed, titleOf } from "./_processes.ts";
+import { runOn, targetsNamed, titleOf, writePage } from "./_processes.ts";
 import { page, type Report, tableLines } from "./_report.ts";
 
 const help = `Compares @uno/async with a hand-written minimum and with other libraries, in one process.
@@ -57,10 +55,8 @@ await runCommand(help, {
     console.log([`\n${report.runtime}`, "", ...tableLines(report)].join("\n"));
   }
   if (flags.markdown !== undefined) {
-    const file = String(flags.markdown);
-    await mkdir(dirname(file), { recursive: true });
     const command = ["deno task compare", ...(flags.quick ? ["--quick"] : []), ...operands].join(" ");
-    await writeFile(file, page(reports, new Date().toISOString().slice(0, 10), command));
+    await writePage(String(flags.markdown), page(reports, new Date().toISOString().slice(0, 10), command));
   }
   return reports.some(({ ended }) => ended !== undefined) ? 1 : 0;
 });
