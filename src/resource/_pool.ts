@@ -219,6 +219,12 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
     return true;
   }
 
+  #restAgain(item: Item<T>): void {
+    if (this.#room?.takesAway(this, item)) return this.#evict(item, "room");
+    this.#idle.restore(item);
+    this.#rests(item);
+  }
+
   #rests(item: Item<T>): void {
     this.#room?.idleNow(item);
     if (this.settings.timed) this.#alarm.at(this.#idle.dueMs(item, this.#live - this.min));
@@ -240,10 +246,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
       const evicted = this.#unwanted(item, now);
       if (evicted !== undefined) this.#evict(item, evicted);
       else if (doing === "recycle" || this.line.size > 0 || this.closed) this.#place(item, now);
-      else {
-        this.#idle.restore(item);
-        this.#rests(item);
-      }
+      else this.#restAgain(item);
     } else {
       this.#badInARow++;
       this.#totals.invalid++;
@@ -348,8 +351,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
     this.#room?.idleNoMore(item);
     if (this.#isFresh(item, now)) {
       if (this.#hand(item)) return true;
-      this.#idle.restore(item);
-      this.#rests(item);
+      this.#restAgain(item);
       return false;
     }
     if (now >= item.expiresMs) this.#evict(item, "age");

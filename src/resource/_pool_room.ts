@@ -23,6 +23,8 @@ export class Room<T> {
   max: number;
   /** Places taken. */
   used = 0;
+  /** Of those, the ones whose resource is being destroyed. */
+  ending = 0;
   /** Leases in all pools. */
   leased = 0;
   readonly owners = new Owners();
@@ -40,6 +42,20 @@ export class Room<T> {
     return Math.max(0, this.max - this.used) + this.#idle.size;
   }
 
+  /** Whether there are more than there may be, as there may be fewer than before. */
+  get overfull(): boolean {
+    return this.used - this.ending > this.max;
+  }
+
+  /** Changes how many there may be. */
+  resize(max: number): void {
+    this.max = max;
+    for (let item = this.#idle.first; item !== undefined && this.overfull; item = this.#idle.first) {
+      (item.pool as unknown as Tenant<T>).giveUp(item);
+    }
+    this.#serveStarving();
+  }
+
   /** Takes a place for a pool, or sees to it that one becomes free. */
   claim(tenant: Tenant<T>): boolean {
     if (this.used < this.max) {
@@ -48,7 +64,7 @@ export class Room<T> {
     }
     if (tenant.promised >= tenant.wanting) return false;
     const item = this.#idle.first;
-    if (item === undefined || this.used > this.max) {
+    if (item === undefined || this.overfull) {
       this.#starve(tenant);
       return false;
     }
@@ -60,16 +76,16 @@ export class Room<T> {
   /** Whether an item that has come free in `tenant` has to make room for those who came before. */
   takesAway(tenant: Tenant<T>, item: Item<T>): boolean {
     for (let first = this.#starving.peek(); first !== undefined; first = this.#starving.peek()) {
-      if (first === tenant) return false;
-      if (first.promised >= first.wanting) {
+      const order = first.firstOrder; // asked for first: it drops those who have given up
+      if (order === undefined || first.promised >= first.wanting) {
         this.#starving.remove(first);
         continue;
       }
-      const order = first.firstOrder!;
       if (order !== first.heapOrder) {
         this.#starve(first);
         continue;
       }
+      if (first === tenant) return false;
       if (tenant.firstOrder !== undefined && tenant.firstOrder < order) return false;
       this.#starving.remove(first);
       this.#promise(item, first);
@@ -81,11 +97,16 @@ export class Room<T> {
   /** A place is free: after the end of `item`, or of an attempt to make one. */
   gone(item: Item<T> | undefined): void {
     this.used--;
+    if (item !== undefined) this.ending--;
     const tenant = item?.promisedTo as Tenant<T> | undefined;
     if (tenant !== undefined) {
       tenant.promised--;
       tenant.serve();
     }
+    this.#serveStarving();
+  }
+
+  #serveStarving(): void {
     while (this.used < this.max) {
       const first = this.#starving.peek();
       if (first === undefined) return;

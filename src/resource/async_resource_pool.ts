@@ -1,18 +1,9 @@
-import { timeout } from "../cancel/timeout.ts";
 import type { Run } from "../flow/policy.ts";
-import {
-  checkDurationMs,
-  checkFinite,
-  checkFunction,
-  checkInteger,
-  checkName,
-  checkOptions,
-  subject,
-} from "../kernel/checks.ts";
-import { clock } from "../kernel/clock.ts";
+import { checkFunction, checkInteger, subject } from "../kernel/checks.ts";
 import { checkDrain } from "./_drain.ts";
 import { Pool } from "./_pool.ts";
 import { PLAIN, type Request } from "./_pool_line.ts";
+import { requestOf, runLeased } from "./_pool_requests.ts";
 import { checkPoolOptions, settingsOf } from "./_pool_settings.ts";
 import { closedError } from "./_pool_words.ts";
 import type {
@@ -145,37 +136,8 @@ export class AsyncResourcePool<T> implements Run<PoolRunContext<T>>, AsyncDispos
     fn: (context: PoolRunContext<T>) => R | PromiseLike<R>,
     options: PoolRunOptions = {},
   ): Promise<R> {
-    const doing = `run with ${this.#what}`;
-    checkFunction(doing, "fn", fn);
-    checkOptions(doing, options);
-    const { timeoutMs = Infinity, queueTimeoutMs = this.#pool.settings.acquireTimeoutMs, ...rest } = options;
-    checkDurationMs(doing, "timeoutMs", timeoutMs);
-    checkDurationMs(doing, "queueTimeoutMs", queueTimeoutMs);
-    const atMs = timeoutMs === Infinity ? Infinity : clock().now() + timeoutMs;
-    const lease = await this.acquire({ ...rest, timeoutMs: Math.min(timeoutMs, queueTimeoutMs) });
-    let [begun, doubted] = [false, false];
-    const giveBack = (): void => doubted ? lease.discard() : lease.release();
-    const work = async (scope: { readonly signal: AbortSignal }): Promise<R> => {
-      begun = true;
-      try {
-        return await fn({
-          value: lease.value,
-          get signal() {
-            return scope.signal;
-          },
-          discard: () => void (doubted = true),
-        });
-      } finally {
-        giveBack();
-      }
-    };
-    const leftMs = atMs === Infinity ? Infinity : Math.max(0, atMs - clock().now());
-    const message = `Cannot ${doing} within ${timeoutMs} ms: it was still running`;
-    try {
-      return await timeout(leftMs, work, { signal: options.signal, operation: doing, message });
-    } finally {
-      if (!begun) giveBack();
-    }
+    const { acquireTimeoutMs } = this.#pool.settings;
+    return await runLeased(this.#what, acquireTimeoutMs, fn, options, (hold) => this.acquire(hold));
   }
 
   /**
@@ -234,19 +196,6 @@ export class AsyncResourcePool<T> implements Run<PoolRunContext<T>>, AsyncDispos
 
   #request(options: PoolAcquireOptions | undefined): Request {
     const watched = this.#watched;
-    if (options === undefined && !watched) return PLAIN;
-    const doing = `lease from ${this.#what}`;
-    checkOptions(doing, options);
-    const { owner, label, priority } = options ?? {};
-    checkName(doing, label, "label");
-    if (owner !== undefined) checkOptions(`${doing} as owner`, owner);
-    if (priority !== undefined) checkFinite(doing, "priority", priority);
-    return {
-      rank: priority === undefined ? 0 : -priority,
-      weight: 1,
-      hold: owner === undefined && label === undefined ? undefined : { owner, label },
-      site: watched ? new Error("acquired here") : undefined,
-      order: 0,
-    };
+    return options === undefined && !watched ? PLAIN : requestOf(this.#what, watched, options, 0);
   }
 }

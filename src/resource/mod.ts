@@ -21,8 +21,11 @@ export type {
   ResourceLease,
 } from "./resource_options.ts";
 export { AsyncResourcePool } from "./async_resource_pool.ts";
+export { KeyedResourcePool } from "./keyed_resource_pool.ts";
 export type {
   AsyncResourcePoolOptions,
+  KeyedPoolStatistics,
+  KeyedResourcePoolOptions,
   PoolAcquireOptions,
   PoolBehaviour,
   PoolCloseOptions,

@@ -1,0 +1,69 @@
+/** What callers of pools ask for: checked, and run. */
+import { timeout } from "../cancel/timeout.ts";
+import { checkDurationMs, checkFinite, checkFunction, checkName, checkOptions } from "../kernel/checks.ts";
+import { clock } from "../kernel/clock.ts";
+import type { Request } from "./_pool_line.ts";
+import type { PoolAcquireOptions, PoolLease, PoolRunContext, PoolRunOptions } from "./pool_options.ts";
+
+/** The request of a caller; `watched`: it is noted where it comes from. */
+export function requestOf(
+  what: string,
+  watched: boolean,
+  options: PoolAcquireOptions | undefined,
+  order: number,
+): Request {
+  const doing = `lease from ${what}`;
+  checkOptions(doing, options);
+  const { owner, label, priority } = options ?? {};
+  checkName(doing, label, "label");
+  if (owner !== undefined) checkOptions(`${doing} as owner`, owner);
+  if (priority !== undefined) checkFinite(doing, "priority", priority);
+  return {
+    rank: priority === undefined ? 0 : -priority,
+    weight: 1,
+    hold: owner === undefined && label === undefined ? undefined : { owner, label },
+    site: watched ? new Error("acquired here") : undefined,
+    order,
+  };
+}
+
+/** Runs `fn` with a lease, which is given back when `fn` has settled, whatever became of its caller. */
+export async function runLeased<T, R>(
+  what: string,
+  acquireTimeoutMs: number,
+  fn: (context: PoolRunContext<T>) => R | PromiseLike<R>,
+  options: PoolRunOptions,
+  acquire: (options: PoolAcquireOptions) => Promise<PoolLease<T>>,
+): Promise<R> {
+  const doing = `run with ${what}`;
+  checkFunction(doing, "fn", fn);
+  checkOptions(doing, options);
+  const { timeoutMs = Infinity, queueTimeoutMs = acquireTimeoutMs, ...hold } = options;
+  checkDurationMs(doing, "timeoutMs", timeoutMs);
+  checkDurationMs(doing, "queueTimeoutMs", queueTimeoutMs);
+  const atMs = timeoutMs === Infinity ? Infinity : clock().now() + timeoutMs;
+  const lease = await acquire({ ...hold, timeoutMs: Math.min(timeoutMs, queueTimeoutMs) });
+  let [begun, doubted] = [false, false];
+  const giveBack = (): void => doubted ? lease.discard() : lease.release();
+  const work = async (scope: { readonly signal: AbortSignal }): Promise<R> => {
+    begun = true;
+    try {
+      return await fn({
+        value: lease.value,
+        get signal() {
+          return scope.signal;
+        },
+        discard: () => void (doubted = true),
+      });
+    } finally {
+      giveBack();
+    }
+  };
+  const leftMs = atMs === Infinity ? Infinity : Math.max(0, atMs - clock().now());
+  const message = `Cannot ${doing} within ${timeoutMs} ms: it was still running`;
+  try {
+    return await timeout(leftMs, work, { signal: options.signal, operation: doing, message });
+  } finally {
+    if (!begun) giveBack();
+  }
+}
