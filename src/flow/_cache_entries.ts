@@ -1,5 +1,5 @@
 /** The entries of a cache: a map from keys to slots, and arrays over the slots. */
-import type { Eviction } from "./_cache_eviction.ts";
+import { type Eviction, MOST_USES } from "./_cache_eviction.ts";
 import { Lru } from "./_cache_lru.ts";
 import { S3Fifo } from "./_cache_s3_fifo.ts";
 import { Sieve } from "./_cache_sieve.ts";
@@ -10,11 +10,6 @@ export const EVICTIONS = ["sieve", "lru", "s3-fifo"] as const;
 
 /** Who has to go when the cache is full. */
 export type EvictionName = typeof EVICTIONS[number];
-
-/** Something beside the entries that keeps arrays over their slots. */
-export interface SlotKeeper {
-  grow(capacity: number): void;
-}
 
 const SMALLEST = 8;
 /** From how many slots on memory is given back when the last entry goes. */
@@ -27,11 +22,13 @@ const LARGE = 1_024;
  */
 export class Entries<K, V> {
   readonly index = new Map<K, number>();
-  keys: (K | undefined)[] = [undefined];
-  values: (V | undefined)[] = [undefined];
+  readonly keys: (K | undefined)[] = [undefined];
+  readonly values: (V | undefined)[] = [undefined];
   readonly eviction: Eviction<K>;
+  /** What the policy keeps of each entry; reads are counted here, which is all that most policies want of them. */
+  #marks = new Uint8Array(0);
+  readonly #ordersByUse: boolean;
   readonly #maxEntries: number;
-  readonly #keepers: readonly SlotKeeper[];
   #weights: Float64Array | undefined;
   /** The sum of all weights. Weights are whole numbers, so that it stays exact. */
   weight = 0;
@@ -40,16 +37,11 @@ export class Entries<K, V> {
   /** Slots below this one have been used. */
   top = 1;
 
-  constructor(
-    maxEntries: number,
-    weighted: boolean,
-    eviction: EvictionName,
-    keepers: readonly SlotKeeper[],
-  ) {
+  constructor(maxEntries: number, weighted: boolean, eviction: EvictionName) {
     this.#maxEntries = maxEntries;
     this.#weights = weighted ? new Float64Array(0) : undefined;
     this.eviction = eviction === "sieve" ? new Sieve() : eviction === "lru" ? new Lru() : new S3Fifo<K>();
-    this.#keepers = [this.eviction, ...keepers];
+    this.#ordersByUse = this.eviction.ordersByUse;
   }
 
   get size(): number {
@@ -60,13 +52,20 @@ export class Entries<K, V> {
     return this.#weights === undefined ? 0 : this.#weights[slot]!;
   }
 
+  /** An entry was read, or written again. */
+  used(slot: number): void {
+    if (this.#ordersByUse) return this.eviction.used(slot);
+    const mark = this.#marks[slot]!;
+    if ((mark & MOST_USES) < MOST_USES) this.#marks[slot] = mark + 1;
+  }
+
   /** Adds an entry whose key is not in. @returns Its slot. */
   add(key: K, value: V, weight: number): number {
-    const slot = this.#free.pop() ?? this.#nextSlot();
+    const slot = this.#free.length > 0 ? this.#free.pop()! : this.#nextSlot();
     this.index.set(key, slot);
     this.keys[slot] = key;
     this.values[slot] = value;
-    this.setWeight(slot, weight, 0);
+    if (this.#weights !== undefined) this.setWeight(slot, weight, 0);
     this.eviction.added(slot, key);
     return slot;
   }
@@ -78,7 +77,7 @@ export class Entries<K, V> {
     this.index.delete(key);
     this.keys[slot] = this.values[slot] = undefined;
     this.weight -= this.weightOf(slot);
-    if (this.index.size === 0 && this.#capacity > LARGE) this.clear();
+    if (this.index.size === 0 && this.#capacity > LARGE) this.removeAll();
     else this.#free.push(slot);
   }
 
@@ -88,15 +87,19 @@ export class Entries<K, V> {
     this.weight += weight - before;
   }
 
-  /** Takes all entries out, and gives the memory back where it was much. What policies remember of the gone stays. */
-  clear(): void {
+  /** Takes all entries out, and gives their memory back. What the policy remembers of those long gone stays. */
+  removeAll(): void {
     this.index.clear();
     this.weight = 0;
     this.#free = [];
-    this.keys = [undefined];
-    this.values = [undefined];
-    this.top = 1;
+    this.keys.length = this.values.length = this.top = 1;
     this.#resize(0);
+  }
+
+  /** Makes room for slots below `capacity`; for arrays of others over the same slots. */
+  protected grow(capacity: number): void {
+    this.#marks = grown(this.#marks, capacity);
+    this.eviction.grow(capacity, this.#marks);
   }
 
   #nextSlot(): number {
@@ -111,6 +114,6 @@ export class Entries<K, V> {
     // To the very length: growing by `push` takes up to half as much again.
     if (capacity > 0) this.keys.length = this.values.length = capacity;
     if (this.#weights !== undefined) this.#weights = grown(this.#weights, capacity);
-    for (const keeper of this.#keepers) keeper.grow(capacity);
+    this.grow(capacity);
   }
 }

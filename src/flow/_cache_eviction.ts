@@ -1,9 +1,14 @@
 /** Who has to go when a cache is full. */
 
+/** How many reads of an entry since its policy last looked are counted, at most, in the low bits of its mark. */
+export const MOST_USES = 3;
+
 /** An eviction policy. It knows slots, keeps no values, and keys only of what has gone. */
 export interface Eviction<K> {
-  /** Makes room for slots below `capacity`. */
-  grow(capacity: number): void;
+  /** Whether it wants to know of each read, and not only to find them counted. */
+  readonly ordersByUse: boolean;
+  /** Makes room for slots below `capacity`; `marks` are kept for it, and reads counted in them. */
+  grow(capacity: number, marks: Uint8Array): void;
   /** A new entry. */
   added(slot: number, key: K): void;
   /** An entry was read, or written again. */

@@ -19,8 +19,8 @@ export class Expiry {
   #writtenUntil: Float64Array = new Float64Array(0);
   /** How long it took to load; only for early refreshes. */
   #loadMs: Float32Array = new Float32Array(0);
-  /** Whether any entry may expire. */
-  active = false;
+  /** Whether any entry may expire: from the first that may on. */
+  #active = false;
   readonly #idleMs: number;
   /** For how long an entry is of use after it was fresh. */
   readonly #graceMs: number;
@@ -39,7 +39,7 @@ export class Expiry {
 
   grow(capacity: number): void {
     this.#capacity = capacity;
-    if (!this.active) return;
+    if (!this.#active) return;
     this.freshUntil = grown(this.freshUntil, capacity, Infinity);
     if (this.#idleMs !== Infinity) this.#writtenUntil = grown(this.#writtenUntil, capacity, Infinity);
     if (this.#timesLoads) this.#loadMs = grown(this.#loadMs, capacity);
@@ -47,9 +47,8 @@ export class Expiry {
 
   /** An entry was written; it holds for `ttlMs`. */
   written(slot: number, nowMs: number, ttlMs: number, loadMs: number): void {
-    if (!this.active) {
-      if (ttlMs === Infinity && this.#idleMs === Infinity) return;
-      this.active = true;
+    if (!this.#active) {
+      this.#active = true;
       this.grow(this.#capacity);
     }
     let until = nowMs + ttlMs;
@@ -70,7 +69,7 @@ export class Expiry {
 
   /** An entry was taken out. */
   removed(slot: number): void {
-    if (this.active) this.freshUntil[slot] = Infinity;
+    if (this.#active) this.freshUntil[slot] = Infinity;
   }
 
   /**

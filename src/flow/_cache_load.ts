@@ -5,7 +5,7 @@ import { type Deferred, deferred } from "../kernel/deferred.ts";
 import { Canceller } from "../kernel/signals.ts";
 import { WaitQueue } from "../kernel/wait_queue.ts";
 import type { WriteOptions } from "./_cache_settings.ts";
-import type { ValueLease } from "./_cache_values.ts";
+import type { ValueLease } from "./_cache_disposal.ts";
 import type { CallContext } from "./policy.ts";
 
 /** The call by which a signal was given to a loader: on the signal itself, as its deadline is. */
@@ -162,8 +162,10 @@ export class Load<K, V> {
 
   /** The promise of all who have no way to give up. */
   share(): Promise<V> {
-    this.#shared ??= deferred<V>();
-    this.count();
+    if (this.#shared === undefined) {
+      this.#shared = deferred<V>();
+      this.count();
+    }
     return this.#shared.promise;
   }
 

@@ -8,7 +8,7 @@ import { askingFor, Call, Load, type LoadOwner } from "./_cache_load.ts";
 import type { CacheSettings, WriteOptions } from "./_cache_settings.ts";
 import { NONE } from "./_cache_slots.ts";
 import { KeptFailure, type Store } from "./_cache_store.ts";
-import { ValueLease } from "./_cache_values.ts";
+import { ValueLease } from "./_cache_disposal.ts";
 import { BatchShapeError } from "./batch_shape_error.ts";
 import type { CacheBulk, CacheLoad, CacheLoadMany } from "./async_cache_options.ts";
 import { CycleError } from "./cycle_error.ts";
@@ -118,11 +118,11 @@ export class Loads<K, V> implements LoadOwner {
   lend(key: K, value: V): ValueLease<V> {
     const store = this.#store;
     this.leases++;
-    store.values?.hold(value);
+    store.disposal?.hold(value);
     return new ValueLease({
       giveBack: () => {
         this.leases--;
-        store.values?.drop(value, key);
+        store.disposal?.drop(value, key);
         store.deliver();
         this.#changed();
       },
@@ -138,7 +138,7 @@ export class Loads<K, V> implements LoadOwner {
 
   /** Something newer than what a load may bring has happened: it answers those who wait, and is not stored. */
   detach(key: K): void {
-    const load = this.#current.get(key);
+    const load = this.#current.size === 0 ? undefined : this.#current.get(key);
     if (load === undefined) return;
     this.#current.delete(key);
     load.current = false;
@@ -211,22 +211,22 @@ export class Loads<K, V> implements LoadOwner {
   }
 
   #arrived(load: Load<K, V>, value: V, loadMs: number): void {
-    const { values } = this.#store;
+    const { disposal } = this.#store;
     const { key } = load;
     // For as long as it takes: what is written may be evicted right away.
-    values?.hold(value);
-    if (load.over) return values?.drop(value, key, "unwanted");
+    disposal?.hold(value);
+    if (load.over) return disposal?.drop(value, key, "unwanted");
     const current = this.#settle(load);
     try {
       if (current) this.#store.put(key, value, load.write, loadMs, load.suspects);
     } catch (error) {
-      values?.drop(value, key, "unwanted");
+      disposal?.drop(value, key, "unwanted");
       return this.#refuse(load, error, current);
     }
     const { shared } = load;
     load.succeed(value, () => this.lend(key, value));
     // One that is not in the cache is of those who got it, unless all of them will give it back.
-    values?.drop(value, key, shared ? undefined : "unwanted");
+    disposal?.drop(value, key, shared ? undefined : "unwanted");
   }
 
   #failed(load: Load<K, V>, error: unknown): void {
@@ -241,7 +241,7 @@ export class Loads<K, V> implements LoadOwner {
     const store = this.#store;
     this.failed++;
     const slot = current ? store.slotOf(key) : NONE;
-    const value = slot === NONE ? undefined : store.entries.values[slot];
+    const value = slot === NONE ? undefined : store.values[slot];
     const replaces = slot !== NONE && !(value instanceof KeptFailure);
     emit(replaces ? "refresh.failed" : "load.failed", "cache", this.name, { key, error });
     if (replaces) {

@@ -4,6 +4,7 @@ import { Links, SlotList } from "./_cache_slots.ts";
 
 /** One list in the order of use; every read moves its entry to the front. */
 export class Lru implements Eviction<unknown> {
+  readonly ordersByUse = true;
   readonly #links = new Links();
   readonly #list = new SlotList(this.#links);
 

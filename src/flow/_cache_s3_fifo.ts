@@ -1,12 +1,10 @@
 /** S3-FIFO (Yang, Zhang, Qiu, Yue, Rashmi: "FIFO queues are all you need for cache eviction", SOSP '23). */
 import { Deque } from "../kernel/deque.ts";
-import type { Eviction } from "./_cache_eviction.ts";
-import { grown, Links, NONE, SlotList } from "./_cache_slots.ts";
+import { type Eviction, MOST_USES } from "./_cache_eviction.ts";
+import { Links, NONE, SlotList } from "./_cache_slots.ts";
 
-/** How many reads of an entry are counted. */
-const MOST_USES = 3;
 /** Set beside the count of uses when an entry is in the main queue. */
-const MAIN = 4;
+const MAIN = MOST_USES + 1;
 
 /**
  * Three queues: new entries go into a small one, a tenth of all; what was read there more than once moves to the main
@@ -15,16 +13,17 @@ const MAIN = 4;
  * the small queue alone.
  */
 export class S3Fifo<K> implements Eviction<K> {
+  readonly ordersByUse = false;
   readonly #links = new Links();
   readonly #small = new SlotList(this.#links);
   readonly #main = new SlotList(this.#links);
   /** For each slot, how often it was used, and whether it is in the main queue. */
-  #marks = new Uint8Array(0);
+  #marks: Uint8Array = new Uint8Array(0);
   readonly #ghosts = new Ghosts<K>();
 
-  grow(capacity: number): void {
+  grow(capacity: number, marks: Uint8Array): void {
     this.#links.grow(capacity);
-    this.#marks = grown(this.#marks, capacity);
+    this.#marks = marks;
   }
 
   added(slot: number, key: K): void {
@@ -33,10 +32,7 @@ export class S3Fifo<K> implements Eviction<K> {
     (known ? this.#main : this.#small).addFirst(slot);
   }
 
-  used(slot: number): void {
-    const marks = this.#marks[slot]!;
-    if ((marks & MOST_USES) < MOST_USES) this.#marks[slot] = marks + 1;
-  }
+  used(): void {}
 
   victim(): number {
     const marks = this.#marks;
@@ -74,38 +70,42 @@ export class S3Fifo<K> implements Eviction<K> {
 
 /** The keys last evicted, oldest first. */
 class Ghosts<K> {
-  /** The number of the place in line that holds for a key. */
-  readonly #numbers = new Map<K, number>();
-  // Not the map's own order: taking from its front again and again is quadratic. A key that came back leaves its place
+  /** The place that holds for a key, counted from the first that ever was. */
+  readonly #places = new Map<K, number>();
+  // Not the map's own order: taking from its front again and again is quadratic. A key that comes back leaves its place
   // in the line behind, to be skipped.
-  #line = new Deque<{ key: K; number: number }>();
-  #made = 0;
+  readonly #line = new Deque<K>();
+  #gone = 0;
 
   add(key: K, most: number): void {
-    const number = this.#made++;
-    this.#numbers.set(key, number);
-    this.#line.push({ key, number });
-    while (this.#numbers.size > most) this.#dropOldest();
-    if (this.#line.size > 2 * this.#numbers.size + 16) this.#tidy();
+    this.#places.set(key, this.#gone + this.#line.size);
+    this.#line.push(key);
+    while (this.#places.size > most) this.#dropOldest();
+    if (this.#line.size > 2 * this.#places.size + 16) this.#tidy();
   }
 
   delete(key: K): boolean {
-    return this.#numbers.delete(key);
+    return this.#places.delete(key);
   }
 
   clear(): void {
-    this.#numbers.clear();
+    this.#places.clear();
     this.#line.clear();
   }
 
   #dropOldest(): void {
-    const { key, number } = this.#line.shift()!;
-    if (this.#numbers.get(key) === number) this.#numbers.delete(key);
+    const key = this.#line.shift() as K;
+    if (this.#places.get(key) === this.#gone++) this.#places.delete(key);
   }
 
+  /** Takes the places out that hold for no key. */
   #tidy(): void {
-    const line = new Deque<{ key: K; number: number }>();
-    for (const place of this.#line) if (this.#numbers.get(place.key) === place.number) line.push(place);
-    this.#line = line;
+    const { size } = this.#line;
+    for (let i = 0; i < size; i++) {
+      const key = this.#line.shift() as K;
+      if (this.#places.get(key) !== this.#gone++) continue;
+      this.#places.set(key, this.#gone + this.#line.size);
+      this.#line.push(key);
+    }
   }
 }

@@ -8,7 +8,7 @@ import { Now } from "./_cache_now.ts";
 import { type CacheSettings, tagList, type WriteOptions } from "./_cache_settings.ts";
 import { NONE } from "./_cache_slots.ts";
 import { Tags } from "./_cache_tags.ts";
-import { Values } from "./_cache_values.ts";
+import { Disposal } from "./_cache_disposal.ts";
 import type { CacheRemoval } from "./async_cache_options.ts";
 
 /** Stands in the place of a value: loading it failed, and that is remembered. */
@@ -27,12 +27,13 @@ export class KeptFailure {
 export type Phase = "fresh" | "stale" | "failsafe" | "over";
 
 /** Entries with all that is known of them. */
-export class Store<K, V> {
-  readonly entries: Entries<K, V | KeptFailure>;
+export class Store<K, V> extends Entries<K, V | KeptFailure> {
   readonly expiry: Expiry;
+  /** Whether any entry may expire: that of the expiry, one step nearer. */
+  expires = false;
   readonly tags = new Tags();
   /** Only where values are disposed. */
-  readonly values: Values<K, V> | undefined;
+  readonly disposal: Disposal<K, V> | undefined;
   readonly now = new Now();
   hits = 0;
   staleHits = 0;
@@ -41,26 +42,30 @@ export class Store<K, V> {
   expired = 0;
   readonly #settings: CacheSettings<K, V>;
   readonly #doing: string;
+  /** Whether a value needs nothing but its place. */
+  readonly #plain: boolean;
   /** The vain attempts to replace a value, by its slot. */
   readonly #vain = new Map<number, { attempts: number; pauseMs: number; untilMs: number }>();
   /** What is still to be told: not while entries are being moved. */
   #untold: { kind: "evict" | "expire"; key: K }[] = [];
 
   constructor(settings: CacheSettings<K, V>, disposed: () => void) {
-    const { maxEntries, weigh, eviction, idleMs, graceMs, earlyRefresh, dispose, name } = settings;
+    const { maxEntries, weigh, eviction, ttlMs, idleMs, graceMs, earlyRefresh, tags, dispose, name } =
+      settings;
+    super(maxEntries, weigh !== undefined, eviction);
     this.#settings = settings;
+    this.#plain = weigh === undefined && ttlMs === Infinity && idleMs === Infinity && tags === undefined &&
+      dispose === undefined && maxEntries > 0;
     this.#doing = `write to ${subject("cache", name)}`;
     const due = (): void => this.#sweep();
     this.expiry = new Expiry({ idleMs, graceMs, timesLoads: earlyRefresh > 0, due });
-    this.entries = new Entries(maxEntries, weigh !== undefined, eviction, [this.expiry]);
-    if (dispose !== undefined) this.values = new Values(dispose, name, disposed);
+    if (dispose !== undefined) this.disposal = new Disposal(dispose, name, disposed);
   }
 
-  /** The slot of a fresh value or failure, or `NONE`. */
+  /** The slot of a fresh value or failure, or `NONE`; the same as in the index where nothing expires. */
   freshSlot(key: K): number {
-    const slot = this.entries.index.get(key);
-    if (slot === undefined) return NONE;
-    if (!this.expiry.active) return slot;
+    const slot = this.index.get(key);
+    if (slot === undefined || !this.expires) return slot ?? NONE;
     const nowMs = this.now.readMs();
     if (!(nowMs < this.expiry.freshUntil[slot]!)) return NONE;
     this.expiry.used(slot, nowMs);
@@ -69,7 +74,7 @@ export class Store<K, V> {
 
   /** The slot of an entry that is of any use, or `NONE`; takes out one that is not. */
   slotOf(key: K): number {
-    const slot = this.entries.index.get(key);
+    const slot = this.index.get(key);
     if (slot === undefined) return NONE;
     if (this.phaseOf(slot) !== "over") return slot;
     this.out(slot, "expired");
@@ -78,12 +83,12 @@ export class Store<K, V> {
   }
 
   phaseOf(slot: number): Phase {
-    if (!this.expiry.active) return "fresh";
+    if (!this.expires) return "fresh";
     const { staleWhileRevalidateMs, staleIfErrorMs } = this.#settings;
     const until = this.expiry.freshUntil[slot]!;
     const nowMs = this.now.readMs();
     if (nowMs < until) return "fresh";
-    if (this.entries.values[slot] instanceof KeptFailure) return "over";
+    if (this.values[slot] instanceof KeptFailure) return "over";
     if (nowMs < until + staleWhileRevalidateMs) return "stale";
     return nowMs < until + staleIfErrorMs ? "failsafe" : "over";
   }
@@ -91,7 +96,7 @@ export class Store<K, V> {
   /** Whether a fresh value should be loaded anew already. */
   isEarly(slot: number): boolean {
     const { earlyRefresh } = this.#settings;
-    return earlyRefresh > 0 && this.expiry.active &&
+    return earlyRefresh > 0 && this.expires &&
       this.expiry.isEarly(slot, this.now.readMs(), earlyRefresh);
   }
 
@@ -99,16 +104,15 @@ export class Store<K, V> {
   servesForError(slot: number): boolean {
     const { staleIfErrorMs } = this.#settings;
     return staleIfErrorMs > 0 &&
-      (!this.expiry.active || this.now.readMs() < this.expiry.freshUntil[slot]! + staleIfErrorMs);
+      (!this.expires || this.now.readMs() < this.expiry.freshUntil[slot]! + staleIfErrorMs);
   }
 
   /** Counts a read. @returns What is in the slot. */
   hit(slot: number): V | KeptFailure {
     this.hits++;
-    this.entries.eviction.used(slot);
-    const value = this.entries.values[slot] as V | KeptFailure;
-    if (observed()) emit("hit", "cache", this.#settings.name, { key: this.entries.keys[slot] });
-    return value;
+    this.used(slot);
+    if (observed()) emit("hit", "cache", this.#settings.name, { key: this.keys[slot] });
+    return this.values[slot] as V | KeptFailure;
   }
 
   missed(key: K): void {
@@ -129,6 +133,16 @@ export class Store<K, V> {
     loadMs = 0,
     unless?: ReadonlySet<string>,
   ): boolean {
+    if (this.#plain && options === undefined && !this.expires && this.tags.size === 0) {
+      const slot = this.index.get(key);
+      if (slot === undefined) {
+        this.#insert(key, value, 0);
+        return true;
+      }
+      this.values[slot] = value;
+      this.used(slot);
+      return true;
+    }
     const { weigh, tags } = this.#settings;
     let { ttlMs } = this.#settings;
     let weight = 0;
@@ -176,9 +190,9 @@ export class Store<K, V> {
 
   /** Takes an entry out; to be followed by {@linkcode deliver}. */
   out(slot: number, reason: CacheRemoval): void {
-    const key = this.entries.keys[slot] as K;
-    const value = this.entries.values[slot] as V | KeptFailure;
-    this.entries.remove(slot, reason === "evicted");
+    const key = this.keys[slot] as K;
+    const value = this.values[slot] as V | KeptFailure;
+    this.remove(slot, reason === "evicted");
     this.expiry.removed(slot);
     this.#forget(slot);
     this.#letGo(value, key, reason);
@@ -188,18 +202,18 @@ export class Store<K, V> {
       if (reason === "evicted") this.#untold.push({ kind: "evict", key });
       else if (reason === "expired") this.#untold.push({ kind: "expire", key });
     }
-    if (this.entries.size === 0) this.expiry.stop();
+    if (this.size === 0) this.expiry.stop();
   }
 
   /** Takes everything out. */
   clear(reason: CacheRemoval): void {
-    if (this.values !== undefined) {
-      for (const [key, slot] of this.entries.index) {
-        this.#letGo(this.entries.values[slot] as V | KeptFailure, key, reason);
+    if (this.disposal !== undefined) {
+      for (const [key, slot] of this.index) {
+        this.#letGo(this.values[slot] as V | KeptFailure, key, reason);
       }
     }
-    this.entries.clear();
-    this.entries.eviction.cleared();
+    this.removeAll();
+    this.eviction.cleared();
     this.tags.clear();
     this.#vain.clear();
     this.expiry.stop();
@@ -211,7 +225,12 @@ export class Store<K, V> {
     if (this.#untold.length > 0) {
       for (const { kind, key } of this.#untold.splice(0)) emit(kind, "cache", this.#settings.name, { key });
     }
-    this.values?.flush();
+    this.disposal?.flush();
+  }
+
+  protected override grow(capacity: number): void {
+    super.grow(capacity);
+    this.expiry.grow(capacity);
   }
 
   #place(
@@ -222,35 +241,41 @@ export class Store<K, V> {
     loadMs: number,
     tags: readonly string[] | undefined,
   ): boolean {
-    const { entries, expiry } = this;
     const { maxEntries, maxWeight, idleMs, graceMs } = this.#settings;
-    const before = entries.index.get(key) ?? NONE;
+    const before = this.index.get(key) ?? NONE;
     if (weight > maxWeight || maxEntries === 0 || Math.min(ttlMs, idleMs) + graceMs <= 0) {
       if (before !== NONE) this.out(before, "replaced");
       return false;
     }
     // Before the old one is let go: it may be the same.
-    if (this.values !== undefined && !(value instanceof KeptFailure)) this.values.hold(value);
+    if (this.disposal !== undefined && !(value instanceof KeptFailure)) this.disposal.hold(value);
     let slot = before;
-    if (before !== NONE && entries.weight - entries.weightOf(before) + weight <= maxWeight) {
-      const old = entries.values[slot] as V | KeptFailure;
-      entries.values[slot] = value;
-      entries.setWeight(slot, weight);
-      entries.eviction.used(slot);
+    if (before !== NONE && this.weight - this.weightOf(before) + weight <= maxWeight) {
+      const old = this.values[slot] as V | KeptFailure;
+      this.values[slot] = value;
+      this.setWeight(slot, weight);
+      this.used(slot);
       this.#forget(slot);
-      if (this.values !== undefined) this.#letGo(old, key, "replaced");
+      if (this.disposal !== undefined) this.#letGo(old, key, "replaced");
     } else {
       if (before !== NONE) this.out(before, "replaced");
-      while (entries.size >= maxEntries || entries.weight + weight > maxWeight) {
-        this.out(entries.eviction.victim(), "evicted");
-      }
-      slot = entries.add(key, value, weight);
+      slot = this.#insert(key, value, weight);
     }
     if (tags !== undefined) this.tags.set(slot, tags);
-    if (expiry.active || ttlMs !== Infinity || idleMs !== Infinity) {
-      expiry.written(slot, this.now.readMs(), this.#scattered(ttlMs), loadMs);
+    if (this.expires || ttlMs !== Infinity || idleMs !== Infinity) {
+      this.expires = true;
+      this.expiry.written(slot, this.now.readMs(), this.#scattered(ttlMs), loadMs);
     }
     return true;
+  }
+
+  /** Adds an entry whose key is not in, and makes room for it first. */
+  #insert(key: K, value: V | KeptFailure, weight: number): number {
+    const { maxEntries, maxWeight } = this.#settings;
+    while (this.size >= maxEntries || this.weight + weight > maxWeight) {
+      this.out(this.eviction.victim(), "evicted");
+    }
+    return this.add(key, value, weight);
   }
 
   #scattered(ttlMs: number): number {
@@ -265,11 +290,11 @@ export class Store<K, V> {
   }
 
   #letGo(value: V | KeptFailure, key: K, reason: CacheRemoval): void {
-    if (!(value instanceof KeptFailure)) this.values?.drop(value, key, reason);
+    if (!(value instanceof KeptFailure)) this.disposal?.drop(value, key, reason);
   }
 
   #sweep(): void {
-    for (const slot of this.expiry.collect(this.entries.top)) this.out(slot, "expired");
+    for (const slot of this.expiry.collect(this.top)) this.out(slot, "expired");
     this.deliver();
   }
 }

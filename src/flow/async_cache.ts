@@ -15,7 +15,7 @@ import { Many } from "./_cache_many.ts";
 import { type CacheSettings, cacheSettings, writeOptions } from "./_cache_settings.ts";
 import { NONE } from "./_cache_slots.ts";
 import { KeptFailure, Store } from "./_cache_store.ts";
-import type { ValueLease } from "./_cache_values.ts";
+import type { ValueLease } from "./_cache_disposal.ts";
 import type {
   AsyncCacheCloseOptions,
   AsyncCacheGetOptions,
@@ -109,7 +109,7 @@ export class AsyncCache<K, V> implements AsyncDisposable {
 
   /** How many entries there are, those included that have expired and not gone yet, and failures that are kept. */
   get size(): number {
-    return this.#store.entries.size;
+    return this.#store.size;
   }
 
   /** Whether {@linkcode close} was called. */
@@ -134,8 +134,13 @@ export class AsyncCache<K, V> implements AsyncDisposable {
   get(key: K, load?: CacheLoad<K, V> | AsyncCacheGetOptions, options?: AsyncCacheGetOptions): Promise<V> {
     if (options === undefined && this.#plainHits && (typeof load === "function" || this.#hasLoad(load))) {
       const store = this.#store;
-      const slot = store.freshSlot(key);
-      if (slot !== NONE) return Promise.resolve(store.hit(slot) as V);
+      const slot = store.expires ? store.freshSlot(key) : store.index.get(key);
+      if (slot !== undefined && slot !== NONE) return Promise.resolve(store.hit(slot) as V);
+      const under = slot === undefined ? this.#loads.find(key) : undefined;
+      if (under !== undefined) {
+        store.missed(key);
+        return this.#loads.wait(under, PLAIN, false) as Promise<V>;
+      }
     }
     return this.#ask(key, load, options, false) as Promise<V>;
   }
@@ -212,8 +217,8 @@ export class AsyncCache<K, V> implements AsyncDisposable {
    */
   peek(key: K): V | undefined {
     const store = this.#store;
-    const slot = store.freshSlot(key);
-    if (slot !== NONE) {
+    const slot = store.expires ? store.freshSlot(key) : store.index.get(key);
+    if (slot !== undefined && slot !== NONE) {
       const value = store.hit(slot);
       if (this.#plainHits || !(value instanceof KeptFailure)) return value as V;
     } else this.#missed(key);
@@ -222,10 +227,9 @@ export class AsyncCache<K, V> implements AsyncDisposable {
 
   /** Whether a fresh value is there; does not count as a read. */
   has(key: K): boolean {
-    const { entries } = this.#store;
     const slot = this.#store.slotOf(key);
     return slot !== NONE && this.#store.phaseOf(slot) === "fresh" &&
-      !(entries.values[slot] instanceof KeptFailure);
+      !(this.#store.values[slot] instanceof KeptFailure);
   }
 
   /**
@@ -257,7 +261,7 @@ export class AsyncCache<K, V> implements AsyncDisposable {
     const slot = this.#store.slotOf(key);
     this.#loads.detach(key);
     if (slot === NONE) return false;
-    const isValue = !(this.#store.entries.values[slot] instanceof KeptFailure);
+    const isValue = !(this.#store.values[slot] instanceof KeptFailure);
     this.#store.out(slot, "deleted");
     this.#store.deliver();
     return isValue;
@@ -274,7 +278,7 @@ export class AsyncCache<K, V> implements AsyncDisposable {
         `Cannot delete from ${subject("cache", this.name)} as tag must be a string: received ${show(tag)}`,
       );
     }
-    const keys = this.#store.tags.slotsOf(tag).map((slot) => this.#store.entries.keys[slot] as K);
+    const keys = this.#store.tags.slotsOf(tag).map((slot) => this.#store.keys[slot] as K);
     this.#loads.suspect(tag);
     return this.#deleteAll(keys);
   }
@@ -297,7 +301,7 @@ export class AsyncCache<K, V> implements AsyncDisposable {
    */
   deleteWhere(match: (key: K) => boolean): number {
     checkFunction(`delete from ${subject("cache", this.name)}`, "match", match);
-    const keys = [...this.#store.entries.index.keys()].filter((key) => match(key));
+    const keys = [...this.#store.index.keys()].filter((key) => match(key));
     const loading = this.#loads.keys().filter((key) => match(key));
     for (const key of loading) this.#loads.detach(key);
     return this.#deleteAll(keys);
@@ -343,12 +347,12 @@ export class AsyncCache<K, V> implements AsyncDisposable {
 
   /** A snapshot of what is in it, and the totals so far. */
   statistics(): AsyncCacheStatistics {
-    const { entries, tags, hits, staleHits, misses, evicted, expired } = this.#store;
+    const { size, weight, tags, hits, staleHits, misses, evicted, expired } = this.#store;
     const { calls, leases, started, failed, closed } = this.#loads;
     const { aborted, timedOut } = this.#loads.totals();
     return Object.freeze({
-      size: entries.size,
-      weight: entries.weight,
+      size,
+      weight,
       tags: tags.size,
       loading: [...calls].reduce((sum, call) => sum + call.loads.length, 0),
       inUse: leases,
@@ -472,6 +476,10 @@ export class AsyncCache<K, V> implements AsyncDisposable {
   }
 
   #checkAsk(loader: unknown, load: unknown, options: AsyncCacheGetOptions | undefined): Ask {
+    // Nothing that could be wrong, and by far the most common.
+    if (options === undefined && typeof loader === "function" && (load === undefined || load === loader)) {
+      return PLAIN;
+    }
     const doing = `get from ${subject("cache", this.name)}`;
     if (typeof load === "object" && load !== null && options === undefined) options = load;
     else if (load !== undefined) checkFunction(doing, "load", load);
@@ -494,7 +502,7 @@ export class AsyncCache<K, V> implements AsyncDisposable {
 
   get #idle(): boolean {
     return this.#loads.calls.size === 0 && this.#loads.leases === 0 &&
-      (this.#store.values?.pending ?? 0) === 0;
+      (this.#store.disposal?.pending ?? 0) === 0;
   }
 
   #tellClosers(): void {

@@ -31,7 +31,7 @@ interface Gone<K> {
  * Disposal is left until {@linkcode flush}: it runs code of others, which may come back to a cache that is just being
  * changed.
  */
-export class Values<K, V> {
+export class Disposal<K, V> {
   readonly #dispose: NonNullable<AsyncCacheOptions<K, V>["dispose"]>;
   readonly #name: string | undefined;
   readonly #done: () => void;
