@@ -29,14 +29,13 @@ function row({ row: name, kind, figures }: Outcome): string[] {
   const [minimum] = figures;
   const hand = figures.slice(1).filter((figure) => figure.name.startsWith(HAND));
   const mine = figures.filter((figure) => figure.name.startsWith(OURS));
-  const best = Math.min(...mine.map(({ ratio }) => ratio ?? Infinity));
   const others = figures.filter((figure) =>
     figure !== minimum && !hand.includes(figure) && !mine.includes(figure)
   );
   others.sort((a, b) => (a.ratio ?? Infinity) - (b.ratio ?? Infinity));
   const text = (figure: Figure): string => {
     const label = figure.name.replace(OURS, "").replace(HAND, "").replace(/^, /, "").replace(", ", " ");
-    const better = others.includes(figure) && figure.ratio !== undefined && figure.ratio < best;
+    const better = others.includes(figure) && (figure.ratio ?? Infinity) < (alike(figure, mine)?.ratio ?? 0);
     const value = better ? `**${amount(figure, kind)}**` : amount(figure, kind);
     return `${label} ${value}`.trim();
   };
@@ -49,6 +48,12 @@ function row({ row: name, kind, figures }: Outcome): string[] {
     mine.map(text).join("; "),
     others.map(text).join("; "),
   ].map((cell) => cell.replaceAll("|", "\\|"));
+}
+
+/** The one of ours to hold against another's: the one with the same words after the comma, or else the first. */
+function alike({ name }: Figure, mine: readonly Figure[]): Figure | undefined {
+  const [, ...words] = name.split(", ");
+  return mine.find((figure) => figure.name === [OURS, ...words].join(", ")) ?? mine[0];
 }
 
 function amount({ failed, ratio, quartiles, each, size, tooLong }: Figure, kind: Outcome["kind"]): string {
@@ -99,7 +104,7 @@ export function page(reports: readonly Report[], date: string, command: string):
     "garbage collected before each; the figure is the median of the ratios within each round. Each was first",
     "checked for doing the job; one that does not is not measured. A range in parentheses: the quartiles, where",
     "they are far apart. _With n_: with fewer items than the row says, as more take too long. Rows on memory give",
-    "bytes. Bold: less than ours.",
+    "bytes. Bold: less than ours, that of the same kind or else the first one.",
     "",
     "Absolute times depend on the machine, and differences below a half may be chance.",
     "",
