@@ -7,35 +7,31 @@
  * hands is counted where it is, and comes back by an event of its own.
  */
 import { clock } from "../kernel/clock.ts";
-import { deferred } from "../kernel/deferred.ts";
 import type { OwnedLease } from "../kernel/disposer.ts";
 import { ownAbort } from "../kernel/errors.ts";
 import { emit, observed } from "../kernel/observer.ts";
-import { Drain, holderOf } from "./_drain.ts";
+import { holderOf } from "./_drain.ts";
 import { Alarm } from "./_pool_alarm.ts";
-import { end, lookAt } from "./_pool_calls.ts";
 import { Creator, type Customer } from "./_pool_creator.ts";
-import { Idle } from "./_pool_idle.ts";
+import { type Closing, Ending } from "./_pool_ending.ts";
 import { Item, type ItemLease, type Lender } from "./_pool_item.ts";
 import { Leases } from "./_pool_leases.ts";
 import { type Waiting } from "../kernel/wait_queue.ts";
 import { Line, type Request } from "./_pool_line.ts";
 import type { Room, Tenant } from "./_pool_room.ts";
 import type { PoolSettings } from "./_pool_settings.ts";
+import { type Eviction, Stock, type Storekeeper } from "./_pool_stock.ts";
 import { closedError, fullError, selfDeadlockError, type Standing, timeoutError } from "./_pool_words.ts";
 import type { PoolCloseReport, PoolStatistics } from "./pool_options.ts";
 
 /** How many resources in a row may turn out bad before a new one is made instead of trying the next. */
 const BAD_IN_A_ROW = 3;
 
-/** Why a resource ends that is not broken. */
-type Eviction = "idle" | "age" | "uses" | "size" | "wish" | "room";
-
 /** A pool. The structure over it has checked the arguments. */
-export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
+export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing, Tenant<T> {
   readonly settings: PoolSettings<T>;
   readonly line: Line<ItemLease<T>>;
-  readonly #idle: Idle<T>;
+  readonly #stock: Stock<T>;
   readonly #leases: Leases<T>;
   readonly #creator: Creator<T>;
   readonly #alarm = new Alarm((now) => this.#tick(now));
@@ -45,13 +41,8 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
   readonly #min: number;
   /** Which resources may still be leased; see {@linkcode Item.wave}. */
   #wave = 0;
-  #checking = 0;
-  #destroying = 0;
-  #badInARow = 0;
-  #ending: { readonly drain: Drain; readonly done: Promise<PoolCloseReport> } | undefined;
-  readonly #ended = deferred<void>();
-  readonly #errors: unknown[] = [];
-  readonly #totals = { refused: 0, created: 0, createFailed: 0, destroyed: 0, invalid: 0, evicted: 0 };
+  #ending: Ending | undefined;
+  readonly #totals = { refused: 0, created: 0, createFailed: 0 };
   // As a tenant of shared room.
   promised = 0;
   heapIndex = -1;
@@ -66,7 +57,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
     this.#min = min;
     this.#room = room;
     this.#onEmpty = onEmpty;
-    this.#idle = new Idle(settings);
+    this.#stock = new Stock(settings, this, room);
     this.#creator = new Creator(settings, this);
     this.#leases = new Leases(settings, this, room);
     this.line = new Line(this.#leases.owners, {
@@ -90,16 +81,16 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
 
   /** Resources that there are or will be. */
   get #live(): number {
-    return this.#idle.size + this.#leases.size + this.#creator.pending + this.#checking;
+    return this.#stock.idle + this.#leases.size + this.#creator.pending + this.#stock.checking;
   }
 
   /** Places that are taken. */
   get size(): number {
-    return this.#live + this.#destroying;
+    return this.#live + this.#stock.destroying;
   }
 
   get wanting(): number {
-    return this.line.size - this.#creator.pending - this.#checking;
+    return this.line.size - this.#creator.pending - this.#stock.checking;
   }
 
   get firstOrder(): number | undefined {
@@ -120,11 +111,10 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
   /** Leases what is there to be leased at once. */
   take(request: Request): ItemLease<T> | undefined {
     if (this.line.size > 0 && this.line.head() !== undefined) return undefined;
-    const item = this.#idle.latest;
+    const item = this.#stock.latest;
     if (item === undefined) return undefined;
-    if (!this.#isFresh(item, this.#now())) return undefined;
-    this.#idle.pop();
-    this.#room?.idleNoMore(item);
+    if (!this.#stock.isFresh(item, this.#now())) return undefined;
+    this.#stock.pop();
     this.line.totals.granted++;
     const lease = this.#lend(item, request);
     if (observed()) this.#tell("lease", item);
@@ -140,20 +130,20 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
     }
     const waiting = this.line.enter(request, signal, timeoutMs);
     if (timeoutMs !== Infinity) this.#leases.watch();
-    if (this.#idle.size > 0 || this.size < this.max) this.serve();
+    if (this.#stock.idle > 0 || this.size < this.max) this.serve();
     return waiting;
   }
 
   #refusal(request: Request): { readonly error: unknown } | undefined {
     const { failure } = this.#creator;
     const { failsFast, maxWaiters } = this.settings;
-    if (failure !== undefined && this.#idle.size === 0 && failsFast(failure.error)) {
+    if (failure !== undefined && this.#stock.idle === 0 && failsFast(failure.error)) {
       this.#creator.resume(clock().now());
       if (this.#creator.retryAtMs !== undefined) return failure;
     }
     if (maxWaiters !== Infinity) {
       const free = Math.max(0, this.max - this.#live);
-      const open = this.#idle.size + Math.min(free, this.#room?.spare ?? Infinity);
+      const open = this.#stock.idle + Math.min(free, this.#room?.spare ?? Infinity);
       if (this.wanting - open >= maxWaiters) return { error: fullError(maxWaiters, this.#standing()) };
     }
     const owner = request.hold?.owner;
@@ -169,8 +159,8 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
     this.#leases.end(item);
     const now = item.goodMs = this.#now();
     const evicted = item.uses >= this.settings.maxUses ? "uses" : this.#unwanted(item, now);
-    if (evicted !== undefined) this.#evict(item, evicted);
-    else if (this.settings.recycle !== undefined && !this.closed) void this.#check(item, "recycle");
+    if (evicted !== undefined) this.#stock.evict(item, evicted);
+    else if (this.settings.recycle !== undefined && !this.closed) this.#stock.check(item, "recycle");
     else this.#place(item, now);
     if (observed()) this.#tell("release", item);
   }
@@ -178,7 +168,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
   discard(item: Item<T>): void {
     if (!item.inUse) return;
     this.#leases.end(item);
-    this.#destroy(item);
+    this.#stock.destroy(item);
     if (observed()) this.#tell("discard", item);
   }
 
@@ -199,12 +189,11 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
 
   /** Gives it to whoever is first, or lets it be idle. */
   #place(item: Item<T>, now: number): void {
-    if (this.closed) this.#destroy(item);
-    else if (this.#room?.takesAway(this, item)) this.#evict(item, "room");
+    if (this.closed) this.#stock.destroy(item);
+    else if (this.#room?.takesAway(this, item)) this.#stock.evict(item, "room");
     else if (!this.#hand(item)) {
-      item.idleMs = now;
-      this.#idle.push(item);
-      this.#rests(item);
+      this.#stock.push(item, now);
+      this.#watchIdle(item);
     }
   }
 
@@ -219,69 +208,32 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
     return true;
   }
 
-  #restAgain(item: Item<T>): void {
-    if (this.#room?.takesAway(this, item)) return this.#evict(item, "room");
-    this.#idle.restore(item);
-    this.#rests(item);
+  /** Something has come to be idle. */
+  #watchIdle(item: Item<T>): void {
+    if (this.settings.timed) this.#alarm.at(this.#stock.dueMs(item, this.#live - this.min));
   }
 
-  #rests(item: Item<T>): void {
-    this.#room?.idleNow(item);
-    if (this.settings.timed) this.#alarm.at(this.#idle.dueMs(item, this.#live - this.min));
-  }
-
-  #isFresh(item: Item<T>, now: number): boolean {
-    const { validate, freshMs } = this.settings;
-    return now < item.expiresMs && (validate === undefined || now - item.goodMs <= freshMs);
-  }
-
-  /** Has the user look at a resource that nobody has. One that was idle goes back to where it was. */
-  async #check(item: Item<T>, doing: "validate" | "recycle"): Promise<void> {
-    this.#checking++;
-    const wrong = await lookAt(this.settings, doing, item.value);
-    this.#checking--;
-    if (wrong === undefined) {
-      const now = item.goodMs = this.#now();
-      this.#badInARow = 0;
-      const evicted = this.#unwanted(item, now);
-      if (evicted !== undefined) this.#evict(item, evicted);
-      else if (doing === "recycle" || this.line.size > 0 || this.closed) this.#place(item, now);
-      else this.#restAgain(item);
-    } else {
-      this.#badInARow++;
-      this.#totals.invalid++;
-      this.#destroy(item);
-      emit("invalid", "pool", this.settings.name, { while: doing, ...wrong });
-    }
+  good(item: Item<T>, after: "validate" | "recycle"): void {
+    const now = item.goodMs = this.#now();
+    const evicted = this.#unwanted(item, now);
+    if (evicted !== undefined) this.#stock.evict(item, evicted);
+    else if (after === "recycle" || this.line.size > 0 || this.closed) this.#place(item, now);
+    else this.#restAgain(item);
     this.serve();
   }
 
-  #evict(item: Item<T>, why: Eviction): void {
-    this.#totals.evicted++;
-    this.#destroy(item);
-    if (observed()) this.#tell("evict", item, { why });
+  bad(): void {
+    this.serve();
   }
 
-  #destroy(item: Item<T>): void {
-    this.#destroying++;
-    if (this.#room !== undefined) this.#room.ending++;
-    void this.#destroyed(item.value).then(() => {
-      this.#destroying--;
-      this.#totals.destroyed++;
-      if (observed()) this.#tell("destroy", item);
-      this.#gone(item);
-    });
+  /** One that was idle goes back to where it was. */
+  #restAgain(item: Item<T>): void {
+    if (this.#room?.takesAway(this, item)) return this.#stock.evict(item, "room");
+    this.#stock.restore(item);
+    this.#watchIdle(item);
   }
 
-  async #destroyed(value: T): Promise<void> {
-    const failure = await end(this.settings, value);
-    if (failure === undefined) return;
-    if (this.closed) this.#errors.push(failure.error);
-    emit("destroy.failed", "pool", this.settings.name, failure);
-  }
-
-  /** A place has become free. */
-  #gone(item: Item<T> | undefined): void {
+  gone(item: Item<T> | undefined): void {
     this.serve();
     this.#room?.gone(item);
     this.#breakCircle();
@@ -289,9 +241,8 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
   }
 
   giveUp(item: Item<T>): void {
-    this.#idle.remove(item);
-    this.#room?.idleNoMore(item);
-    this.#evict(item, "room");
+    this.#stock.remove(item);
+    this.#stock.evict(item, "room");
   }
 
   // ── making them ──
@@ -304,9 +255,9 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
       : maxLifetimeMs * (1 - lifetimeJitter * clock().random());
     const item = new Item<T>(value, this, now, now + lifeMs, wave);
     this.#totals.created++;
-    this.#badInARow = 0;
+    this.#stock.badInARow = 0;
     const evicted = this.#unwanted(item, now);
-    if (evicted !== undefined) this.#evict(item, evicted);
+    if (evicted !== undefined) this.#stock.evict(item, evicted);
     else this.#place(item, now);
     if (observed()) this.#tell("create", item);
     this.serve();
@@ -321,11 +272,11 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
     if (this.#room !== undefined && this.#creator.retryAtMs !== undefined) {
       this.#alarm.at(this.#creator.retryAtMs); // to be forgotten then, if nobody wants it
     }
-    this.#gone(undefined);
+    this.gone(undefined);
   }
 
   madeLate(value: T): void {
-    void this.#destroyed(value);
+    this.#stock.endLate(value);
   }
 
   /** Sees to those who wait, and to those that are kept. */
@@ -338,25 +289,24 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
 
   /** Does something for one of those who wait. */
   #serveOne(now: number): boolean {
-    const item = this.#idle.latest;
-    const givesUp = this.#badInARow >= BAD_IN_A_ROW;
+    const item = this.#stock.latest;
+    const givesUp = this.#stock.badInARow >= BAD_IN_A_ROW;
     // After some bad ones a new one is surer than the next.
-    if (item === undefined || (givesUp && !this.#isFresh(item, now))) {
+    if (item === undefined || (givesUp && !this.#stock.isFresh(item, now))) {
       if (this.#create(true)) return true;
       if (item === undefined) return false;
       // As long as there is no room for it, or nothing can be created now, the rest is all there is.
-      if (this.#creator.ready && this.#destroying >= this.wanting) return false;
+      if (this.#creator.ready && this.#stock.destroying >= this.wanting) return false;
     }
-    this.#idle.pop();
-    this.#room?.idleNoMore(item);
-    if (this.#isFresh(item, now)) {
+    this.#stock.pop();
+    if (this.#stock.isFresh(item, now)) {
       if (this.#hand(item)) return true;
       this.#restAgain(item);
       return false;
     }
-    if (now >= item.expiresMs) this.#evict(item, "age");
-    else if (givesUp && this.#creator.ready) this.#evict(item, "room");
-    else void this.#check(item, "validate");
+    if (now >= item.expiresMs) this.#stock.evict(item, "age");
+    else if (givesUp && this.#creator.ready) this.#stock.evict(item, "room");
+    else this.#stock.check(item, "validate");
     return true;
   }
 
@@ -378,31 +328,11 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
   #tick(now: number): void {
     if (this.closed) return;
     this.#creator.resume(now);
-    this.#sweepIdle(now);
+    this.#stock.sweep(now, this.#live - this.min);
     this.#alarm.at(this.#leases.reportLeaks(now));
     this.serve();
-    this.#alarm.at(this.#idle.nextMs(this.#live - this.min));
+    this.#alarm.at(this.#stock.nextMs(this.#live - this.min));
     this.settled();
-  }
-
-  #sweepIdle(now: number): void {
-    const { expired, unused, unsure } = this.#idle.takeOverdue(now, this.#live - this.min);
-    // All of them are counted where they are going before the first function of the user is called.
-    this.#destroying += expired.length + unused.length;
-    this.#checking += unsure.length;
-    for (const item of [...expired, ...unused, ...unsure]) this.#room?.idleNoMore(item);
-    for (const item of expired) {
-      this.#destroying--;
-      this.#evict(item, "age");
-    }
-    for (const item of unused) {
-      this.#destroying--;
-      this.#evict(item, "idle");
-    }
-    for (const item of unsure) {
-      this.#checking--;
-      void this.#check(item, "validate");
-    }
   }
 
   // ── wishes of the owner ──
@@ -410,7 +340,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
   /** Changes how many there may be. */
   resize(max: number): void {
     this.max = max;
-    while (this.#live > max && this.#idle.size > 0) this.#evictOldest("size");
+    while (this.#live > max && this.#stock.idle > 0) this.#stock.evictOldest("size");
     this.serve();
     this.#breakCircle();
   }
@@ -418,57 +348,47 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
   /** Ends what is idle now, and everything else that exists when it comes back. */
   evict(): void {
     this.#wave++;
-    while (this.#idle.size > 0) this.#evictOldest("wish");
+    while (this.#stock.idle > 0) this.#stock.evictOldest("wish");
     this.serve();
-  }
-
-  #evictOldest(why: Eviction): void {
-    const item = this.#idle.shift()!;
-    this.#room?.idleNoMore(item);
-    this.#evict(item, why);
   }
 
   close(graceMs: number): Promise<PoolCloseReport> {
     if (this.#ending === undefined) {
-      const drain = new Drain();
-      // Those who are called on the way find that it has begun.
-      const { promise, resolve } = deferred<PoolCloseReport>();
-      this.#ending = { drain, done: promise };
-      resolve(this.#close(drain));
+      this.#ending = new Ending();
+      this.#ending.begin(this);
     }
-    this.#ending.drain.limit(graceMs);
+    this.#ending.limit(graceMs);
     return this.#ending.done;
   }
 
-  async #close(drain: Drain): Promise<PoolCloseReport> {
+  stop(): void {
     this.#alarm.off();
     this.line.settleAll(closedError(this.settings.what));
     this.#creator.stop(ownAbort(`Cannot go on creating for ${this.settings.what}: it is closed`));
-    for (let item = this.#idle.pop(); item !== undefined; item = this.#idle.pop()) {
-      this.#room?.idleNoMore(item);
-      this.#destroy(item);
-    }
+    this.#stock.destroyIdle();
     this.settled();
-    await drain.over;
+  }
+
+  takeBack(): string[] {
     const stragglers: string[] = [];
     for (let item = this.#leases.list.first; item !== undefined; item = this.#leases.list.first) {
       stragglers.push(holderOf(item.hold) ?? "unknown");
       this.#leases.end(item);
-      this.#destroy(item);
+      this.#stock.destroy(item);
     }
     this.settled();
-    await this.#ended.promise;
-    const errors = Object.freeze([...this.#errors]);
-    return Object.freeze({ stragglers: Object.freeze(stragglers), errors });
+    return stragglers;
   }
 
-  /** Ends what waits for the end, if it has come. */
+  get errors(): readonly unknown[] {
+    return this.#stock.errors;
+  }
+
+  /** Looks whether the end has come that somebody waits for. */
   settled(): void {
     if (this.size === 0 && this.line.size === 0 && this.#creator.retryAtMs === undefined) this.#onEmpty?.();
-    if (this.#ending === undefined) return;
-    if (this.size === 0) this.#ending.drain.end();
     // Attempts to create that heed no signal are not waited for once the grace is over: what they make is destroyed.
-    if (this.#leases.size + this.#destroying + this.#checking === 0) this.#ended.resolve();
+    this.#ending?.look(this.size, this.size - this.#creator.pending);
   }
 
   // ── what it says of itself ──
@@ -507,29 +427,29 @@ export class Pool<T> implements Lender<T>, Customer<T>, Tenant<T> {
       min: this.min,
       size: this.size,
       inUse,
-      idle: this.#idle.size,
+      idle: this.#stock.idle,
       creating: this.#creator.pending,
-      checking: this.#checking,
-      destroying: this.#destroying,
+      checking: this.#stock.checking,
+      destroying: this.#stock.destroying,
       free: Math.max(0, this.max - inUse),
       waiting: this.line.size,
       longestLeaseMs: this.#leases.longestMs,
       closed: this.closed,
       ...this.line.totals,
       ...this.#totals,
+      ...this.#stock.totals,
       leaked: this.#leases.leaked,
     });
   }
 
-  #tell(kind: string, item: Item<T>, more?: object): void {
+  #tell(kind: string, item: Item<T>): void {
     const by = holderOf(item.hold);
     emit(kind, "pool", this.settings.name, {
       inUse: this.#leases.size,
-      idle: this.#idle.size,
+      idle: this.#stock.idle,
       waiting: this.line.size,
       uses: item.uses,
       ...(by === undefined ? {} : { label: by }),
-      ...more,
     });
   }
 }

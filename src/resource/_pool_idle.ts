@@ -53,6 +53,12 @@ export class Idle<T> {
     this.#stack.splice(this.#stack.indexOf(item), 1);
   }
 
+  /** Whether one can be leased without asking whether it is good. */
+  isFresh(item: Item<T>, now: number): boolean {
+    const { validate, freshMs } = this.#settings;
+    return now < item.expiresMs && (validate === undefined || now - item.goodMs <= freshMs);
+  }
+
   /** When something has to be done about `item`, or about any because there are more than are kept. */
   dueMs(item: Item<T>, surplus: number): number {
     const { idleTimeoutMs, validateIdleMs, validate } = this.#settings;

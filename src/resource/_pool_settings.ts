@@ -88,7 +88,7 @@ export function settingsOf<T>(
     validateTimeoutMs: limit("validateTimeoutMs", 5_000),
     destroyTimeoutMs,
     pauseMs: backoff(options.backoff),
-    failsFast: typeof failFast === "boolean" ? () => failFast : failFast,
+    failsFast: typeof failFast === "boolean" ? () => failFast : (error) => judge(failFast, error),
     maxWaiters,
     idleTimeoutMs,
     maxLifetimeMs,
@@ -108,6 +108,15 @@ export function checkPoolOptions(options: unknown): asserts options is { readonl
 /** Checks how many a pool may have. */
 export function checkMax(doing: string, max: unknown, least: number): void {
   checkInteger(doing, "max", max, least);
+}
+
+/** A judge that fails has seen nothing that would pass. */
+function judge(failFast: (error: unknown) => boolean, error: unknown): boolean {
+  try {
+    return failFast(error);
+  } catch {
+    return true;
+  }
 }
 
 function dispose(value: unknown): unknown {
