@@ -8,7 +8,7 @@ import { Bucket, type RateAlgorithm } from "./_rate_algorithm.ts";
 import { Booking } from "./_rate_booking.ts";
 import { RateBuckets } from "./_rate_buckets.ts";
 import { RateLine, type RateRequest } from "./_rate_line.ts";
-import { behind, rateLimitError } from "./_rate_refusal.ts";
+import { limitError, rateLimitError } from "./_rate_refusal.ts";
 import { RateTimer } from "./_rate_timer.ts";
 import type { RateLimitError } from "./rate_limit_error.ts";
 
@@ -365,7 +365,11 @@ export class RateGate {
       what: "acquire from rate limiter",
       structure: "rate limiter",
       name: this.name,
-      behind: () => behind(this, line),
+      expired: (operation, limitMs) => {
+        // Asked before the waiter gives up: whose turn comes at the very moment of its limit, is granted it.
+        this.serve(line);
+        return limitError(this, line, operation, limitMs);
+      },
     });
     line.order = this.#made++;
     this.lines.add(line);

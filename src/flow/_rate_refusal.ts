@@ -1,6 +1,7 @@
 /** What a rate limiter says when somebody can't be served, or not in time. */
 import { show } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
+import { TimeoutError } from "../kernel/errors.ts";
 import type { RateGate } from "./_rate_gate.ts";
 import type { RateLine } from "./_rate_line.ts";
 import { RateLimitError } from "./rate_limit_error.ts";
@@ -34,12 +35,21 @@ export function rateLimitError(gate: RateGate, refused: Refused): RateLimitError
   );
 }
 
-/** What somebody is waiting behind, for the message of a time limit. */
-export function behind(gate: RateGate, { bucket, queue }: RateLine): string {
+/** The error of a wait that has reached its limit. */
+export function limitError(
+  gate: RateGate,
+  { bucket, queue }: RateLine,
+  operation: string,
+  limitMs: number,
+): TimeoutError {
   const nowMs = clock().now();
   const atMs = gate.fitsAt(bucket, queue.oldest?.data.weight ?? 1, nowMs);
-  const next = atMs === Infinity ? "paused" : `next free in ${text(Math.max(0, atMs - nowMs))} ms`;
-  return `${bucket.key === undefined ? "" : `key ${show(bucket.key)}, `}${next}, ${queue.size} waiting`;
+  const next = atMs === Infinity ? "it is paused" : `next free in ${text(Math.max(0, atMs - nowMs))} ms`;
+  const who = bucket.key === undefined ? "" : ` for key ${show(bucket.key)}`;
+  return new TimeoutError(
+    `Cannot ${operation}${who} within ${limitMs} ms: ${next}, ${queue.size} waiting`,
+    { operation, limitMs },
+  );
 }
 
 /** Milliseconds for a message: to the microsecond, rounded up but for what floating point sums are off by. */

@@ -88,9 +88,9 @@ test("RateLimiter: who gives up while waiting for the parent makes way, there to
 
 test("RateLimiter: a pause of a key takes it out of the parent's line until it is over", async () => {
   await world(async (w) => {
-    const { parent, users } = limiters({ burst: 1 }, { limit: 100, burst: 100 });
+    const { parent, users } = limiters({ burst: 2 }, { limit: 100, burst: 100 });
     parent.drain();
-    const paused = users.acquire({ key: "a" }).then(() => w.now);
+    const paused = users.acquire({ key: "a", weight: 2 }).then(() => w.now);
     const other = users.acquire({ key: "b" }).then(() => w.now);
     users.pauseFor(450, { key: "a" });
     assert.deepEqual(await Promise.all([paused, other]), [450, 100]);
@@ -158,5 +158,17 @@ test("RateLimiter: ten thousand keys that wait for the parent at once are let in
     await Promise.all(waits);
     assert.equal(w.now, 11_000);
     assert.equal(users.statistics().granted, 11_000);
+  });
+});
+
+test("RateLimiter: as many keys as you like are let in by the parent at once, without a stack as deep", async () => {
+  await world(async () => {
+    const { parent, users } = limiters({ limit: 100_000, burst: 100_000 }, {});
+    parent.pauseFor(Infinity);
+    const waits: Promise<unknown>[] = [];
+    for (let i = 0; i < 40_000; i++) waits.push(users.acquire({ key: `${i % 20_000}` }));
+    parent.resume();
+    await Promise.all(waits);
+    assert.equal(parent.available(), 60_000);
   });
 });

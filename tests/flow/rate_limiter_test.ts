@@ -168,6 +168,26 @@ test("RateLimiter with slidingCounter blends what was counted in the window befo
   });
 });
 
+test("RateLimiter: a window begins when it begins, also where a quotient of floats falls short of it", async () => {
+  const odd: [number, number][] = [];
+  for (let i = 1; odd.length < 20; i++) {
+    const [intervalMs, times] = [Math.PI * i, 100_000 + i];
+    if (Math.floor(times * intervalMs / intervalMs) < times) odd.push([intervalMs, times]);
+  }
+  for (const [intervalMs, times] of odd) {
+    await world(async (w) => {
+      const limiter = new RateLimiter({ limit: 1, intervalMs, algorithm: "fixedWindow" });
+      await w.advance((times - 0.5) * intervalMs);
+      assert.ok(limiter.tryAcquire());
+      await limiter.acquire();
+      assert.equal(w.now, times * intervalMs);
+      assert.equal(limiter.tryAcquire(), false, "that was in the new window");
+      await w.advance(0.9 * intervalMs);
+      assert.equal(limiter.tryAcquire(), false, "which has just begun");
+    });
+  }
+});
+
 test("RateLimiter.acquire serves in the order of calls, one by one, with one timer and none when idle", async () => {
   for (const algorithm of ALL) {
     await world(async (w) => {
@@ -359,6 +379,26 @@ test("RateLimiter: timeoutMs gives up with a TimeoutError that says what was wai
     await limiter.acquire({ timeoutMs: 5_000 });
     assert.equal(w.now, 1_000);
   });
+});
+
+test("RateLimiter: a turn that comes at the very moment of the limit is granted", async () => {
+  for (const algorithm of ALL) {
+    await world(async (w) => {
+      const limiter = new RateLimiter({ limit: 1, intervalMs: 100, algorithm });
+      const parent = new RateLimiter({ limit: 1, intervalMs: 100, algorithm });
+      const child = new RateLimiter({ limit: 5, intervalMs: 100, parent });
+      limiter.drain();
+      parent.drain();
+      const timeoutMs = limiter.waitMs();
+      const waits = [
+        limiter.acquire({ timeoutMs }),
+        child.acquire({ timeoutMs, key: "a" }),
+        child.run(() => {}, { queueTimeoutMs: 3 * timeoutMs, key: "b" }),
+      ];
+      await Promise.all(waits);
+      assert.ok(w.now <= 400);
+    });
+  }
 });
 
 test("RateLimiter.run: timeoutMs bounds the whole call", async () => {
