@@ -128,7 +128,7 @@ export class Load<K, V> {
       what: `get ${show(this.key)} from cache`,
       structure: "cache",
       name: this.owner.name,
-      behind: () => `it is being loaded, ${this.#queue!.size} waiting with a limit`,
+      behind: () => "it is still being loaded",
       onLeave: () => this.owner.left(this as Load<unknown, unknown>),
     });
   }

@@ -31,7 +31,7 @@ export class Loads<K, V> implements LoadOwner {
   failed = 0;
   closed = false;
   /** Of loads that have ended; see {@linkcode totals}. */
-  readonly #ended = { aborted: 0, timedOut: 0 };
+  readonly #ended: Totals = { aborted: 0, timedOut: 0 };
   readonly #store: Store<K, V>;
   readonly #settings: CacheSettings<K, V>;
   readonly #changed: () => void;
@@ -168,10 +168,15 @@ export class Loads<K, V> implements LoadOwner {
   }
 
   /** How many waits were given up, and how many reached their limit. */
-  totals(): { aborted: number; timedOut: number } {
+  totals(): Totals {
     const totals = { ...this.#ended };
     for (const call of this.calls) tally(call, totals);
     return totals;
+  }
+
+  /** Counts a wait that is not for one load. */
+  count(totals: Totals): void {
+    add(this.#ended, totals);
   }
 
   #giveUp(call: Call): void {
@@ -295,9 +300,16 @@ export function endMs({ timeoutMs }: Ask): number {
   return timeoutMs === undefined || timeoutMs === Infinity ? Infinity : clock().now() + timeoutMs;
 }
 
-function tally(call: Call, totals: { aborted: number; timedOut: number }): void {
-  for (const { totals: own } of call.loads) {
-    totals.aborted += own?.aborted ?? 0;
-    totals.timedOut += own?.timedOut ?? 0;
-  }
+interface Totals {
+  aborted: number;
+  timedOut: number;
+}
+
+function tally(call: Call, totals: Totals): void {
+  for (const load of call.loads) if (load.totals !== undefined) add(totals, load.totals);
+}
+
+function add(totals: Totals, more: Totals): void {
+  totals.aborted += more.aborted;
+  totals.timedOut += more.timedOut;
 }

@@ -14,7 +14,13 @@ export class Many<K, V> {
   #missing = 0;
   readonly #caller: WaitQueue<PromiseSettledResult<V>[]>;
 
-  constructor(keys: readonly K[], ask: Ask, name: string | undefined) {
+  /** `gaveUp` is told how the caller did, if it does. */
+  constructor(
+    keys: readonly K[],
+    ask: Ask,
+    name: string | undefined,
+    gaveUp: (totals: { aborted: number; timedOut: number }) => void,
+  ) {
     keys.forEach((key, at) => {
       const places = this.places.get(key);
       if (places === undefined) this.places.set(key, [at]);
@@ -27,7 +33,11 @@ export class Many<K, V> {
       structure: "cache",
       name,
       behind: () => `${this.#missing} of them are being loaded`,
-      onLeave: () => this.#leave(),
+      onLeave: () => {
+        for (const place of this.#joined) place.leave();
+        for (const place of this.#joined) place.left();
+        gaveUp(this.#caller.totals);
+      },
     });
   }
 
@@ -64,10 +74,5 @@ export class Many<K, V> {
 
   #put(key: K, result: PromiseSettledResult<V>): void {
     for (const at of this.places.get(key)!) this.#results[at] = result;
-  }
-
-  #leave(): void {
-    for (const place of this.#joined) place.leave();
-    for (const place of this.#joined) place.left();
   }
 }

@@ -203,7 +203,7 @@ export class AsyncCache<K, V> implements AsyncDisposable {
       const given = typeof load === "function" ? load : undefined;
       loadMany = given ?? this.#settings.loadMany;
       ask = this.#checkAsk(given ?? (loadMany ?? this.#settings.load), load, options);
-      many = new Many([...keys], ask, this.name);
+      many = new Many([...keys], ask, this.name, (totals) => this.#loads.count(totals));
     } catch (error) {
       return Promise.reject(error);
     }

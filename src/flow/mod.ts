@@ -47,6 +47,7 @@ export {
   type KeyedCircuitBreakerStatistics,
 } from "./keyed_circuit_breaker.ts";
 export { attemptErrors } from "./attempt_errors.ts";
+export { CycleError } from "./cycle_error.ts";
 export { hedge } from "./hedge.ts";
 export type { HedgeAttempt, HedgeOptions, HedgePolicy, HedgeStatistics } from "./hedge_options.ts";
 export {
