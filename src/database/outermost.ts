@@ -205,7 +205,8 @@ class Commit implements Sender {
   admit(): void {
     if (this.over) throw this.#of.ended("commit");
     this.#of.refuseUnfit("commit", "commit");
-    this.sent = true;
+    // On a line that is known to be lost nothing is sent.
+    this.sent = this.#of.wire.usable;
   }
 
   refused(failure: Failure, error: unknown): void {

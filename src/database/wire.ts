@@ -175,8 +175,8 @@ export class Wire {
     let result: Result | PromiseLike<Result>;
     try {
       if (order.signal?.aborted) throw order.signal.reason;
-      if (this.#lost !== undefined) throw this.#lostError(order);
       order.sender.admit();
+      if (this.#lost !== undefined) throw this.#lostError(order);
     } catch (error) {
       this.#next();
       throw error;
@@ -236,15 +236,15 @@ export class Wire {
     });
   }
 
-  #lostError({ sql, stage }: Order): ConnectionLostError {
+  #lostError({ sql, stage, sender }: Order): ConnectionLostError {
     const cause = this.#lost!.error;
     const { dialect } = this.driver;
-    return new ConnectionLostError(`Cannot ${this.#doing(sql, stage)}: the connection was lost before`, {
-      dialect,
-      stage,
-      failure: "connection",
-      cause,
-    });
+    const error = new ConnectionLostError(
+      `Cannot ${this.#doing(sql, stage)}: the connection was lost before`,
+      { dialect, stage, failure: "connection", cause },
+    );
+    sender.refused({ kind: "connection", lost: true, txGone: true }, error);
+    return error;
   }
 
   #typed(cause: unknown, { sql, stage, sender }: Order): unknown {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Connection, Dialect, Driver } from "@uno/async/database";
+import { subjects } from "../database/_servers/subjects.ts";
 
 /** An adapter, and what it can do. */
 export interface DriverSubject {
@@ -33,6 +34,24 @@ const words: Record<
   },
   sqlite: { p: () => "?", sleep: "", serial: "integer primary key" },
 };
+
+/** Runs the suite over the adapter of a server, with options of its own. */
+export function serverDriverContract(name: string, options: Record<string, unknown> = {}): void {
+  const subject = subjects.find((subject) => subject.name === name)!;
+  const more = Object.entries(options).map(([option, value]) => `, ${option}: ${value}`).join("");
+  driverContract({
+    name: name + more,
+    skip: subject.skip,
+    server: true,
+    async open() {
+      const place = await subject.kind.empty();
+      return {
+        make: (other) => subject.driver(place, { ...options, ...other }),
+        [Symbol.asyncDispose]: () => place[Symbol.asyncDispose](),
+      };
+    },
+  });
+}
 
 /** Runs the suite over one adapter. */
 export function driverContract(subject: DriverSubject): void {

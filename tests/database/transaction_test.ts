@@ -11,6 +11,7 @@ import {
   transaction,
   TransactionConflictError,
   TransactionDoomedError,
+  type TransactionOptions,
 } from "@uno/async/database";
 import { sweep, world } from "@uno/async/testing";
 import { observe } from "../../src/kernel/observer.ts";
@@ -437,8 +438,124 @@ test("transaction whose callback swallows a lost connection is doomed", () =>
     const failed = db.transaction(async (tx) => {
       await assert.rejects(tx.query("INSERT", ["a"]), ConnectionLostError);
     });
-    await assert.rejects(failed, ConnectionLostError);
+    await assert.rejects(failed, (error: TransactionDoomedError) => {
+      assert.ok(error.cause instanceof ConnectionLostError);
+      return error instanceof TransactionDoomedError;
+    });
     assert.deepEqual(server.rows, []);
+  }));
+
+test("transaction that lost its connection runs again only when asked to", async () => {
+  for (const at of ["INSERT", "idle"] as const) {
+    await world(async () => {
+      const server = new FakeServer({
+        fault: at === "INSERT" ? faultAt("INSERT", (time) => time < 3, "lost") : undefined,
+      });
+      await using db = new Database(fakeDriver(server));
+      const run = (retry?: TransactionOptions["retry"]): Promise<number> =>
+        db.transaction(async (tx) => {
+          if (at === "idle" && tx.attempt === 1) {
+            for (const connection of server.connections) connection.lose();
+          }
+          await tx.query("INSERT", ["a"]);
+          return tx.attempt;
+        }, { retry });
+      await assert.rejects(run(), ConnectionLostError);
+      assert.deepEqual(server.rows, []);
+      server.log.length = 0;
+      assert.deepEqual(await run({ lostConnection: true }), 2);
+      assert.deepEqual(server.rows, ["a"]);
+    });
+  }
+});
+
+test("transaction runs again after what retry.when says may pass", () =>
+  world(async () => {
+    const server = new FakeServer({ fault: faultAt("INSERT", 1, "fail") });
+    await using db = new Database(fakeDriver(server));
+    const seen: string[] = [];
+    const attempt = await db.transaction(async (tx) => {
+      await tx.query("INSERT", ["a"]);
+      return tx.attempt;
+    }, { retry: { when: ({ failure }) => seen.push(failure) > 0 } });
+    assert.deepEqual([attempt, seen, server.rows], [2, ["statement"], ["a"]]);
+  }));
+
+test("transaction's attemptTimeoutMs ends an attempt, not the wait for a session", () =>
+  world(async (w) => {
+    const server = new FakeServer({ latencyMs: 10 });
+    await using db = new Database(fakeDriver(server), { name: "orders" });
+    const holder = await db.session();
+    const waiting = db.transaction((tx) => tx.query("INSERT", ["a"]), { attemptTimeoutMs: 100 });
+    await sleep(5_000);
+    await holder[Symbol.asyncDispose]();
+    await waiting;
+    const since = w.now;
+    const slow = db.transaction(async (tx) => {
+      await tx.query("INSERT", ["b"]);
+      await sleep(1_000, { signal: tx.signal });
+    }, { attemptTimeoutMs: 100, label: "slow" });
+    await assert.rejects(slow, { name: "TimeoutError", operation: "attempt 1 of slow", limitMs: 100 });
+    assert.ok(w.now - since < 200);
+    assert.deepEqual(server.rows, ["a"]);
+  }));
+
+test("transaction finds out by verifyCommit what became of an unanswered COMMIT", async () => {
+  for (const outcome of ["committed", "aborted", "unknown"] as const) {
+    await world(async () => {
+      const fault = outcome === "aborted" ? "lost" : "lost answer";
+      const server = new FakeServer({ fault: faultAt("COMMIT", 1, fault) });
+      await using db = new Database(fakeDriver(server));
+      const hooks: string[] = [];
+      const asked: number[] = [];
+      const done = db.transaction(async (tx) => {
+        tx.afterCommit(() => hooks.push(`committed ${tx.attempt}`));
+        tx.afterRollback(() => hooks.push(`rolled back ${tx.attempt}`));
+        await tx.query("INSERT", ["a"]);
+        return tx.attempt;
+      }, {
+        verifyCommit: async ({ attempt }) => {
+          asked.push(attempt);
+          await using session = await db.session();
+          await session.query("SELECT");
+          return outcome;
+        },
+      });
+      if (outcome === "unknown") {
+        await assert.rejects(done, { name: "CommitOutcomeUnknownError" });
+        assert.deepEqual(hooks, []);
+      } else if (outcome === "committed") {
+        assert.deepEqual([await done, hooks], [1, ["committed 1"]]);
+      } else {
+        assert.deepEqual([await done, hooks], [2, ["rolled back 1", "committed 2"]]);
+      }
+      assert.deepEqual([server.rows, asked], [["a"], [1]]);
+    });
+  }
+});
+
+test("transaction refuses wrong options of retrying and verifying before it begins", () =>
+  world(async () => {
+    const server = new FakeServer();
+    await using db = new Database(fakeDriver(server));
+    for (
+      const options of [
+        { retry: { attempts: 0 } },
+        { retry: { lostConnection: "yes" } },
+        { retry: { when: true } },
+        { retry: 5 },
+        { verifyCommit: "yes" },
+        { attemptTimeoutMs: -1 },
+        { attemptTimeoutMs: NaN },
+      ]
+    ) {
+      await assert.rejects(
+        db.transaction(() => assert.fail("called"), options as TransactionOptions),
+        (error: Error) => ["TypeError", "RangeError"].includes(error.name),
+        JSON.stringify(options),
+      );
+    }
+    assert.deepEqual(server.log, []);
   }));
 
 test("transaction whose COMMIT gets no answer has an unknown outcome, and is never tried again", async () => {
