@@ -7,7 +7,6 @@
 import { census } from "./census.ts";
 import { checkWaitOptions } from "./checks.ts";
 import { clock } from "./clock.ts";
-import { deferred } from "./deferred.ts";
 import { TimeoutError } from "./errors.ts";
 import { emit, observed } from "./observer.ts";
 import { type AbortTarget, subscribe, type Subscription } from "./signals.ts";
@@ -72,38 +71,63 @@ export interface WaitOrder<D> {
   first(): Waiting<D> | undefined;
 }
 
-class Waiter<T, D> implements AbortTarget, Waiting<D> {
+/** How a wait ends, as observers are told: what happened, and in one word for all of them how it went. */
+const OUTCOMES = { grant: "granted", abort: "aborted", timeout: "timeout", reject: "rejected" } as const;
+
+type Ending = keyof typeof OUTCOMES | "leave";
+
+/** Kept small, as there may be very many: what only some need is in their {@linkcode Watch}. */
+class Waiter<T, D> implements Waiting<D> {
   prev: Waiter<T, D> | undefined;
   next: Waiter<T, D> | undefined;
   /** The one state word: whether it still waits. Grant, abort and limit each claim it; the first wins. */
   waiting = true;
-  resolve!: (value: T) => void;
-  reject!: (reason: unknown) => void;
   readonly data: D;
-  readonly signal: AbortSignal | undefined;
-  readonly #queue: QueueEnd<T, D>;
-  subscription: Subscription | undefined;
-  timer: Disposable | undefined;
+  readonly resolve: (value: T) => void;
+  readonly reject: (reason: unknown) => void;
+  watch: Watch<T, D> | undefined;
   place: unknown;
 
-  constructor(data: D, signal: AbortSignal | undefined, queue: QueueEnd<T, D>) {
+  constructor(data: D, resolve: (value: T) => void, reject: (reason: unknown) => void) {
     this.data = data;
-    this.signal = signal;
+    this.resolve = resolve;
+    this.reject = reject;
+  }
+}
+
+/** What may make a waiter give up, and what observers are going to be told of it. */
+class Watch<T, D> implements AbortTarget {
+  readonly #waiter: Waiter<T, D>;
+  readonly #queue: QueueEnd<T, D>;
+  readonly signal: AbortSignal | undefined;
+  subscription: Subscription | undefined;
+  timer: Disposable | undefined;
+  /** Since when it waits, if somebody observed that. */
+  sinceMs: number | undefined;
+
+  constructor(waiter: Waiter<T, D>, queue: QueueEnd<T, D>, signal: AbortSignal | undefined) {
+    this.#waiter = waiter;
     this.#queue = queue;
+    this.signal = signal;
   }
 
   aborted(reason: unknown): void {
-    this.#queue.giveUp(this, reason, "aborted");
+    this.#queue.giveUp(this.#waiter, reason, "abort");
   }
 
   describe(): string {
     return this.#queue.doing();
   }
+
+  end(): void {
+    this.subscription?.cancel();
+    this.timer?.[Symbol.dispose]();
+  }
 }
 
 /** What a waiter may ask of its queue. */
 interface QueueEnd<T, D> {
-  giveUp(waiter: Waiter<T, D>, reason: unknown, why: "aborted" | "timedOut"): void;
+  giveUp(waiter: Waiter<T, D>, reason: unknown, why: "abort" | "timeout"): void;
   doing(): string;
 }
 
@@ -156,6 +180,7 @@ export class WaitQueue<T, D = undefined> {
     const { signal } = options;
     if (signal === undefined || !signal.aborted) return undefined;
     this.totals.aborted++;
+    if (observed()) this.#tell("abort", { outcome: OUTCOMES.abort, waitedMs: 0 });
     return Promise.reject(signal.reason);
   }
 
@@ -168,24 +193,12 @@ export class WaitQueue<T, D = undefined> {
   wait(data: D, options?: WaitOptions): Promise<T> {
     const refused = this.refusal(options);
     if (refused !== undefined) return refused;
-    const signal = options?.signal;
-    const waiter = new Waiter<T, D>(data, signal, this.#end);
-    // Not an executor of our own: on Bun a wait then costs a third more.
-    const { promise, resolve, reject } = deferred<T>();
-    const time = clock();
-    waiter.resolve = time.putOff === undefined
-      ? resolve
-      : (value) => time.putOff!("wait", this, () => resolve(value));
-    waiter.reject = reject;
-    this.#link(waiter);
-    if (signal !== undefined) waiter.subscription = subscribe(signal, waiter);
-    const limitMs = options?.timeoutMs;
-    if (limitMs !== undefined && limitMs !== Infinity) {
-      const expire = (): void => this.#end.giveUp(waiter, this.#timeoutError(limitMs), "timedOut");
-      waiter.timer = time.schedule(time.now() + limitMs, expire, { ref: true });
-    }
-    if (observed()) this.#tell("wait");
-    return promise;
+    return new Promise<T>((resolve, reject) => {
+      const waiter = new Waiter<T, D>(data, clock().putOff ? this.#puttingOff(resolve) : resolve, reject);
+      this.#link(waiter);
+      if (options !== undefined) this.#watch(waiter, options);
+      if (observed()) this.#tellStart(waiter);
+    });
   }
 
   /**
@@ -201,17 +214,16 @@ export class WaitQueue<T, D = undefined> {
     granted: (value: T) => void,
     rejected: (reason: unknown) => void,
   ): Place {
-    const waiter = new Waiter<T, D>(data, signal, this.#end);
-    waiter.resolve = granted;
-    waiter.reject = rejected;
+    const waiter = new Waiter<T, D>(data, granted, rejected);
+    if (signal !== undefined) waiter.watch = new Watch(waiter, this.#end, signal);
     this.#link(waiter);
-    if (observed()) this.#tell("wait");
+    if (observed()) this.#tellStart(waiter);
     let moved = false;
     return {
       leave: () => {
         if (!waiter.waiting) return;
         this.#unlink(waiter);
-        if (observed()) this.#tell("leave");
+        if (observed()) this.#tellEnd(waiter, "leave");
         moved = true;
       },
       left: () => {
@@ -232,7 +244,7 @@ export class WaitQueue<T, D = undefined> {
     if (waiter === undefined) return false;
     this.#unlink(waiter, true);
     this.totals.granted++;
-    if (observed()) this.#tell("grant");
+    if (observed()) this.#tellEnd(waiter, "grant");
     waiter.resolve(value);
     return true;
   }
@@ -247,13 +259,13 @@ export class WaitQueue<T, D = undefined> {
     if (this.#size < count) return false;
     const together: Waiter<T, D>[] = [];
     for (let waiter = this.#first; waiter !== undefined; waiter = waiter.next) {
-      if (!waiter.signal?.aborted) together.push(waiter);
+      if (!waiter.watch?.signal?.aborted) together.push(waiter);
     }
     if (together.length < count) return false;
     for (const waiter of together) this.#unlink(waiter, true);
     this.totals.granted += together.length;
     together.forEach((waiter, place) => waiter.resolve(value(place)));
-    if (observed()) { for (const _ of together) this.#tell("grant"); }
+    if (observed()) { for (const waiter of together) this.#tellEnd(waiter, "grant"); }
     return true;
   }
 
@@ -261,11 +273,9 @@ export class WaitQueue<T, D = undefined> {
   dismiss(waiter: Waiting<D>, reason: unknown): boolean {
     if (!waiter.waiting) return false;
     const one = waiter as Waiter<T, D>;
-    if (one.signal?.aborted) this.#drop(one, one.signal.reason, "aborted");
-    else {
-      this.#unlink(one);
-      one.reject(reason);
-    }
+    const signal = one.watch?.signal;
+    if (signal?.aborted) this.#drop(one, signal.reason, "abort");
+    else this.#drop(one, reason, "reject");
     return true;
   }
 
@@ -284,8 +294,7 @@ export class WaitQueue<T, D = undefined> {
     for (const waiter of away) {
       // One who has joined twice takes all its places out when it is sent away from the first.
       if (!waiter.waiting) continue;
-      this.#unlink(waiter);
-      waiter.reject(reason);
+      this.#drop(waiter, reason, "reject");
       rejected++;
     }
     return rejected;
@@ -315,21 +324,49 @@ export class WaitQueue<T, D = undefined> {
   #head(): Waiter<T, D> | undefined {
     for (;;) {
       const first = this.#order === undefined ? this.#first : this.#order.first() as Waiter<T, D> | undefined;
+      const signal = first?.watch?.signal;
       // One whose signal is aborted, but has not told us yet, has given up: the abort came before the grant.
-      if (first?.signal === undefined || !first.signal.aborted) return first;
-      this.#drop(first, first.signal.reason, "aborted");
+      if (signal === undefined || !signal.aborted) return first;
+      this.#drop(first!, signal.reason, "abort");
     }
   }
 
-  #drop(waiter: Waiter<T, D>, reason: unknown, why: "aborted" | "timedOut"): void {
+  #watch(waiter: Waiter<T, D>, { signal, timeoutMs = Infinity }: WaitOptions): void {
+    const watch = waiter.watch = new Watch(waiter, this.#end, signal);
+    if (signal !== undefined) watch.subscription = subscribe(signal, watch);
+    if (timeoutMs === Infinity) return;
+    const expire = (): void => this.#end.giveUp(waiter, this.#timeoutError(timeoutMs), "timeout");
+    watch.timer = clock().schedule(clock().now() + timeoutMs, expire, { ref: true });
+  }
+
+  #puttingOff(resolve: (value: T) => void): (value: T) => void {
+    const { putOff } = clock();
+    return (value) => putOff!("wait", this, () => resolve(value));
+  }
+
+  #drop(waiter: Waiter<T, D>, reason: unknown, why: "abort" | "timeout" | "reject"): void {
     this.#unlink(waiter);
-    this.totals[why]++;
-    if (observed()) this.#tell(why === "aborted" ? "abort" : "timeout");
+    if (why === "abort") this.totals.aborted++;
+    else if (why === "timeout") this.totals.timedOut++;
+    if (observed()) this.#tellEnd(waiter, why);
     waiter.reject(reason);
   }
 
-  #tell(kind: string): void {
-    emit(kind, this.#options.structure, this.#options.name, { waiting: this.#size });
+  #tellStart(waiter: Waiter<T, D>): void {
+    waiter.watch ??= new Watch(waiter, this.#end, undefined);
+    waiter.watch.sinceMs = clock().now();
+    this.#tell("wait");
+  }
+
+  #tellEnd({ watch }: Waiter<T, D>, ending: Ending): void {
+    this.#tell(ending, {
+      ...(ending === "leave" ? {} : { outcome: OUTCOMES[ending] }),
+      ...(watch?.sinceMs === undefined ? {} : { waitedMs: clock().now() - watch.sinceMs }),
+    });
+  }
+
+  #tell(kind: string, more?: object): void {
+    emit(kind, this.#options.structure, this.#options.name, { waiting: this.#size, ...more });
   }
 
   #link(waiter: Waiter<T, D>): void {
@@ -355,7 +392,6 @@ export class WaitQueue<T, D = undefined> {
     waiter.waiting = false;
     this.#size--;
     census.waiters--;
-    waiter.subscription?.cancel();
-    waiter.timer?.[Symbol.dispose]();
+    waiter.watch?.end();
   }
 }

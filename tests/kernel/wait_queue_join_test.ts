@@ -112,13 +112,15 @@ describe("WaitQueue.join", () => {
     assert.deepEqual(log, ["a lost stop", "b got 1"]);
   });
 
-  test("every wait that observers hear of has an end that they hear of", () => {
+  test("every place that observers hear of has an end that they hear of", () => {
     const kinds: string[] = [];
     using _watching = observe({ record: ({ kind }) => void kinds.push(kind) });
     const waiting = queue();
     join(waiting, [], "a").leave();
     join(waiting, [], "b");
     waiting.grant(1);
-    assert.deepEqual(kinds, ["wait", "leave", "wait", "grant"]);
+    join(waiting, [], "c");
+    waiting.settleAll("closed");
+    assert.deepEqual(kinds, ["wait", "leave", "wait", "grant", "wait", "reject"]);
   });
 });
