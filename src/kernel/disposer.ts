@@ -30,7 +30,8 @@ export class OwnedLease<D = undefined> implements Lease {
   }
 
   release(): void {
-    this.end("release");
+    if (!this.#held) this.end("release"); // throws
+    this.#held = false;
     this.#owner.giveBack(this);
   }
 

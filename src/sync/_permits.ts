@@ -10,20 +10,33 @@ import { WaitQueue } from "../kernel/wait_queue.ts";
 /** What somebody asks for, and then holds. */
 export interface Request {
   readonly weight: number;
-  /** Who asks, as far as they said. */
-  readonly hold: HoldOptions | undefined;
+  /** Who asks, as far as they said; and in words. */
+  readonly owner: object | undefined;
+  readonly label: string | undefined;
   /** The suspended permit that is to hold again, instead of a new one. */
-  readonly again?: Permit;
+  readonly again: Permit | undefined;
+  /** Since when it is held; read from the clock only for those who say who they are, as it costs more than a lock. */
+  sinceMs: number | undefined;
 }
 
 /** Permits held by somebody. */
 export type Permit = OwnedLease<Request>;
 
-/** One permit, nothing known about the caller: what most requests are. */
-const PLAIN: Request = { weight: 1, hold: undefined };
+/** One permit for somebody unknown: what most requests are. */
+const PLAIN: Request = {
+  weight: 1,
+  owner: undefined,
+  label: undefined,
+  again: undefined,
+  sinceMs: undefined,
+};
 
 function request(weight: number, hold: HoldOptions | undefined): Request {
-  return weight === 1 && hold === undefined ? PLAIN : { weight, hold };
+  if (hold === undefined && weight === 1) return PLAIN;
+  const owner = hold?.owner;
+  const label = hold?.label;
+  if (owner === undefined && label === undefined && weight === 1) return PLAIN;
+  return { weight, owner, label, again: undefined, sinceMs: undefined };
 }
 
 /** Checks the `owner` and `label` of {@linkcode HoldOptions}. */
@@ -39,6 +52,12 @@ export interface PermitsOptions {
   behind: () => string;
 }
 
+/** Not `Promise.resolve`, which takes longer on V8. */
+// deno-lint-ignore require-await
+async function given(permit: Permit): Promise<Permit> {
+  return permit;
+}
+
 /** Weighted permits. The structure over it has checked the arguments. */
 export class Permits implements LeaseOwner<Permit> {
   readonly kind: string;
@@ -50,8 +69,6 @@ export class Permits implements LeaseOwner<Permit> {
   closedWith: { reason: unknown } | undefined;
   /** The latest permit that is still held: for a lock, which has one, its holder. */
   holder: Permit | undefined;
-  /** Since when; read from the clock only for holders that say who they are, as it costs more than a lock. */
-  heldSince: number | undefined;
   /** Called when nobody holds or waits any more. */
   onIdle: (() => void) | undefined;
 
@@ -73,8 +90,16 @@ export class Permits implements LeaseOwner<Permit> {
   }
 
   tryAcquire(weight: number, hold: HoldOptions | undefined): Permit | undefined {
-    if (this.closedWith !== undefined || !this.#isFree(weight)) return undefined;
-    return this.#grant(request(weight, hold));
+    if (this.closedWith !== undefined) return undefined;
+    // What nearly all calls are, in as few further calls as can be: it takes a third less on Bun.
+    if (weight === 1 && hold === undefined && this.inUse < this.capacity && this.queue.size === 0) {
+      this.queue.totals.granted++;
+      this.inUse++;
+      const permit = this.holder = new OwnedLease(this, PLAIN);
+      if (observed()) this.#tell("acquire", PLAIN);
+      return permit;
+    }
+    return this.#isFree(weight) ? this.#grant(request(weight, hold)) : undefined;
   }
 
   acquire(weight: number, hold: HoldOptions | undefined): Promise<Permit> {
@@ -83,7 +108,7 @@ export class Permits implements LeaseOwner<Permit> {
       if (refused !== undefined) return refused;
     }
     const permit = this.tryAcquire(weight, hold);
-    if (permit !== undefined) return Promise.resolve(permit);
+    if (permit !== undefined) return given(permit);
     if (this.closedWith !== undefined) return Promise.reject(this.closedWith.reason);
     return this.queue.wait(request(weight, hold), hold);
   }
@@ -91,8 +116,9 @@ export class Permits implements LeaseOwner<Permit> {
   giveBack(permit: Permit): void {
     this.inUse -= permit.data.weight;
     this.holder = undefined;
-    if (observed()) this.#tell("release");
-    this.grantFitting();
+    if (observed()) this.#tell("release", permit.data);
+    if (this.queue.size > 0) this.grantFitting();
+    else if (this.inUse === 0) this.onIdle?.();
   }
 
   /** Serves the head as long as it fits: strict FIFO, so a light request never overtakes a heavy one. */
@@ -101,7 +127,7 @@ export class Permits implements LeaseOwner<Permit> {
       if (this.inUse + request.weight > this.capacity) return;
       // Nobody is told before the grant: an observer could abort this head, and another would get its permits.
       this.queue.grant(this.#take(request));
-      if (observed()) this.#tell("acquire");
+      if (observed()) this.#tell("acquire", request);
     }
     if (this.inUse === 0) this.onIdle?.();
   }
@@ -153,21 +179,26 @@ export class Permits implements LeaseOwner<Permit> {
   #grant(request: Request): Permit {
     this.queue.totals.granted++;
     const permit = this.#take(request);
-    if (observed()) this.#tell("acquire");
+    if (observed()) this.#tell("acquire", request);
     return permit;
   }
 
   #take(request: Request): Permit {
-    const { weight, hold, again } = request;
-    this.inUse += weight;
-    again?.renew();
-    this.heldSince = hold !== undefined && (hold.owner ?? hold.label) !== undefined
-      ? clock().now()
-      : undefined;
-    return this.holder = again ?? new OwnedLease(this, request);
+    this.inUse += request.weight;
+    if (request === PLAIN) return this.holder = new OwnedLease(this, request);
+    const permit = request.again ?? new OwnedLease(this, request);
+    if (request.again !== undefined) permit.renew();
+    const { data } = permit;
+    if (data.owner !== undefined || data.label !== undefined) data.sinceMs = clock().now();
+    return this.holder = permit;
   }
 
-  #tell(kind: string): void {
-    emit(kind, this.kind, this.name, { inUse: this.inUse });
+  #tell(kind: string, { weight, label }: Request): void {
+    emit(kind, this.kind, this.name, {
+      inUse: this.inUse,
+      waiting: this.queue.size,
+      weight,
+      ...(label === undefined ? {} : { label }),
+    });
   }
 }

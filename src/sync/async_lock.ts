@@ -133,11 +133,10 @@ export class AsyncLock {
   /** A snapshot of who holds it, who waits, and the totals so far. */
   statistics(): AsyncLockStatistics {
     const { inUse, holder, queue } = this.#permits;
-    const hold = holder?.data.hold;
     return Object.freeze({
       held: inUse > 0,
-      owner: hold?.owner,
-      label: hold?.label,
+      owner: holder?.data.owner,
+      label: holder?.data.label,
       heldForMs: this.#heldForMs(),
       waiting: queue.size,
       ...queue.totals,
@@ -150,13 +149,13 @@ export class AsyncLock {
     checkHold(doing, options);
     const { owner, signal } = options;
     // An aborted signal comes first, and is refused further on.
-    if (owner !== undefined && this.#permits.holder?.data.hold?.owner === owner && !signal?.aborted) {
+    if (owner !== undefined && this.#permits.holder?.data.owner === owner && !signal?.aborted) {
       throw new LockReentryError(`Cannot ${doing}: the same owner holds it already${this.#byWhom()}`);
     }
   }
 
   #byWhom(): string {
-    const label = this.#permits.holder?.data.hold?.label;
+    const label = this.#permits.holder?.data.label;
     return label === undefined ? "" : ` as ${JSON.stringify(label)}`;
   }
 
@@ -167,7 +166,7 @@ export class AsyncLock {
   }
 
   #heldForMs(): number | undefined {
-    const { holder, heldSince } = this.#permits;
-    return holder === undefined || heldSince === undefined ? undefined : clock().now() - heldSince;
+    const since = this.#permits.holder?.data.sinceMs;
+    return since === undefined ? undefined : clock().now() - since;
   }
 }

@@ -92,10 +92,12 @@ export class AsyncSemaphore {
    */
   acquire(options?: SemaphoreAcquireOptions): Promise<Lease> {
     let weight = 1;
-    try {
-      weight = this.#weight(options);
-    } catch (error) {
-      return Promise.reject(error);
+    if (options !== undefined || this.#permits.capacity === 0) {
+      try {
+        weight = this.#weight(options);
+      } catch (error) {
+        return Promise.reject(error);
+      }
     }
     return this.#permits.acquire(weight, options);
   }
@@ -159,7 +161,7 @@ export class AsyncSemaphore {
 
   #weight(options: SemaphoreAcquireOptions | undefined): number {
     const capacity = this.#permits.capacity;
-    if (options === undefined && capacity >= 1) return 1;
+    if (options === undefined && capacity > 0) return 1;
     const doing = `acquire ${this.#permits.describe()}`;
     checkOptions(doing, options);
     const weight = options?.weight === undefined ? 1 : options.weight;

@@ -1,5 +1,6 @@
 import { checkChoice, checkFunction, checkName, checkOptions, subject } from "../kernel/checks.ts";
 import { type LeaseOwner, OwnedLease } from "../kernel/disposer.ts";
+import { emit, observed } from "../kernel/observer.ts";
 import type { Lease, WaitOptions } from "../kernel/types.ts";
 import { WaitQueue } from "../kernel/wait_queue.ts";
 
@@ -115,6 +116,7 @@ export class ReadWriteLock {
       giveBack: (lease) => {
         if (lease.data) this.#writing = false;
         else this.#reading--;
+        if (observed()) this.#tell("release", lease.data);
         this.#admit();
       },
       describe: () => subject("read-write lock", name),
@@ -195,7 +197,9 @@ export class ReadWriteLock {
       : reader !== undefined || writer !== undefined;
     if (barred || !this.#allowed(writes)) return undefined;
     (writes ? this.#writers : this.#readers).totals.granted++;
-    return this.#take(writes);
+    const lease = this.#take(writes);
+    if (observed()) this.#tell("acquire", writes);
+    return lease;
   }
 
   async #run<T>(writes: boolean, fn: () => T | PromiseLike<T>, options: WaitOptions | undefined): Promise<T> {
@@ -222,6 +226,10 @@ export class ReadWriteLock {
       this.#writing = false;
       this.#readers.totals.granted++;
       const lease = this.#take(false);
+      if (observed()) {
+        this.#tell("release", true);
+        this.#tell("acquire", false);
+      }
       this.#admit();
       return lease;
     });
@@ -234,6 +242,7 @@ export class ReadWriteLock {
       const writes = this.#nextWrites(reader, writer);
       if (writes === undefined || !this.#allowed(writes)) return;
       (writes ? this.#writers : this.#readers).grant(this.#take(writes));
+      if (observed()) this.#tell("acquire", writes);
     }
   }
 
@@ -242,5 +251,14 @@ export class ReadWriteLock {
     if (reader === undefined) return writer === undefined ? undefined : true;
     if (writer === undefined || this.#prefer === "read") return false;
     return this.#prefer === "write" || writer.order < reader.order;
+  }
+
+  #tell(kind: string, writes: boolean): void {
+    emit(kind, "read-write lock", this.name, {
+      mode: writes ? "write" : "read",
+      reading: this.#reading,
+      writing: this.#writing,
+      waiting: this.#readers.size + this.#writers.size,
+    });
   }
 }

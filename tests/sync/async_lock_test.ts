@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { AsyncLocalStorage } from "node:async_hooks";
-import { describe, test } from "node:test";
+import { describe, mock, test } from "node:test";
 import { TimeoutError } from "../../src/kernel/errors.ts";
 import { observe, type ObserverRecord } from "../../src/kernel/observer.ts";
 import type { Lease } from "../../src/kernel/types.ts";
@@ -251,6 +251,26 @@ describe("AsyncLock", () => {
       new Set(records.map(({ kind }) => kind)),
       new Set(["acquire", "wait", "release", "grant", "abort"]),
     );
+  });
+
+  test("an observer that throws leaves it as it is (OB-02)", async () => {
+    const print = mock.method(console, "error", () => {});
+    try {
+      using _observer = observe({
+        record() {
+          throw new Error("broken");
+        },
+      });
+      const lock = new AsyncLock();
+      const lease = await lock.acquire();
+      const runs = [lock.run(() => 1), lock.run(() => 2)];
+      lease.release();
+      assert.deepEqual(await Promise.all(runs), [1, 2]);
+      assert.equal(lock.held, false);
+      assert.equal(print.mock.callCount(), 1);
+    } finally {
+      print.mock.restore();
+    }
   });
 
   test("statistics are a frozen snapshot", async () => {

@@ -2,11 +2,37 @@ import assert from "node:assert/strict";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { describe, test } from "node:test";
 import { ClosedError, TimeoutError } from "../../src/kernel/errors.ts";
+import { observe } from "../../src/kernel/observer.ts";
 import { sleep } from "../../src/cancel/sleep.ts";
 import { AsyncSemaphore } from "../../src/sync/async_semaphore.ts";
 import { explore, world } from "../../src/testing/mod.ts";
 
 describe("AsyncSemaphore", () => {
+  test("tells the observer who takes how much and gives it back, whether they waited or not", async () => {
+    const told: unknown[] = [];
+    using _observer = observe({
+      record: ({ kind, structure, name, data }) => {
+        if (structure !== "semaphore" || name !== "MiB" || kind === "wait" || kind === "grant") return;
+        told.push([kind, data]);
+      },
+    });
+    const semaphore = new AsyncSemaphore(3, { name: "MiB" });
+    const first = semaphore.tryAcquire()!;
+    const second = await semaphore.acquire({ weight: 2, label: "import" });
+    const third = semaphore.acquire();
+    first.release();
+    (await third).release();
+    second.release();
+    assert.deepEqual(told, [
+      ["acquire", { inUse: 1, waiting: 0, weight: 1 }],
+      ["acquire", { inUse: 3, waiting: 0, weight: 2, label: "import" }],
+      ["release", { inUse: 2, waiting: 1, weight: 1 }],
+      ["acquire", { inUse: 3, waiting: 0, weight: 1 }],
+      ["release", { inUse: 2, waiting: 0, weight: 1 }],
+      ["release", { inUse: 0, waiting: 0, weight: 2, label: "import" }],
+    ]);
+  });
+
   test("lets as many in as it has permits, in the order in which they came", async () => {
     await world(async (w) => {
       const semaphore = new AsyncSemaphore(3);

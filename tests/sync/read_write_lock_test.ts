@@ -382,6 +382,33 @@ describe("ReadWriteLock", () => {
     }
   });
 
+  test("tells the observer who reads, who writes, and who gives back", async () => {
+    const told: unknown[] = [];
+    using _observer = observe({
+      record: ({ kind, structure, name, data }) => {
+        if (structure !== "read-write lock" || name !== "index") return;
+        const { mode, reading, writing } = data as Record<string, unknown>;
+        if (mode !== undefined) told.push([kind, mode, reading, writing]);
+        else told.push(kind);
+      },
+    });
+    const lock = new ReadWriteLock({ name: "index" });
+    const reading = await lock.acquireRead();
+    const writing = lock.acquireWrite();
+    reading.release();
+    (await writing).downgrade().release();
+    assert.deepEqual(told, [
+      ["acquire", "read", 1, false],
+      "wait",
+      ["release", "read", 0, false],
+      "grant",
+      ["acquire", "write", 0, true],
+      ["release", "write", 1, false],
+      ["acquire", "read", 1, false],
+      ["release", "read", 0, false],
+    ]);
+  });
+
   test("wrong arguments throw from the constructor and reject from the waits", async () => {
     assert.throws(() => new ReadWriteLock({ prefer: "lifo" as Prefer, name: "index" }), {
       name: "RangeError",
