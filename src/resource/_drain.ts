@@ -4,20 +4,8 @@ import { clock } from "../kernel/clock.ts";
 import { deferred } from "../kernel/deferred.ts";
 import type { HoldOptions } from "../kernel/types.ts";
 
-/** Options of closing something that others may be using. */
-export interface DrainOptions {
-  /** How long to wait for those who use it, in milliseconds. Default `Infinity`. */
-  graceMs?: number | undefined;
-}
-
-/** What closing something came to. */
-export interface DrainReport {
-  /** Who still used it when the grace was over, by label. */
-  readonly stragglers: readonly string[];
-}
-
-/** Checks {@linkcode DrainOptions}. */
-export function checkDrain(doing: string, options: DrainOptions): number {
+/** Checks the options of closing something that others may be using. @returns Its grace. */
+export function checkDrain(doing: string, options: { graceMs?: number | undefined }): number {
   checkOptions(doing, options ?? null);
   const { graceMs = Infinity } = options;
   checkDurationMs(doing, "graceMs", graceMs);

@@ -16,7 +16,7 @@ import { Creator, type Customer } from "./_pool_creator.ts";
 import { type Closing, Ending } from "./_pool_ending.ts";
 import { Item, type ItemLease, type Lender } from "./_pool_item.ts";
 import { Leases } from "./_pool_leases.ts";
-import { type Waiting } from "../kernel/wait_queue.ts";
+import type { Waiting } from "../kernel/wait_queue.ts";
 import { Line, type Request } from "./_pool_line.ts";
 import type { Room, Tenant } from "./_pool_room.ts";
 import type { PoolSettings } from "./_pool_settings.ts";

@@ -22,7 +22,7 @@ export function requestOf(
     rank: priority === undefined ? 0 : -priority,
     weight: 1,
     hold: owner === undefined && label === undefined ? undefined : { owner, label },
-    site: watched ? new Error("acquired here") : undefined,
+    site: watched ? new Error() : undefined,
     order,
   };
 }

@@ -1,7 +1,6 @@
 /** What a pool is told and what it tells. */
 import type { BackoffOptions } from "../kernel/backoff.ts";
 import type { HoldOptions, Lease, WaitOptions } from "../kernel/types.ts";
-import type { DrainOptions, DrainReport } from "./_drain.ts";
 
 /** What the functions of a pool get besides the resource. */
 export interface PoolContext {
@@ -170,10 +169,15 @@ export interface KeyedPoolStatistics extends Omit<PoolStatistics, "min" | "longe
 }
 
 /** What {@linkcode AsyncResourcePool.close} takes. */
-export type PoolCloseOptions = DrainOptions;
+export interface PoolCloseOptions {
+  /** How long to wait for those who hold something, in milliseconds. Default `Infinity`. */
+  graceMs?: number | undefined;
+}
 
 /** What {@linkcode AsyncResourcePool.close} came to. */
-export interface PoolCloseReport extends DrainReport {
+export interface PoolCloseReport {
+  /** Who still held something when the grace was over, by label. */
+  readonly stragglers: readonly string[];
   /** What destroying resources failed with since closing began. */
   readonly errors: readonly unknown[];
 }

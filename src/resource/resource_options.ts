@@ -1,6 +1,5 @@
 /** What a shared resource is told and what it tells. */
 import type { Lease } from "../kernel/types.ts";
-import type { DrainOptions, DrainReport } from "./_drain.ts";
 
 /** Options of an {@linkcode AsyncResource}. */
 export interface AsyncResourceOptions<T> {
@@ -56,7 +55,13 @@ export interface ResourceLease<T> extends Lease {
 }
 
 /** What {@linkcode AsyncResource.close} takes. */
-export type ResourceCloseOptions = DrainOptions;
+export interface ResourceCloseOptions {
+  /** How long to wait for those who use it, in milliseconds. Default `Infinity`. */
+  graceMs?: number | undefined;
+}
 
 /** What {@linkcode AsyncResource.close} came to. */
-export type ResourceCloseReport = DrainReport;
+export interface ResourceCloseReport {
+  /** Who still used it when the grace was over, by label. */
+  readonly stragglers: readonly string[];
+}
