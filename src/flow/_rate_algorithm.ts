@@ -1,6 +1,5 @@
 /** How a rate limiter counts: what the algorithms have in common, and what they keep for each key. */
 import type { HeapItem } from "../kernel/heap.ts";
-import type { RateLine } from "./_rate_line.ts";
 
 /** What is allowed. */
 export interface RateRule {
@@ -11,8 +10,8 @@ export interface RateRule {
   readonly burst: number;
 }
 
-/** What is kept for one key, as small as can be: there may be a hundred thousand of them. */
-export class Bucket implements HeapItem {
+/** What is kept for one key, as small as can be: there may be a hundred thousand of them; `L` is who waits. */
+export class Bucket<L = unknown> implements HeapItem {
   heapIndex = -1;
   readonly key: string | undefined;
   /** The algorithm's one number. A double from the start: engines change the layout of an object only once then. */
@@ -22,7 +21,7 @@ export class Bucket implements HeapItem {
   /** Before this moment it is not as good as new; kept by `RateBuckets`, and never too late. */
   dueMs = -Infinity;
   /** Who waits, and until when the key is paused; only there while somebody does or it is. */
-  line: RateLine | undefined = undefined;
+  line: L | undefined = undefined;
 
   constructor(key: string | undefined) {
     this.key = key;

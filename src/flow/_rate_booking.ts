@@ -1,26 +1,24 @@
 /** What was taken by somebody who may give it back, at a rate limiter and those above it. */
 import { clock } from "../kernel/clock.ts";
-import type { Bucket, Receipt } from "./_rate_algorithm.ts";
-import type { RateGate } from "./_rate_gate.ts";
+import type { Receipt } from "./_rate_algorithm.ts";
 
 /** See the file. */
 export class Booking {
-  readonly #gate: RateGate;
-  readonly #bucket: Bucket;
   readonly #receipt: Receipt;
   readonly #above: Booking | undefined;
+  readonly #serve: () => void;
 
-  constructor(gate: RateGate, bucket: Bucket, receipt: Receipt, above: Booking | undefined) {
-    this.#gate = gate;
-    this.#bucket = bucket;
+  /** `serve` lets those in who wait for what was given back. */
+  constructor(receipt: Receipt, above: Booking | undefined, serve: () => void) {
     this.#receipt = receipt;
     this.#above = above;
+    this.#serve = serve;
   }
 
   /** Gives it back, everywhere before anybody who waits for it is served. */
   cancel(): void {
     this.#undo(clock().now());
-    this.#serve();
+    this.#serveAll();
   }
 
   /** It was used, and can't be given back any more. */
@@ -34,8 +32,8 @@ export class Booking {
     if (this.#above !== undefined) this.#above.#undo(nowMs);
   }
 
-  #serve(): void {
-    if (this.#bucket.line !== undefined) this.#gate.serve(this.#bucket.line);
-    if (this.#above !== undefined) this.#above.#serve();
+  #serveAll(): void {
+    this.#serve();
+    if (this.#above !== undefined) this.#above.#serveAll();
   }
 }

@@ -11,16 +11,16 @@ import { Bucket, type RateAlgorithm } from "./_rate_algorithm.ts";
 const LOOKS = 2;
 
 /** See the file. */
-export class RateBuckets {
+export class RateBuckets<L> {
   readonly #algorithm: RateAlgorithm;
   readonly #max: number;
-  readonly #byKey = new Map<string, Bucket>();
-  readonly #byTime = new Heap<Bucket>((a, b) => a.dueMs < b.dueMs);
+  readonly #byKey = new Map<string, Bucket<L>>();
+  readonly #byTime = new Heap<Bucket<L>>((a, b) => a.dueMs < b.dueMs);
 
-  readonly #isBusy: (bucket: Bucket, nowMs: number) => boolean;
+  readonly #isBusy: (bucket: Bucket<L>, nowMs: number) => boolean;
 
   /** `isBusy` says whether a bucket must stay for another reason than its counts. */
-  constructor(algorithm: RateAlgorithm, max: number, isBusy: (bucket: Bucket, nowMs: number) => boolean) {
+  constructor(algorithm: RateAlgorithm, max: number, isBusy: (bucket: Bucket<L>, nowMs: number) => boolean) {
     this.#algorithm = algorithm;
     this.#max = max;
     this.#isBusy = isBusy;
@@ -30,12 +30,12 @@ export class RateBuckets {
     return this.#byKey.size;
   }
 
-  find(key: string): Bucket | undefined {
+  find(key: string): Bucket<L> | undefined {
     return this.#byKey.get(key);
   }
 
   /** The bucket of a key, made if need be; `undefined` when there are as many as may be, and none as good as new. */
-  get(key: string, nowMs: number): Bucket | undefined {
+  get(key: string, nowMs: number): Bucket<L> | undefined {
     return this.#byKey.get(key) ?? this.#add(key, nowMs);
   }
 
@@ -44,7 +44,7 @@ export class RateBuckets {
     return this.#byTime.peek()?.dueMs ?? Infinity;
   }
 
-  #add(key: string, nowMs: number): Bucket | undefined {
+  #add(key: string, nowMs: number): Bucket<L> | undefined {
     for (let look = 0; look < LOOKS || this.size >= this.#max; look++) {
       const first = this.#byTime.peek();
       if (first === undefined || first.dueMs > nowMs) break;
@@ -59,7 +59,7 @@ export class RateBuckets {
       this.#byTime.push(first);
     }
     if (this.size >= this.#max) return undefined;
-    const bucket = new Bucket(key);
+    const bucket = new Bucket<L>(key);
     bucket.dueMs = this.#algorithm.soonestIdle(nowMs);
     this.#byKey.set(key, bucket);
     this.#byTime.push(bucket);

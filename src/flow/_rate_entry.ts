@@ -7,7 +7,7 @@ import type { Bucket } from "./_rate_algorithm.ts";
 import { type Asked, askedToWait } from "./_rate_asked.ts";
 import type { Booking } from "./_rate_booking.ts";
 import type { RateGate } from "./_rate_gate.ts";
-import { PLAIN, request } from "./_rate_line.ts";
+import { PLAIN, type RateLine, request } from "./_rate_line.ts";
 import { runWithin, Work } from "./_work.ts";
 import type { CallContext } from "./policy.ts";
 import { QueueFullError } from "./queue_full_error.ts";
@@ -23,7 +23,7 @@ export function bucketOf(
   weight: number,
   nowMs: number,
   within = "",
-): Bucket {
+): Bucket<RateLine> {
   if (key === undefined) return gate.own;
   const bucket = gate.buckets.get(key, nowMs);
   if (bucket === undefined) throw gate.refuse(undefined, key, weight, gate.buckets.roomAtMs, within);

@@ -7,8 +7,8 @@ import type { Place } from "../kernel/wait_queue.ts";
 import { Bucket, type RateAlgorithm } from "./_rate_algorithm.ts";
 import { Booking } from "./_rate_booking.ts";
 import { RateBuckets } from "./_rate_buckets.ts";
-import { RateLine, type RateRequest } from "./_rate_line.ts";
-import { limitError, rateLimitError } from "./_rate_refusal.ts";
+import { RateLine, type RateLineOwner, type RateRequest } from "./_rate_line.ts";
+import { keysError, limitError, type Outlook, rateLimitError } from "./_rate_refusal.ts";
 import { RateTimer } from "./_rate_timer.ts";
 import type { RateLimitError } from "./rate_limit_error.ts";
 
@@ -25,7 +25,7 @@ export interface RateGateOptions {
 }
 
 /** See the file. The limiter over it has checked the arguments. */
-export class RateGate {
+export class RateGate implements RateLineOwner {
   readonly name: string | undefined;
   /** What is tried here, as it stands in messages after "Cannot". */
   readonly doing: string;
@@ -33,8 +33,8 @@ export class RateGate {
   readonly parent: RateGate | undefined;
   readonly maxQueue: number;
   /** The bucket of calls without a key. */
-  readonly own = new Bucket(undefined);
-  readonly buckets: RateBuckets;
+  readonly own: Bucket<RateLine> = new Bucket(undefined);
+  readonly buckets: RateBuckets<RateLine>;
   /** Nobody is served before, whatever the key. */
   pausedUntilMs = -Infinity;
   /** Set once closed. */
@@ -74,13 +74,13 @@ export class RateGate {
   }
 
   /** When so much could be had, whoever waits. */
-  fitsAt(bucket: Bucket, weight: number, nowMs: number): number {
+  fitsAt(bucket: Bucket<RateLine>, weight: number, nowMs: number): number {
     const fromMs = this.#openFrom(bucket, nowMs);
     return fromMs === Infinity ? Infinity : this.algorithm.fitsAt(bucket, weight, fromMs);
   }
 
   /** Takes so much, here and above, if it can be had now and nobody waits for it. */
-  tryTake(bucket: Bucket, weight: number, nowMs: number): boolean {
+  tryTake(bucket: Bucket<RateLine>, weight: number, nowMs: number): boolean {
     if (this.#alone && bucket.line === undefined && this.pausedUntilMs <= nowMs) {
       // Nothing but the counts to look at: what nearly every call comes to.
       if (!this.algorithm.tryTake(bucket, weight, nowMs)) return false;
@@ -94,7 +94,7 @@ export class RateGate {
   }
 
   /** The same, for somebody who may give it back. */
-  tryBook(bucket: Bucket, weight: number, nowMs: number): Booking | undefined {
+  tryBook(bucket: Bucket<RateLine>, weight: number, nowMs: number): Booking | undefined {
     if (!this.#isFree(bucket, weight, nowMs)) return undefined;
     const booking = this.#book(bucket, weight, nowMs);
     this.totals.granted++;
@@ -104,7 +104,7 @@ export class RateGate {
 
   /** Waits behind all who wait for the bucket already. */
   wait(
-    bucket: Bucket,
+    bucket: Bucket<RateLine>,
     request: RateRequest,
     nowMs: number,
     options?: WaitOptions,
@@ -117,7 +117,7 @@ export class RateGate {
 
   /** Waits for a reservation, which is never refused by itself. */
   join(
-    bucket: Bucket,
+    bucket: Bucket<RateLine>,
     request: RateRequest,
     nowMs: number,
     booked: (booking: Booking | undefined) => void,
@@ -132,7 +132,7 @@ export class RateGate {
    * When so much could be had by somebody who asks now, as things are: exactly, or, where there is a gate above, not
    * before that.
    */
-  foresee(bucket: Bucket, weight: number, nowMs: number): number {
+  foresee(bucket: Bucket<RateLine>, weight: number, nowMs: number): number {
     const { line } = bucket;
     if (line !== undefined) this.serve(line, nowMs);
     const fromMs = this.#openFrom(bucket, nowMs);
@@ -167,8 +167,15 @@ export class RateGate {
     }
   }
 
+  /** Above, the head of the line can be served: serves it if it can be here too, and then the next as ever. */
+  called(line: RateLine, nowMs: number): void {
+    const head = line.queue.head();
+    if (head !== undefined && this.#fits(line.bucket, head.weight, nowMs)) this.#letIn(line, nowMs);
+    this.serve(line, nowMs);
+  }
+
   /** Something has changed for all lines, or for that of `bucket`. */
-  changed(bucket: Bucket | undefined, nowMs: number): void {
+  changed(bucket: Bucket<RateLine> | undefined, nowMs: number): void {
     const lines = bucket === undefined ? this.lines : bucket.line === undefined ? [] : [bucket.line];
     for (const line of [...lines]) {
       this.serve(line, nowMs);
@@ -177,7 +184,7 @@ export class RateGate {
   }
 
   /** Lets nobody be served before a moment. An earlier one than is set already changes nothing. */
-  pause(bucket: Bucket | undefined, untilMs: number, nowMs: number): void {
+  pause(bucket: Bucket<RateLine> | undefined, untilMs: number, nowMs: number): void {
     if (untilMs <= nowMs) return;
     const paused = bucket === undefined ? this : this.#lineOf(bucket);
     if (untilMs <= paused.pausedUntilMs) return;
@@ -186,7 +193,7 @@ export class RateGate {
   }
 
   /** Ends a pause. */
-  resume(bucket: Bucket | undefined, nowMs: number): void {
+  resume(bucket: Bucket<RateLine> | undefined, nowMs: number): void {
     const paused = bucket === undefined ? this : bucket.line;
     if (paused === undefined) return;
     paused.pausedUntilMs = -Infinity;
@@ -198,22 +205,17 @@ export class RateGate {
    * there may be no more.
    */
   refuse(
-    bucket: Bucket | undefined,
+    bucket: Bucket<RateLine> | undefined,
     key: string | undefined,
     weight: number,
     atMs: number,
     within: string,
   ): RateLimitError {
     this.totals.refused++;
-    const waiting = bucket?.line?.queue.size ?? 0;
-    const error = rateLimitError(this, {
-      key,
-      weight,
-      atMs,
-      within,
-      waiting,
-      keysFull: bucket === undefined,
-    });
+    const outlook = this.#outlook(bucket, key, atMs);
+    const error = bucket === undefined
+      ? keysError(outlook, weight, within, this.buckets.size)
+      : rateLimitError(outlook, weight, within);
     if (observed()) this.#tell("refuse", key, { weight, retryAfterMs: error.retryAfterMs });
     return error;
   }
@@ -229,7 +231,7 @@ export class RateGate {
   }
 
   /** Whether so much can be had now by somebody who comes now, here and above. */
-  #isFree(bucket: Bucket, weight: number, nowMs: number): boolean {
+  #isFree(bucket: Bucket<RateLine>, weight: number, nowMs: number): boolean {
     if (this.closedWith !== undefined) return false;
     if (bucket.line !== undefined) {
       // Who is due, or holds others up although its signal is aborted by now, comes first.
@@ -245,19 +247,19 @@ export class RateGate {
   }
 
   /** Whether so much can be had now, whoever waits. */
-  #fits(bucket: Bucket, weight: number, nowMs: number): boolean {
+  #fits(bucket: Bucket<RateLine>, weight: number, nowMs: number): boolean {
     return this.fitsAt(bucket, weight, nowMs) <= nowMs &&
       (this.parent === undefined || this.parent.#fits(this.parent.own, weight, nowMs));
   }
 
-  #openFrom(bucket: Bucket, nowMs: number): number {
+  #openFrom(bucket: Bucket<RateLine>, nowMs: number): number {
     const fromMs = this.pausedUntilMs > nowMs ? this.pausedUntilMs : nowMs;
     return bucket.line !== undefined && bucket.line.pausedUntilMs > fromMs
       ? bucket.line.pausedUntilMs
       : fromMs;
   }
 
-  #take(bucket: Bucket, weight: number, nowMs: number): void {
+  #take(bucket: Bucket<RateLine>, weight: number, nowMs: number): void {
     this.algorithm.take(bucket, weight, nowMs);
     const { parent } = this;
     if (parent === undefined) return;
@@ -265,12 +267,14 @@ export class RateGate {
     parent.totals.granted++;
   }
 
-  #book(bucket: Bucket, weight: number, nowMs: number): Booking {
+  #book(bucket: Bucket<RateLine>, weight: number, nowMs: number): Booking {
     const receipt = this.algorithm.takeForNow(bucket, weight, nowMs);
     const { parent } = this;
     const above = parent === undefined ? undefined : parent.#book(parent.own, weight, nowMs);
     if (parent !== undefined) parent.totals.granted++;
-    return new Booking(this, bucket, receipt, above);
+    return new Booking(receipt, above, () => {
+      if (bucket.line !== undefined) this.serve(bucket.line);
+    });
   }
 
   /** One step of {@linkcode serve}. @returns Whether there may be another. */
@@ -312,16 +316,11 @@ export class RateGate {
     const head = line.queue.head();
     if (head === undefined) return;
     if (head.line !== undefined) {
-      const { gate } = head.line;
       const { place } = head.line;
       head.line.place = undefined;
       place!.leave();
       // An observer of that may have changed everything: it is looked at again.
-      const next = head.line.queue.head();
-      if (next !== undefined && gate.#fits(head.line.bucket, next.weight, nowMs)) {
-        gate.#letIn(head.line, nowMs);
-      }
-      gate.serve(head.line, nowMs);
+      head.line.gate.called(head.line, nowMs);
       return;
     }
     // Nobody is told before the grant: an observer could abort this head, and another would get its share.
@@ -359,7 +358,7 @@ export class RateGate {
     if (late.length > 0) this.serve(line, nowMs);
   }
 
-  #lineOf(bucket: Bucket): RateLine {
+  #lineOf(bucket: Bucket<RateLine>): RateLine {
     if (bucket.line !== undefined) return bucket.line;
     const line: RateLine = new RateLine(this, bucket, {
       what: "acquire from rate limiter",
@@ -368,7 +367,9 @@ export class RateGate {
       expired: (operation, limitMs) => {
         // Asked before the waiter gives up: whose turn comes at the very moment of its limit, is granted it.
         this.serve(line);
-        return limitError(this, line, operation, limitMs);
+        const weight = line.queue.oldest?.data.weight ?? 1;
+        const atMs = this.fitsAt(bucket, weight, clock().now());
+        return limitError(this.#outlook(bucket, bucket.key, atMs), operation, limitMs);
       },
     });
     line.order = this.#made++;
@@ -389,10 +390,15 @@ export class RateGate {
     this.totals.timedOut += timedOut;
   }
 
-  #isBusy(bucket: Bucket, nowMs: number): boolean {
+  #isBusy(bucket: Bucket<RateLine>, nowMs: number): boolean {
     if (bucket.line === undefined) return false;
     if (bucket.line.queue.size === 0) this.#tidy(bucket.line, nowMs);
     return bucket.line !== undefined;
+  }
+
+  #outlook(bucket: Bucket<RateLine> | undefined, key: string | undefined, atMs: number): Outlook {
+    const waitMs = Math.max(0, atMs - clock().now());
+    return { doing: this.doing, key, waitMs, waiting: bucket?.line?.queue.size ?? 0 };
   }
 
   #tell(kind: string, key: string | undefined, data: object): void {

@@ -3,7 +3,6 @@ import type { HeapItem } from "../kernel/heap.ts";
 import { type Place, type Waiting, WaitQueue, type WaitQueueOptions } from "../kernel/wait_queue.ts";
 import type { Bucket } from "./_rate_algorithm.ts";
 import type { Booking } from "./_rate_booking.ts";
-import type { RateGate } from "./_rate_gate.ts";
 
 /** What somebody waits with. */
 export interface RateRequest {
@@ -26,10 +25,20 @@ export function request(weight: number, more?: Partial<RateRequest>): RateReques
   return { weight, latestMs: Infinity, notBeforeMs: -Infinity, forNow: false, line: undefined, ...more };
 }
 
+/** Whose line it is. */
+export interface RateLineOwner {
+  /** How many wait, over all lines. */
+  waiting: number;
+  /** Serves the head as long as it can be. */
+  serve(line: RateLine, nowMs?: number): void;
+  /** Above, the head can be served: serves it if it can be here too, and then the next, from the beginning. */
+  called(line: RateLine, nowMs: number): void;
+}
+
 /** Exists while somebody waits for its bucket, or while that is paused. */
 export class RateLine implements HeapItem, RateRequest {
-  readonly bucket: Bucket;
-  readonly gate: RateGate;
+  readonly bucket: Bucket<RateLine>;
+  readonly gate: RateLineOwner;
   readonly queue: WaitQueue<Booking | undefined, RateRequest>;
   /** Nobody is served before. */
   pausedUntilMs = -Infinity;
@@ -53,7 +62,7 @@ export class RateLine implements HeapItem, RateRequest {
   readonly forNow = false;
   readonly line = this;
 
-  constructor(gate: RateGate, bucket: Bucket, options: WaitQueueOptions) {
+  constructor(gate: RateLineOwner, bucket: Bucket<RateLine>, options: WaitQueueOptions) {
     this.gate = gate;
     this.bucket = bucket;
     this.queue = new WaitQueue({ ...options, onLeave: () => gate.serve(this) });

@@ -84,12 +84,11 @@ export { OverloadError } from "./overload_error.ts";
 export { type AsyncMethod, type CallContext, type Policy, type Run, transformer } from "./policy.ts";
 export { QueueFullError } from "./queue_full_error.ts";
 export { RateLimitError, type RateLimitErrorOptions } from "./rate_limit_error.ts";
-export { RateLimiter } from "./rate_limiter.ts";
+export { RateLimiter, type RateLimiterOptions } from "./rate_limiter.ts";
 export type {
   RateLimiterAcquireOptions,
   RateLimiterAdaptiveOptions,
   RateLimiterAlgorithm,
-  RateLimiterOptions,
   RateLimiterReservation,
   RateLimiterReserveOptions,
   RateLimiterRunOptions,

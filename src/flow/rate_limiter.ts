@@ -17,7 +17,7 @@ import type { Bucket, RateAlgorithm, RateRule } from "./_rate_algorithm.ts";
 import { asked, askedToWait, checkedKey, checkedWeight, keyOf } from "./_rate_asked.ts";
 import { bucketOf, enter, isLate, runInTurn, within } from "./_rate_entry.ts";
 import { RateGate } from "./_rate_gate.ts";
-import { request } from "./_rate_line.ts";
+import { type RateLine, request } from "./_rate_line.ts";
 import { SlidingLog } from "./_rate_log.ts";
 import { RatePace } from "./_rate_pace.ts";
 import { FixedWindow, SlidingCounter } from "./_rate_windows.ts";
@@ -25,7 +25,8 @@ import { Work } from "./_work.ts";
 import type { CallContext, Run } from "./policy.ts";
 import type {
   RateLimiterAcquireOptions,
-  RateLimiterOptions,
+  RateLimiterAdaptiveOptions,
+  RateLimiterAlgorithm,
   RateLimiterReservation,
   RateLimiterReserveOptions,
   RateLimiterRunOptions,
@@ -34,6 +35,28 @@ import type {
   RateLimitResponse,
 } from "./rate_limiter_options.ts";
 import { retryAfterOf } from "./retry_after.ts";
+
+/** Options of a {@linkcode RateLimiter}. */
+export interface RateLimiterOptions {
+  /** How much in an interval: an integer of 1 or more. */
+  limit: number;
+  /** How long an interval is, in milliseconds: finite, more than 0. */
+  intervalMs: number;
+  /** How much at once, after nothing for long enough: an integer of 1 or more. Default: the limit. Only of `"gcra"`. */
+  burst?: number;
+  /** How it is counted. Default `"gcra"`. */
+  algorithm?: RateLimiterAlgorithm;
+  /** Another limit that all calls, whatever their key, have to keep too. */
+  parent?: RateLimiter;
+  /** How many keys may be known at once; see {@linkcode RateLimiter}. Default 100,000. */
+  maxKeys?: number;
+  /** How many may wait, over all keys; a call beyond that rejects with `QueueFullError`. Default `Infinity`. */
+  maxQueue?: number;
+  /** Goes slower when the server refuses, and step by step up to the limit again. Only of `"gcra"`. */
+  adaptive?: boolean | RateLimiterAdaptiveOptions;
+  /** Appears in messages and observer records. */
+  name?: string;
+}
 
 const ALGORITHMS = {
   gcra: Gcra,
@@ -174,7 +197,7 @@ export class RateLimiter implements Run<CallContext> {
   tryAcquire(options?: RateLimiterTakeOptions): boolean {
     const gate = this.#gate;
     const nowMs = clock().now();
-    let bucket: Bucket | undefined = gate.own;
+    let bucket: Bucket<RateLine> | undefined = gate.own;
     let weight = 1;
     if (options !== undefined) {
       if (typeof options !== "object" || options === null) keyOf(gate, options);
@@ -413,7 +436,7 @@ export class RateLimiter implements Run<CallContext> {
 
   #spend(
     options: Pick<RateLimiterTakeOptions, "key"> | undefined,
-    weigh: (bucket: Bucket, nowMs: number) => number,
+    weigh: (bucket: Bucket<RateLine>, nowMs: number) => number,
   ): void {
     const gate = this.#gate;
     const key = keyOf(this.#gate, options);

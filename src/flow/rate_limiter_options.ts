@@ -1,6 +1,5 @@
 /** What a `RateLimiter` is told, and what it tells. */
 import type { WaitOptions } from "../kernel/types.ts";
-import type { RateLimiter } from "./rate_limiter.ts";
 
 /**
  * How a {@linkcode RateLimiter} counts.
@@ -14,28 +13,6 @@ import type { RateLimiter } from "./rate_limiter.ts";
  *   end of a window as many as twice the limit may come close together.
  */
 export type RateLimiterAlgorithm = "gcra" | "tokenBucket" | "slidingLog" | "slidingCounter" | "fixedWindow";
-
-/** Options of a {@linkcode RateLimiter}. */
-export interface RateLimiterOptions {
-  /** How much in an interval: an integer of 1 or more. */
-  limit: number;
-  /** How long an interval is, in milliseconds: finite, more than 0. */
-  intervalMs: number;
-  /** How much at once, after nothing for long enough: an integer of 1 or more. Default: the limit. Only of `"gcra"`. */
-  burst?: number;
-  /** How it is counted. Default `"gcra"`. */
-  algorithm?: RateLimiterAlgorithm;
-  /** Another limit that all calls, whatever their key, have to keep too. */
-  parent?: RateLimiter;
-  /** How many keys may be known at once; see {@linkcode RateLimiter}. Default 100,000. */
-  maxKeys?: number;
-  /** How many may wait, over all keys; a call beyond that rejects with `QueueFullError`. Default `Infinity`. */
-  maxQueue?: number;
-  /** Goes slower when the server refuses, and step by step up to the limit again. Only of `"gcra"`. */
-  adaptive?: boolean | RateLimiterAdaptiveOptions;
-  /** Appears in messages and observer records. */
-  name?: string;
-}
 
 /** How the limit follows what the server says: additive increase, multiplicative decrease. */
 export interface RateLimiterAdaptiveOptions {

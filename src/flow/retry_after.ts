@@ -13,25 +13,37 @@ const DATES = [
   `[A-Z][a-z]{2} (?<month>${MONTH}) (?<day>[ \\d]\\d) ${TIME} (?<year>\\d{4})`,
 ].map((form) => new RegExp(`^${form}$`));
 
+const DAY_MS = 86_400_000;
+const FIFTY_YEARS_MS = 50 * 365.2425 * DAY_MS;
+
 /** Milliseconds since 1970 of an HTTP date, or `undefined` when it is none. */
 function parseHttpDate(text: string, nowMs: number): number | undefined {
   for (const form of DATES) {
-    const { day, month, year, h, m, s } = form.exec(text)?.groups ?? {};
-    if (day === undefined) continue;
-    let fullYear = Number(year);
-    if (year!.length === 2) {
+    const parts = form.exec(text)?.groups;
+    if (parts === undefined) continue;
+    const [day, hour, minute, second] = [parts.day, parts.h, parts.m, parts.s].map(Number) as number[];
+    const month = MONTHS.indexOf(parts.month!);
+    let year = Number(parts.year);
+    if (parts.year!.length === 2) {
       // Of two digits: the latest such year that is at most fifty years ahead.
-      const latest = new Date(nowMs).getUTCFullYear() + 50;
-      fullYear += latest - latest % 100;
-      if (fullYear > latest) fullYear -= 100;
+      year += 1_900;
+      while (daysUntil(year + 100, month) * DAY_MS <= nowMs + FIFTY_YEARS_MS) year += 100;
     }
-    const parts = [fullYear, MONTHS.indexOf(month!), Number(day), Number(h), Number(m)] as const;
-    const at = Date.UTC(...parts, Math.min(Number(s), 59)) + (s === "60" ? 1_000 : 0);
-    const date = new Date(at - (s === "60" ? 1_000 : 0));
-    const back = [date.getUTCFullYear(), date.getUTCMonth(), date.getUTCDate(), date.getUTCHours()];
-    return back.every((part, i) => part === parts[i]) && Number(m) < 60 && Number(s) <= 60 ? at : undefined;
+    const days = daysUntil(year, month);
+    const monthDays = daysUntil(month === 11 ? year + 1 : year, (month + 1) % 12) - days;
+    // A minute may have a leap second.
+    if (day! < 1 || day! > monthDays || hour! > 23 || minute! > 59 || second! > 60) return undefined;
+    return (days + day! - 1) * DAY_MS + ((hour! * 60 + minute!) * 60 + second!) * 1_000;
   }
   return undefined;
+}
+
+/** Days from 1970 to the first of a month, which counts from 0, in the Gregorian calendar. */
+function daysUntil(year: number, month: number): number {
+  // In years that begin with March, so that a leap day is the last of them.
+  const [from, months] = month < 2 ? [year - 1, month + 10] : [year, month - 2];
+  const leapDays = Math.floor(from / 4) - Math.floor(from / 100) + Math.floor(from / 400);
+  return 365 * from + leapDays + Math.floor((153 * months + 2) / 5) - 719_468;
 }
 
 /**

@@ -24,6 +24,24 @@ test("parseRetryAfter reads the three forms of an HTTP date; one that has passed
   assert.equal(parseRetryAfter("Monday, 06-Nov-60 00:00:00 GMT", { nowMs }), 0, "of the last century");
 });
 
+test("parseRetryAfter knows the calendar", () => {
+  // Over leap years, the century that is none and the one that is.
+  for (let day = -800; day < 60_000; day += 17) {
+    const date = new Date(day * 86_400_000 + (day * 7_919_000) % 86_400_000);
+    assert.equal(parseRetryAfter(date.toUTCString(), { nowMs: -1e15 }), date.getTime() + 1e15);
+  }
+  const days: [string, boolean][] = [
+    ["Thu, 29 Feb 2024", true],
+    ["Wed, 29 Feb 2023", false],
+    ["Tue, 29 Feb 2000", true],
+    ["Mon, 29 Feb 2100", false],
+    ["Sat, 31 Dec 2022", true],
+    ["Mon, 31 Nov 2022", false],
+    ["Mon, 00 Nov 2022", false],
+  ];
+  for (const [day, is] of days) assert.equal(parseRetryAfter(`${day} 00:00:00 GMT`) !== undefined, is, day);
+});
+
 test("parseRetryAfter takes nothing else for a date or a number", () => {
   const wrong = [
     "-5",
