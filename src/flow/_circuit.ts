@@ -76,9 +76,9 @@ export class Circuit {
     return this.#state === "closed" ? this.#admission : this.#enterOtherwise();
   }
 
-  /** Counts the outcome of a call. */
-  settled(admission: Admission, failed: boolean, slow: boolean, error: unknown): void {
-    if (admission === this.#admission) this.#count(failed, slow, error);
+  /** Counts the outcome of a call that has ended now; the time matters only to rules that look at it. */
+  settled(admission: Admission, nowMs: number, failed: boolean, slow: boolean, error: unknown): void {
+    if (admission === this.#admission) this.#count(nowMs, failed, slow, error);
     else if (this.#probes.delete(admission)) this.#countProbe(failed, slow, error);
     else if (admission !== UNCOUNTED) this.stale++;
   }
@@ -192,9 +192,8 @@ export class Circuit {
       : `${open} after ${slow} of ${calls} probes ${late}`;
   }
 
-  #count(failed: boolean, slow: boolean, error: unknown): void {
+  #count(nowMs: number, failed: boolean, slow: boolean, error: unknown): void {
     const { window, rules } = this;
-    const nowMs = rules.byTime ? clock().now() : 0;
     window.record(nowMs, failed, slow);
     if (failed) this.#note(error);
     if (window.failures === 0 && window.slow === 0) return;

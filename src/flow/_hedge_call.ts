@@ -164,7 +164,9 @@ class HedgeCall<T> implements AbortTarget {
     if (work.attempt > 1) this.#plan.totals.hedgeWins++;
     this.#learn(work);
     this.#end("succeeded", () => this.#resolve(value));
-    this.#stop(ownAbort(`${this.#cannotGoOn()}: attempt ${work.attempt} has won`));
+    if (this.#running.size > 0) {
+      this.#stop(ownAbort(`${this.#cannotGoOn()}: attempt ${work.attempt} has won`));
+    }
     this.#answerIfDone();
   }
 
@@ -200,7 +202,7 @@ class HedgeCall<T> implements AbortTarget {
     if (this.#answer !== undefined) return;
     noteAttemptErrors(error, this.#errors.filter((_, i) => i in this.#errors));
     this.#end("failed", () => this.#reject(error));
-    this.#stop(ownAbort(`${this.#cannotGoOn()}: the call has failed`, error));
+    if (this.#running.size > 0) this.#stop(ownAbort(`${this.#cannotGoOn()}: the call has failed`, error));
     this.#answerIfDone();
   }
 

@@ -10,7 +10,7 @@ import type { WaitOptions } from "../kernel/types.ts";
 import { sleep } from "../cancel/sleep.ts";
 import { properMs, pushbackOf } from "./_pushback.ts";
 import type { Plan } from "./_retry_plan.ts";
-import { type Bounds, runWithin, Work } from "./_work.ts";
+import { type Bounds, runWithin as runWorkWithin, Work } from "./_work.ts";
 import { CircuitOpenError } from "./circuit_open_error.ts";
 import { noteAttemptErrors } from "./attempt_errors.ts";
 import type { Attempt, RetryEvent } from "./retry_options.ts";
@@ -101,7 +101,7 @@ class RetryCall {
       return fn(this.#work = this.#newWork(undefined));
     }
     const bounds = this.#bounds(clock().now() + attemptTimeoutMs);
-    return runWithin(bounds, this.#work = this.#newWork(bounds), fn);
+    return runWorkWithin(bounds, this.#work = this.#newWork(bounds), fn);
   }
 
   /** Returns when it is time for the next attempt; throws when there is none. */
@@ -164,7 +164,7 @@ class RetryCall {
     const bounds = this.#bounds(Infinity);
     const elapsedMs = clock().now() - this.#startedMs;
     const event = new HookWork({ attempt: this.#attempt, elapsedMs, ...failure, pauseMs }, bounds);
-    await runWithin(bounds, event, onRetry);
+    await runWorkWithin(bounds, event, onRetry);
     // The hook took its time.
     return this.#isTooLong(pauseMs) ? this.#giveUp("deadline", failure, pauseMs) : pauseMs;
   }
@@ -258,55 +258,83 @@ class RetryCall {
 }
 
 /** Runs `fn` under the plan. */
-export async function run<T>(
+export function run<T>(
   plan: Plan,
   fn: (context: Attempt) => T | PromiseLike<T>,
   options: WaitOptions | undefined,
 ): Promise<T> {
-  if (typeof fn !== "function") checkFunction(`run ${subject("retry", plan.name)}`, "fn", fn);
+  const plain = options === undefined && plan.attemptTimeoutMs === Infinity && plan.whenResult === undefined;
+  return plain && typeof fn === "function" ? runPlain(plan, fn) : runWithin(plan, fn, options);
+}
+
+/** What succeeds at once, and that is nearly everything, needs no more than this. */
+async function runPlain<T>(plan: Plan, fn: (context: Attempt) => T | PromiseLike<T>): Promise<T> {
   const { totals } = plan;
-  if (options !== undefined) {
-    checkWaitOptions(`run ${subject("retry", plan.name)}`, options);
-    if (options.signal?.aborted) {
-      totals.aborted++;
-      throw options.signal.reason;
-    }
-  }
-  totals.calls++;
-  totals.running++;
-  if (plan.pays) plan.budget!.deposit();
+  begun(plan);
   const startedMs = clock().now();
-  let call: RetryCall | undefined;
+  const work = new AttemptWork(1, startedMs, undefined, undefined);
+  totals.attempts++;
+  let result: T;
   try {
-    if (options === undefined && plan.attemptTimeoutMs === Infinity && plan.whenResult === undefined) {
-      // What succeeds at once, and that is nearly everything, needs no more than this.
-      const work = new AttemptWork(1, startedMs, undefined, undefined);
-      try {
-        totals.attempts++;
-        const result = await fn(work);
-        totals.succeeded++;
-        return result;
-      } catch (error) {
-        call = new RetryCall(plan, undefined, startedMs, work);
-        await call.failed(error);
-      }
-    }
-    call ??= new RetryCall(plan, options, startedMs);
-    for (;;) {
-      let result: T;
-      try {
-        result = await call.attempt(fn);
-      } catch (error) {
-        await call.failed(error);
-        continue;
-      }
-      if (plan.whenResult === undefined || await call.accepts(result)) {
-        totals.succeeded++;
-        return result;
-      }
-    }
+    result = await fn(work);
   } catch (error) {
-    call!.ended(error);
+    const call = new RetryCall(plan, undefined, startedMs, work);
+    return await ended(plan, call, call.failed(error).then(() => attempts(plan, call, fn)));
+  }
+  totals.succeeded++;
+  totals.running--;
+  return result;
+}
+
+async function runWithin<T>(
+  plan: Plan,
+  fn: (context: Attempt) => T | PromiseLike<T>,
+  options: WaitOptions | undefined,
+): Promise<T> {
+  const doing = `run ${subject("retry", plan.name)}`;
+  checkFunction(doing, "fn", fn);
+  checkWaitOptions(doing, options);
+  if (options?.signal?.aborted) {
+    plan.totals.aborted++;
+    throw options.signal.reason;
+  }
+  begun(plan);
+  const call = new RetryCall(plan, options, clock().now());
+  return await ended(plan, call, attempts(plan, call, fn));
+}
+
+function begun(plan: Plan): void {
+  plan.totals.calls++;
+  plan.totals.running++;
+  if (plan.pays) plan.budget!.deposit();
+}
+
+async function attempts<T>(
+  plan: Plan,
+  call: RetryCall,
+  fn: (context: Attempt) => T | PromiseLike<T>,
+): Promise<T> {
+  for (;;) {
+    let result: T;
+    try {
+      result = await call.attempt(fn);
+    } catch (error) {
+      await call.failed(error);
+      continue;
+    }
+    if (plan.whenResult === undefined || await call.accepts(result)) return result;
+  }
+}
+
+/** Counts how a call ends. */
+async function ended<T>(plan: Plan, call: RetryCall, result: Promise<T>): Promise<T> {
+  const { totals } = plan;
+  try {
+    const value = await result;
+    totals.succeeded++;
+    return value;
+  } catch (error) {
+    call.ended(error);
     throw error;
   } finally {
     totals.running--;

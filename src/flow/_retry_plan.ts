@@ -50,9 +50,12 @@ export function planOf(options: RetryOptions | undefined): Plan {
   checkChoice(doing, "retryAfter", retryAfter, ["floor", "exact", "ignore"]);
   checkChoice(doing, "circuitOpen", circuitOpen, ["fail", "wait"]);
   checkBoolean(doing, "waitForAttempt", waitForAttempt);
-  for (const [what, hook] of Object.entries({ when, whenResult, retryAfterOf, onRetry, pauseMs })) {
-    if (hook !== undefined) checkFunction(doing, what, hook);
-  }
+  // One by one, not in a loop over an object made for it: plans are made for single calls too.
+  if (when !== undefined) checkFunction(doing, "when", when);
+  if (whenResult !== undefined) checkFunction(doing, "whenResult", whenResult);
+  if (retryAfterOf !== undefined) checkFunction(doing, "retryAfterOf", retryAfterOf);
+  if (onRetry !== undefined) checkFunction(doing, "onRetry", onRetry);
+  if (pauseMs !== undefined) checkFunction(doing, "pauseMs", pauseMs);
   if (budget !== undefined && !(budget instanceof RetryBudget)) {
     throw new TypeError(`Cannot ${doing} as budget must be a RetryBudget: received ${show(budget)}`);
   }
@@ -77,7 +80,7 @@ export function planOf(options: RetryOptions | undefined): Plan {
 }
 
 function pausesOf({ kind, baseMs, maxMs, jitter }: RetryOptions): Plan["pause"] {
-  const standard = [kind, baseMs, maxMs, jitter].every((option) => option === undefined);
+  const standard = kind === undefined && baseMs === undefined && maxMs === undefined && jitter === undefined;
   return standard ? DEFAULTS.pause : byAttempt(backoff({ kind, baseMs, maxMs, jitter }));
 }
 

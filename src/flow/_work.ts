@@ -4,7 +4,7 @@ import { deadlineOf, noteDeadline } from "../kernel/deadlines.ts";
 import { isEcho } from "../kernel/echo.ts";
 import { discard } from "../kernel/late.ts";
 import { emit } from "../kernel/observer.ts";
-import { type AbortTarget, subscribe, type Subscription } from "../kernel/signals.ts";
+import { type AbortTarget, Canceller, subscribe, type Subscription } from "../kernel/signals.ts";
 
 /** How long a call may take, and who wants to know how it goes. */
 export interface Bounds {
@@ -64,7 +64,7 @@ export let signalToPass: (context: { readonly signal: AbortSignal }) => AbortSig
 /** What work gets: at least a signal, made when first read, as a controller costs more than a call on some runtimes. */
 export class Work {
   readonly #bounds: Bounds | undefined;
-  #controller: AbortController | undefined;
+  #controller: Canceller | undefined;
   #end: { readonly reason: unknown } | undefined;
 
   static {
@@ -88,7 +88,7 @@ export class Work {
 
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
-      const { signal } = this.#controller = new AbortController();
+      const { signal } = this.#controller = new Canceller();
       const bounds = this.#bounds;
       if (bounds !== undefined) noteDeadline(signal, () => Math.min(bounds.atMs, deadlineOf(bounds.signal)));
       if (this.#end !== undefined) this.#controller.abort(this.#end.reason);

@@ -249,9 +249,12 @@ export class CircuitBreaker implements Run<CallContext> {
     return this.#circuit.rules.slowCallMs === Infinity ? 0 : clock().now();
   }
 
-  #isSlow(startedMs: number): boolean {
-    const { slowCallMs } = this.#circuit.rules;
-    return slowCallMs !== Infinity && clock().now() - startedMs > slowCallMs;
+  #settled(admission: Admission, startedMs: number, failed: boolean, outcome: unknown): void {
+    const { slowCallMs, byTime } = this.#circuit.rules;
+    if (failed) this.#totals.failed++;
+    else this.#totals.succeeded++;
+    const nowMs = byTime || slowCallMs !== Infinity ? clock().now() : 0;
+    this.#circuit.settled(admission, nowMs, failed, nowMs - startedMs > slowCallMs, outcome);
   }
 
   #succeeded(admission: Admission, startedMs: number, result: unknown): void {
@@ -267,9 +270,7 @@ export class CircuitBreaker implements Run<CallContext> {
         throw error;
       }
     }
-    if (failed) this.#totals.failed++;
-    else this.#totals.succeeded++;
-    this.#circuit.settled(admission, failed, this.#isSlow(startedMs), result);
+    this.#settled(admission, startedMs, failed, result);
   }
 
   #failed(admission: Admission, startedMs: number, error: unknown): void {
@@ -286,9 +287,7 @@ export class CircuitBreaker implements Run<CallContext> {
       this.#circuit.release(admission);
       throw bug;
     }
-    if (failed) this.#totals.failed++;
-    else this.#totals.succeeded++;
-    this.#circuit.settled(admission, failed, this.#isSlow(startedMs), error);
+    this.#settled(admission, startedMs, failed, error);
   }
 
   #describe(doing?: string): string {

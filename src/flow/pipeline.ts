@@ -4,7 +4,7 @@ import { clock } from "../kernel/clock.ts";
 import { deadlineOf } from "../kernel/deadlines.ts";
 import { emit } from "../kernel/observer.ts";
 import type { WaitOptions } from "../kernel/types.ts";
-import { layerOf, noteLayer } from "./_layer.ts";
+import { layerOf, noteLayer, originOf } from "./_layer.ts";
 import { warningsOf } from "./_policy_order.ts";
 import { signalToPass } from "./_work.ts";
 import { type Outcome, outcomeOf } from "./outcome.ts";
@@ -62,31 +62,44 @@ export interface Pipeline extends Policy<PolicyContext> {
 /** What a policy's context may say. */
 type Said = Partial<PolicyContext> | null | undefined;
 
+/** One policy of a pipeline. */
+interface Part {
+  readonly policy: Run<Said>;
+  /** Whether its attempts run side by side. */
+  readonly hedges: boolean;
+  /** Whether it tells how long a call has taken. */
+  readonly tells: boolean;
+}
+
 /** A call on its way through all policies. */
 interface Passage {
+  readonly parts: readonly Part[];
   readonly fn: (context: PolicyContext) => unknown;
   readonly options: PipelineRunOptions | undefined;
+  /** NaN when the outermost policy tells how long the call has taken. */
   readonly startedMs: number;
 }
 
-/** What the policies so far say of a call. Attempts run side by side, so it belongs to one path through them. */
+/** What one policy has said of a call, and those around it. Attempts run side by side, so paths fork. */
+interface Path {
+  readonly outer: Path | undefined;
+  readonly said: Said;
+  readonly hedges: boolean;
+}
+
 class Context implements PolicyContext {
-  readonly #outer: Context | undefined;
-  readonly #said: Said;
-  readonly #hedges: boolean;
+  readonly #path: Path;
   readonly #passage: Passage;
 
-  constructor(outer: Context | undefined, said: Said, hedges: boolean, passage: Passage) {
-    this.#outer = outer;
-    this.#said = said;
-    this.#hedges = hedges;
+  constructor(path: Path, passage: Passage) {
+    this.#path = path;
     this.#passage = passage;
   }
 
   get signal(): AbortSignal {
+    const said = this.#find((said) => said?.signal);
     // No policy of ours leaves it out; for others, one that nobody aborts.
-    return this.#said?.signal ?? this.#outer?.signal ?? this.#passage.options?.signal ??
-      new AbortController().signal;
+    return said ?? this.#passage.options?.signal ?? new AbortController().signal;
   }
 
   get attempt(): number {
@@ -102,7 +115,11 @@ class Context implements PolicyContext {
   }
 
   get elapsedMs(): number {
-    return clock().now() - this.#passage.startedMs;
+    const { startedMs } = this.#passage;
+    if (!Number.isNaN(startedMs)) return clock().now() - startedMs;
+    let at = this.#path;
+    while (at.outer !== undefined) at = at.outer;
+    return at.said!.elapsedMs!;
   }
 
   get remainingMs(): number {
@@ -114,38 +131,31 @@ class Context implements PolicyContext {
   }
 
   commit(): void {
-    for (let at: Context | undefined = this as Context; at !== undefined; at = at.#outer) {
-      at.#said?.commit?.();
-    }
+    for (let at: Path | undefined = this.#path; at !== undefined; at = at.outer) at.said?.commit?.();
   }
 
   /** From the inside out, the first that says something. */
   #find<V>(look: (said: Said, hedges: boolean) => V | undefined): V | undefined {
-    for (let at: Context | undefined = this as Context; at !== undefined; at = at.#outer) {
-      const found = look(at.#said, at.#hedges);
+    for (let at: Path | undefined = this.#path; at !== undefined; at = at.outer) {
+      const found = look(at.said, at.hedges);
       if (found !== undefined) return found;
     }
     return undefined;
   }
 }
 
-interface Part {
-  readonly policy: Run<Said>;
-  readonly hedges: boolean;
-}
-
 function enter(
-  parts: readonly Part[],
-  index: number,
-  outer: Context | undefined,
   passage: Passage,
+  index: number,
+  outer: Path | undefined,
   options: PipelineRunOptions | undefined,
 ): Promise<unknown> {
-  const { policy, hedges } = parts[index]!;
+  const { policy, hedges } = passage.parts[index]!;
   return policy.run((said) => {
-    const context = new Context(outer, said, hedges, passage);
-    if (index + 1 === parts.length) return passage.fn(context);
-    return enter(parts, index + 1, context, passage, inside(said, passage.options));
+    const path = { outer, said, hedges };
+    return index + 1 === passage.parts.length
+      ? passage.fn(new Context(path, passage))
+      : enter(passage, index + 1, path, inside(said, passage.options));
   }, options);
 }
 
@@ -209,7 +219,8 @@ export function policy(...policies: PolicyPart[]): Pipeline {
     if (options !== undefined && (typeof options !== "object" || options === null)) {
       return rejectWith(() => checkOptions("run policy", options ?? null));
     }
-    return enter(parts, 0, undefined, { fn, options, startedMs: clock().now() }, options) as Promise<T>;
+    const startedMs = parts[0]!.tells ? NaN : clock().now();
+    return enter({ parts, fn, options, startedMs }, 0, undefined, options) as Promise<T>;
   };
   const pipeline = Object.assign(transformer<PolicyContext>({ run }), {
     run,
@@ -250,6 +261,12 @@ function throughCache(cache: CachePart): Run<Said> {
   return noteLayer({ run }, { ...layerOf(cache), kind: "cache" });
 }
 
+/** What does the work, without the other faces it was given. */
+function behind(policy: Run<Said>): Run<Said> {
+  const origin = originOf(policy) as Run<Said>;
+  return typeof origin.run === "function" ? origin : policy;
+}
+
 /** Of several policies with one budget, the outermost pays for all. */
 function partsOf(layers: readonly Run<Said>[]): readonly Part[] {
   const paying = new Set<object>();
@@ -257,6 +274,7 @@ function partsOf(layers: readonly Run<Said>[]): readonly Part[] {
     const { kind, budget, paid } = layerOf(policy);
     const isPaid = budget !== undefined && paying.has(budget);
     if (budget !== undefined) paying.add(budget);
-    return { policy: isPaid ? paid! : policy, hedges: kind === "hedge" };
+    const hedges = kind === "hedge";
+    return { policy: isPaid ? paid! : behind(policy), hedges, tells: hedges || kind === "retry" };
   });
 }

@@ -50,8 +50,11 @@ export function timeoutHandler(
   const { operation, message } = options;
   checkName(doing, operation, "operation");
   checkName(doing, message, "message");
+  const own = { operation, message };
   const policy = transformer<TimeoutScope>({
-    run: (fn, bounds) => run(typeof ms === "number" ? ms : ms(), fn, { operation, message }, bounds),
+    run: typeof ms === "number"
+      ? (fn, bounds) => run(ms, fn, own, bounds)
+      : async (fn, bounds) => await run(ms(), fn, own, bounds),
   });
   return noteLayer(policy, {
     kind: "timeout",
@@ -60,14 +63,24 @@ export function timeoutHandler(
   });
 }
 
-async function run<T>(
+function run<T>(
   ms: number,
   fn: (scope: TimeoutScope) => T | PromiseLike<T>,
   options: TimeoutHandlerOptions,
   bounds: WaitOptions | undefined,
 ): Promise<T> {
+  // Not an async function: that would be half of what a limit costs that is not reached.
+  if (bounds === undefined && typeof fn === "function") return timeout(ms, fn, options);
+  return runWithin(ms, fn, options, bounds ?? {});
+}
+
+async function runWithin<T>(
+  ms: number,
+  fn: (scope: TimeoutScope) => T | PromiseLike<T>,
+  options: TimeoutHandlerOptions,
+  bounds: WaitOptions,
+): Promise<T> {
   checkFunction("run timeout handler", "fn", fn);
-  if (bounds === undefined) return await timeout(ms, fn, options);
   checkWaitOptions("run timeout handler", bounds);
   const { signal, timeoutMs = Infinity } = bounds;
   return await timeout(Math.min(ms, timeoutMs), fn, { ...options, signal });
