@@ -15,6 +15,9 @@ import type { RateLimitError } from "./rate_limit_error.ts";
 /** What floating point sums may be off by, in milliseconds. */
 const SLACK_MS = 1e-6;
 
+/** The same, of a weight. */
+const SLACK = 1e-9;
+
 /** What a {@linkcode RateGate} is made of. */
 export interface RateGateOptions {
   name: string | undefined;
@@ -174,6 +177,18 @@ export class RateGate implements RateLineOwner {
     this.serve(line, nowMs);
   }
 
+  /** How much could be had now, in whole; without a bucket, of one that nothing was taken from. */
+  available(bucket: Bucket<RateLine> | undefined): number {
+    if (bucket === undefined) return this.algorithm.most;
+    return Math.floor(this.algorithm.room(bucket, clock().now()) + SLACK);
+  }
+
+  /** Sends those away who ask for more than can be had at once. */
+  refuseTooHeavy(line: RateLine): void {
+    const most = this.most;
+    line.queue.rejectWhere((one) => one.line === undefined && one.weight > most, this.#tooHeavy(most));
+  }
+
   /** Something has changed for all lines, or for that of `bucket`. */
   changed(bucket: Bucket<RateLine> | undefined, nowMs: number): void {
     const lines = bucket === undefined ? this.lines : bucket.line === undefined ? [] : [bucket.line];
@@ -284,6 +299,16 @@ export class RateGate implements RateLineOwner {
       this.#tidy(line, nowMs);
       return false;
     }
+    // It was less when they came: somebody has resized this, or what is above.
+    if (head.weight > this.most) {
+      if (head.line === undefined) this.refuseTooHeavy(line);
+      else {
+        head.line.place!.leave();
+        head.line.place = undefined;
+        head.line.gate.serve(head.line, nowMs);
+      }
+      return true;
+    }
     const fitsAt = this.fitsAt(line.bucket, head.weight, nowMs);
     const atMs = Math.max(fitsAt, head.notBeforeMs);
     if (atMs > nowMs) {
@@ -356,6 +381,12 @@ export class RateGate implements RateLineOwner {
       );
     }
     if (late.length > 0) this.serve(line, nowMs);
+  }
+
+  #tooHeavy(most: number): RangeError {
+    return new RangeError(
+      `Cannot ${this.doing} as weight must be at most its burst: it was resized to ${most}`,
+    );
   }
 
   #lineOf(bucket: Bucket<RateLine>): RateLine {

@@ -11,10 +11,10 @@ import {
 } from "../kernel/checks.ts";
 import { clock, wallNow } from "../kernel/clock.ts";
 import { ClosedError } from "../kernel/errors.ts";
-import { emit } from "../kernel/observer.ts";
 import { Gcra } from "./_gcra.ts";
 import type { Bucket, RateAlgorithm, RateRule } from "./_rate_algorithm.ts";
 import { asked, askedToWait, checkedKey, checkedWeight, keyOf } from "./_rate_asked.ts";
+import { RateControl } from "./_rate_control.ts";
 import { bucketOf, enter, isLate, runInTurn, within } from "./_rate_entry.ts";
 import { RateGate } from "./_rate_gate.ts";
 import { type RateLine, request } from "./_rate_line.ts";
@@ -34,7 +34,6 @@ import type {
   RateLimiterTakeOptions,
   RateLimitResponse,
 } from "./rate_limiter_options.ts";
-import { retryAfterOf } from "./retry_after.ts";
 
 /** Options of a {@linkcode RateLimiter}. */
 export interface RateLimiterOptions {
@@ -65,9 +64,6 @@ const ALGORITHMS = {
   slidingCounter: SlidingCounter,
   fixedWindow: FixedWindow,
 } as const satisfies Record<string, new (rule: RateRule) => RateAlgorithm>;
-
-/** What counting floats may be off by. */
-const SLACK = 1e-9;
 
 /** The engine of a limiter, for its parent's children and for the floor. */
 let gateOf: (limiter: RateLimiter) => RateGate;
@@ -109,9 +105,7 @@ export class RateLimiter implements Run<CallContext> {
   /** The name given at creation. */
   readonly name: string | undefined;
   readonly #gate: RateGate;
-  #rule: RateRule;
-  readonly #burstIsLimit: boolean;
-  readonly #pace: RatePace | undefined;
+  readonly #control: RateControl;
 
   static {
     gateOf = (limiter) => limiter.#gate;
@@ -148,18 +142,18 @@ export class RateLimiter implements Run<CallContext> {
       }
     }
     this.name = name;
-    this.#burstIsLimit = burst === undefined;
-    this.#rule = { limit, intervalMs, burst: burst ?? limit };
+    const rule: RateRule = { limit, intervalMs, burst: burst ?? limit };
     this.#gate = new RateGate({
       name,
-      algorithm: new Algorithm(this.#rule),
+      algorithm: new Algorithm(rule),
       parent: parent && gateOf(parent),
       maxKeys,
       maxQueue,
     });
-    if (adaptive !== false) {
-      this.#pace = new RatePace(doing, limit, intervalMs, adaptive === true ? {} : adaptive);
-    }
+    const pace = adaptive === false
+      ? undefined
+      : new RatePace(doing, limit, intervalMs, adaptive === true ? {} : adaptive);
+    this.#control = new RateControl(this.#gate, rule, burst === undefined, pace);
   }
 
   /** Whether {@linkcode close} was called. */
@@ -283,36 +277,35 @@ export class RateLimiter implements Run<CallContext> {
   /** How much could be taken at once now, by a call with this key or without one. */
   available(options?: Pick<RateLimiterTakeOptions, "key">): number {
     const key = keyOf(this.#gate, options);
-    const gate = this.#gate;
-    const bucket = key === undefined ? gate.own : gate.buckets.find(key);
-    const nowMs = clock().now();
-    return Math.floor(
-      (bucket === undefined ? gate.algorithm.most : gate.algorithm.room(bucket, nowMs)) + SLACK,
-    );
+    return this.#gate.available(key === undefined ? this.#gate.own : this.#gate.buckets.find(key));
   }
 
   /**
    * Takes so much whether or not it is there, for calls that turned out to cost more, or as a punishment: whoever comes
-   * then waits until it is made up for.
+   * then waits until it is made up for. A parent is left alone.
+   *
+   * @throws {RateLimitError} When the key would be one too many.
    */
   penalize(weight: number, options?: Pick<RateLimiterTakeOptions, "key">): void {
     checkInteger(`penalize in ${this.#gate.describe()}`, "weight", weight, 1);
-    this.#spend(options, () => weight);
+    this.#control.spend(keyOf(this.#gate, options), () => weight);
   }
 
-  /** Takes all that is there. */
+  /** Takes all that is there; see {@linkcode penalize}. */
   drain(options?: Pick<RateLimiterTakeOptions, "key">): void {
-    this.#spend(options, (bucket, nowMs) => this.#gate.algorithm.room(bucket, nowMs));
+    const { algorithm } = this.#gate;
+    this.#control.spend(keyOf(this.#gate, options), (bucket, nowMs) => algorithm.room(bucket, nowMs));
   }
 
   /**
    * Lets nobody through for so long, with `key` nobody with that key. It is made longer by this, never shorter.
    *
    * @param ms How long, in milliseconds; `Infinity`: until {@linkcode resume}.
+   * @throws {RateLimitError} When the key would be one too many.
    */
   pauseFor(ms: number, options?: Pick<RateLimiterTakeOptions, "key">): void {
     checkDurationMs(`pause ${this.#gate.describe()}`, "ms", ms);
-    this.#pause(ms, keyOf(this.#gate, options));
+    this.#control.pause(ms, keyOf(this.#gate, options));
   }
 
   /**
@@ -328,14 +321,12 @@ export class RateLimiter implements Run<CallContext> {
     if (Number.isNaN(atMs)) {
       throw new RangeError(`Cannot ${doing} as moment must be a valid date: received NaN`);
     }
-    this.#pause(Math.max(0, atMs - wallNow()), keyOf(this.#gate, options));
+    this.#control.pause(Math.max(0, atMs - wallNow()), keyOf(this.#gate, options));
   }
 
   /** Ends a pause: that of all, or with `key` that of the key. */
   resume(options?: Pick<RateLimiterTakeOptions, "key">): void {
-    const key = keyOf(this.#gate, options);
-    const bucket = key === undefined ? undefined : this.#gate.buckets.find(key);
-    if (key === undefined || bucket !== undefined) this.#gate.resume(bucket, clock().now());
+    this.#control.resume(keyOf(this.#gate, options));
   }
 
   /**
@@ -347,6 +338,7 @@ export class RateLimiter implements Run<CallContext> {
    * @param response A `Response`, or whatever has its `status` and `headers`.
    * @param options `key`: the pause is for those with this key.
    * @returns For how long it asks, in milliseconds; 0 when for nothing.
+   * @throws {RateLimitError} When it asks for a pause and the key would be one too many.
    *
    * @example
    * ```ts
@@ -360,16 +352,7 @@ export class RateLimiter implements Run<CallContext> {
    * ```
    */
   heed(response: RateLimitResponse, options?: Pick<RateLimiterTakeOptions, "key">): number {
-    const doing = `heed a response in ${this.#gate.describe()}`;
-    checkOptions(`${doing} as the response`, response ?? null);
-    checkFunction(doing, "headers.get", response.headers?.get);
-    const key = keyOf(this.#gate, options);
-    const askedMs = retryAfterOf(response) ?? 0;
-    if (askedMs > 0) this.#pause(askedMs, key);
-    const { status } = response;
-    if (status === 429) this.#adapt((pace, nowMs) => pace.refused(nowMs));
-    else if (status !== undefined && status < 400) this.#adapt((pace, nowMs) => pace.served(nowMs));
-    return askedMs;
+    return this.#control.heed(response, keyOf(this.#gate, options));
   }
 
   /**
@@ -379,17 +362,7 @@ export class RateLimiter implements Run<CallContext> {
    * @param options `limit` and `burst` as at creation; a burst that was the limit goes on being that.
    */
   resize(options: { limit?: number; burst?: number }): void {
-    const doing = `resize ${this.#gate.describe()}`;
-    checkOptions(doing, options ?? null);
-    const { limit = this.#rule.limit, burst = this.#burstIsLimit ? limit : this.#rule.burst } = options;
-    checkInteger(doing, "limit", limit, 1);
-    checkInteger(doing, "burst", burst, 1);
-    if (options.burst !== undefined && !(this.#gate.algorithm instanceof Gcra)) {
-      throw new RangeError(`Cannot ${doing} as burst goes with algorithm "gcra": received ${burst}`);
-    }
-    this.#rule = { ...this.#rule, limit, burst };
-    this.#pace?.resize(limit);
-    this.#applyRule(clock().now());
+    this.#control.resize(options);
   }
 
   /**
@@ -406,74 +379,13 @@ export class RateLimiter implements Run<CallContext> {
 
   /** A snapshot of what there is, who waits, and the totals so far. */
   statistics(): RateLimiterStatistics {
-    const gate = this.#gate;
-    const { intervalMs, burst, limit } = this.#rule;
-    const { granted, aborted, timedOut, refused } = gate.totals;
-    const sum = { granted, aborted, timedOut, refused };
-    for (const { queue: { totals } } of gate.lines) {
-      sum.granted += totals.granted;
-      sum.aborted += totals.aborted;
-      sum.timedOut += totals.timedOut;
-    }
-    return Object.freeze({
-      limit: this.#pace?.limit ?? limit,
-      intervalMs,
-      burst,
-      available: this.available(),
-      keys: gate.buckets.size,
-      waiting: gate.waiting,
-      pausedMs: Math.max(0, gate.pausedUntilMs - clock().now()),
-      closed: this.closed,
-      ...sum,
-    });
+    return this.#control.statistics();
   }
 
   async #runPlain<T>(fn: (context: CallContext) => T | PromiseLike<T>): Promise<T> {
     if (typeof fn !== "function") checkFunction(`run in ${this.#gate.describe()}`, "fn", fn);
     await enter(this.#gate, undefined, false);
     return await fn(new Work());
-  }
-
-  #spend(
-    options: Pick<RateLimiterTakeOptions, "key"> | undefined,
-    weigh: (bucket: Bucket<RateLine>, nowMs: number) => number,
-  ): void {
-    const gate = this.#gate;
-    const key = keyOf(this.#gate, options);
-    const nowMs = clock().now();
-    const bucket = bucketOf(gate, key, 1, nowMs);
-    if (bucket.line !== undefined) gate.serve(bucket.line, nowMs);
-    const weight = weigh(bucket, nowMs);
-    if (weight === 0) return;
-    gate.algorithm.take(bucket, weight, nowMs);
-    gate.changed(bucket, nowMs);
-  }
-
-  #pause(ms: number, key: string | undefined): void {
-    const gate = this.#gate;
-    const nowMs = clock().now();
-    const bucket = key === undefined ? undefined : bucketOf(gate, key, 1, nowMs);
-    gate.pause(bucket, nowMs + ms, nowMs);
-    emit("pause", "rate limiter", this.name, { ms, ...(key === undefined ? {} : { key }) });
-  }
-
-  #adapt(move: (pace: RatePace, nowMs: number) => boolean): void {
-    const nowMs = clock().now();
-    if (this.#pace === undefined || !move(this.#pace, nowMs)) return;
-    this.#applyRule(nowMs);
-    emit("adapt", "rate limiter", this.name, { limit: this.#pace.limit });
-  }
-
-  #applyRule(nowMs: number): void {
-    const gate = this.#gate;
-    for (const line of [...gate.lines]) gate.serve(line, nowMs);
-    gate.algorithm.change({ ...this.#rule, limit: this.#pace?.limit ?? this.#rule.limit }, nowMs);
-    const { most } = gate.algorithm;
-    const tooHeavy = new RangeError(
-      `Cannot acquire from ${gate.describe()} as weight must be at most its burst: it was resized to ${most}`,
-    );
-    for (const { queue } of [...gate.lines]) queue.rejectWhere((one) => one.weight > most, tooHeavy);
-    gate.changed(undefined, nowMs);
   }
 }
 

@@ -161,6 +161,22 @@ test("RateLimiter: ten thousand keys that wait for the parent at once are let in
   });
 });
 
+test("RateLimiter: a parent that is resized refuses what can never fit it, and nobody else", async () => {
+  await world(async (w) => {
+    const { parent, users } = limiters({ burst: 10 }, { burst: 10 });
+    parent.drain();
+    const heavy = ["a", "b"].map((key) => users.acquire({ key, weight: 8 }));
+    const light = ["a", "b"].map((key) => users.acquire({ key }).then(() => w.now));
+    const behind = users.acquire({ key: "a", weight: 9 });
+    for (const one of [...heavy, behind]) one.catch(() => {});
+    parent.resize({ burst: 5 });
+    for (const one of [...heavy, behind]) await assert.rejects(one, RangeError);
+    assert.deepEqual(await Promise.all(light), [600, 700]);
+    await assert.rejects(users.acquire({ key: "c", weight: 6 }), RangeError);
+    assert.equal(w.timers.length, 0);
+  });
+});
+
 test("RateLimiter: as many keys as you like are let in by the parent at once, without a stack as deep", async () => {
   await world(async () => {
     const { parent, users } = limiters({ limit: 100_000, burst: 100_000 }, {});
