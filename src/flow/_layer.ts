@@ -1,6 +1,12 @@
 /** What a policy is, for those who put several together. */
-import type { Run } from "./policy.ts";
+import type { WaitOptions } from "../kernel/types.ts";
 import type { RetryBudget } from "./retry_budget.ts";
+
+/** A `Run`, which can't be imported here: `transformer` notes what it makes. */
+export interface Runs {
+  // deno-lint-ignore no-explicit-any
+  run<T>(fn: (context: any) => T | PromiseLike<T>, options?: WaitOptions): Promise<T>;
+}
 
 /** What kind of policy it is. */
 export type LayerKind =
@@ -23,11 +29,9 @@ export interface Layer {
   readonly limitMs?: number | undefined;
   readonly budget?: RetryBudget | undefined;
   /** The same policy, for calls that have been paid for. */
-  // deno-lint-ignore no-explicit-any
-  readonly paid?: Run<any> | undefined;
+  readonly paid?: Runs | undefined;
   /** What it is put together from. */
-  // deno-lint-ignore no-explicit-any
-  readonly layers?: readonly Run<any>[] | undefined;
+  readonly layers?: readonly Runs[] | undefined;
 }
 
 const layers = new WeakMap<object, Layer>();

@@ -42,6 +42,7 @@ export type PolicyPart = Run<any> | CachePart;
 
 /** A cache, as far as a {@linkcode Pipeline} uses it: an `AsyncCache`. */
 export interface CachePart {
+  /** The value of a key, loaded if it is not there. */
   // deno-lint-ignore no-explicit-any
   get(key: any, load: (key: any, context: CallContext) => any, options?: WaitOptions): Promise<any>;
 }
