@@ -96,6 +96,12 @@ export type {
   RateLimiterTakeOptions,
   RateLimitResponse,
 } from "./rate_limiter_options.ts";
+export { MemoryRateStore, type RateStore, type RateStoreRequest } from "./rate_store.ts";
+export {
+  SharedRateLimiter,
+  type SharedRateLimiterOptions,
+  type SharedRateLimiterStatistics,
+} from "./shared_rate_limiter.ts";
 export { parseRetryAfter, retryAfterOf } from "./retry_after.ts";
 export { retry } from "./retry.ts";
 export { RetryBudget, type RetryBudgetOptions, type RetryBudgetStatistics } from "./retry_budget.ts";

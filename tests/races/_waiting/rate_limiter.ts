@@ -1,5 +1,11 @@
 import assert from "node:assert/strict";
-import { RateLimiter, RateLimitError } from "../../../src/flow/mod.ts";
+import {
+  MemoryRateStore,
+  RateLimiter,
+  RateLimitError,
+  type RateStoreRequest,
+  SharedRateLimiter,
+} from "../../../src/flow/mod.ts";
 import { all, mayBeLate, type Operation } from "../_scene.ts";
 
 /** Takes a refusal for an ordinary outcome. */
@@ -63,6 +69,41 @@ export const operations: readonly Operation[] = [
           assert.equal(served, 3);
           assert.deepEqual([users.statistics().waiting, parent.statistics().waiting], [0, 0]);
           await users.acquire({ key: "c", weight: 2, maxWaitMs: 4 });
+        },
+      };
+    },
+  },
+  {
+    name: "rate limiters that share a store",
+    covers: ["SharedRateLimiter.acquire", "SharedRateLimiter.run"],
+    scene: () => {
+      const store = new MemoryRateStore();
+      let out = 0;
+      const counted = {
+        take: async (request: RateStoreRequest) => {
+          await undefined;
+          const waitMs = store.take(request);
+          if (waitMs === 0) out++;
+          return waitMs;
+        },
+        giveBack: () => void out--,
+      };
+      const limiter = new SharedRateLimiter({ limit: 1, intervalMs: 2, store: counted });
+      let served = 0;
+      const serve = (): void => void served++;
+      return {
+        act: (signal) =>
+          all(
+            limiter.acquire({ signal }).then(serve),
+            limiter.acquire().then(serve),
+            mayBeLate(limiter.acquire({ signal, timeoutMs: 3 }).then(serve)),
+            mayBeRefused(limiter.acquire({ signal, maxWaitMs: 3 }).then(serve)),
+            limiter.run(serve).then(() => {}),
+          ),
+        check: async () => {
+          await limiter.acquire();
+          assert.equal(out, served + 1, "what nobody got was given back");
+          assert.equal(limiter.statistics().keys, 0);
         },
       };
     },

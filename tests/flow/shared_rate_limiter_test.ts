@@ -1,0 +1,145 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { sleep, timeout } from "../../src/cancel/mod.ts";
+import {
+  MemoryRateStore,
+  RateLimitError,
+  type RateStore,
+  type RateStoreRequest,
+  SharedRateLimiter,
+  TimeoutError,
+} from "../../src/flow/mod.ts";
+import { world } from "../../src/testing/mod.ts";
+
+const rule = { limit: 10, intervalMs: 1_000, burst: 1, name: "mail" };
+
+/** A store that takes its time, over the one in memory. */
+class SlowStore implements RateStore {
+  readonly #inner = new MemoryRateStore();
+  readonly back: RateStoreRequest[] = [];
+  readonly asked: string[] = [];
+  readonly delayMs: number;
+
+  constructor(delayMs: number) {
+    this.delayMs = delayMs;
+  }
+
+  async take(request: RateStoreRequest): Promise<number> {
+    this.asked.push(request.key);
+    await sleep(this.delayMs);
+    return this.#inner.take(request);
+  }
+
+  giveBack(request: RateStoreRequest): void {
+    this.back.push(request);
+  }
+}
+
+test("SharedRateLimiter refuses bad options where it is made, and bad calls", async () => {
+  const store = new MemoryRateStore();
+  for (
+    const options of [{}, { ...rule }, { ...rule, store: {} }, undefined, { ...rule, store, limit: "1" }]
+  ) {
+    assert.throws(() => new SharedRateLimiter(options as never), TypeError);
+  }
+  for (const wrong of [{ limit: 0 }, { intervalMs: 0 }, { intervalMs: Infinity }, { burst: 0 }]) {
+    assert.throws(() => new SharedRateLimiter({ ...rule, store, ...wrong }), RangeError);
+  }
+  assert.throws(() => new MemoryRateStore({ maxKeys: 0 }), RangeError);
+  const limiter = new SharedRateLimiter({ ...rule, store });
+  await assert.rejects(limiter.acquire({ weight: 2 }), RangeError);
+  await assert.rejects(limiter.acquire({ maxWaitMs: NaN }), RangeError);
+  await assert.rejects(limiter.acquire({ key: 5 as never }), TypeError);
+  await assert.rejects(limiter.run(5 as never), TypeError);
+  const lying = new SharedRateLimiter({ ...rule, store: { take: () => NaN } });
+  await assert.rejects(lying.acquire(), RangeError);
+  const failing = new SharedRateLimiter({ ...rule, store: { take: () => Promise.reject("down") } });
+  await assert.rejects(failing.acquire(), (error) => error === "down");
+});
+
+test("SharedRateLimiter: limiters with one store keep one limit, each in the order of its calls", async () => {
+  await world(async (w) => {
+    const store = new SlowStore(1);
+    const [here, there] = [
+      new SharedRateLimiter({ ...rule, store }),
+      new SharedRateLimiter({ ...rule, store }),
+    ];
+    const served: number[] = [];
+    const order: string[] = [];
+    const call = async (limiter: SharedRateLimiter, name: string): Promise<void> => {
+      await limiter.acquire({ key: "ada" });
+      served.push(w.now);
+      order.push(name);
+    };
+    await Promise.all([
+      call(here, "h1"),
+      call(here, "h2"),
+      call(there, "t1"),
+      call(here, "h3"),
+      call(there, "t2"),
+      here.acquire({ key: "bob" }),
+    ]);
+    for (let i = 1; i < served.length; i++) assert.ok(served[i]! - served[i - 1]! >= 99, `${served}`);
+    assert.deepEqual(order.filter((name) => name[0] === "h"), ["h1", "h2", "h3"]);
+    assert.deepEqual(order.filter((name) => name[0] === "t"), ["t1", "t2"]);
+    assert.deepEqual(new Set(store.asked), new Set(["mail/ada", "mail/bob"]));
+    assert.deepEqual(here.statistics(), { keys: 0, granted: 4, refused: 0 });
+  });
+});
+
+test("SharedRateLimiter: what the store says to be too late is refused, also to those behind", async () => {
+  await world(async (w) => {
+    const limiter = new SharedRateLimiter({ ...rule, store: new MemoryRateStore() });
+    await limiter.acquire({ key: "ada" });
+    const error = await limiter.acquire({ key: "ada", maxWaitMs: 50 }).catch((error) => error);
+    assert.ok(error instanceof RateLimitError);
+    assert.equal(error.retryAfterMs, 100);
+    assert.equal(
+      error.message,
+      'Cannot acquire from shared rate limiter "mail" for key "ada" within 50 ms: next free in 100 ms',
+    );
+    const waiting = limiter.acquire({ key: "ada" });
+    await w.advance(10);
+    await assert.rejects(limiter.acquire({ key: "ada", maxWaitMs: 50 }), { retryAfterMs: 90 });
+    using limit = timeout(20);
+    await assert.rejects(limiter.acquire({ key: "ada", signal: limit.signal }), {
+      message: /before the deadline: next free in 90 ms$/,
+    });
+    assert.equal(w.now, 10);
+    await assert.rejects(limiter.acquire({ key: "ada", timeoutMs: 50 }), TimeoutError);
+    assert.equal(w.now, 60);
+    await waiting;
+    assert.equal(w.now, 100);
+    assert.equal(limiter.statistics().refused, 3);
+  });
+});
+
+test("SharedRateLimiter: what the store gives to somebody who has gone is given back", async () => {
+  await world(async (w) => {
+    const store = new SlowStore(10);
+    const limiter = new SharedRateLimiter({ ...rule, store });
+    const controller = new AbortController();
+    const gone = limiter.acquire({ signal: controller.signal });
+    const behind = limiter.acquire().then(() => w.now);
+    await w.advance(5);
+    controller.abort(null);
+    await assert.rejects(gone, (error) => error === null);
+    assert.equal(w.now, 5);
+    await behind;
+    assert.deepEqual(store.back.map(({ key, weight }) => [key, weight]), [["mail/", 1]]);
+    assert.equal(limiter.statistics().granted, 1);
+    const aborted = AbortSignal.abort("no");
+    await assert.rejects(limiter.acquire({ signal: aborted }), (error) => error === "no");
+  });
+});
+
+test("SharedRateLimiter.run runs the work in its turn, within its limits", async () => {
+  await world(async (w) => {
+    const limiter = new SharedRateLimiter({ ...rule, store: new MemoryRateStore() });
+    assert.deepEqual(await Promise.all([1, 2].map((n) => limiter.run(() => n))), [1, 2]);
+    assert.equal(w.now, 100);
+    const slow = limiter.run(({ signal }) => sleep(1_000, { signal }), { timeoutMs: 150 });
+    await assert.rejects(slow, TimeoutError);
+    assert.equal(w.now, 250);
+  });
+});
