@@ -6,7 +6,7 @@ import { isEcho } from "../kernel/echo.ts";
 import { ownAbort } from "../kernel/errors.ts";
 import type { HeapItem } from "../kernel/heap.ts";
 import { discard } from "../kernel/late.ts";
-import { emit } from "../kernel/observer.ts";
+import { emit, observed } from "../kernel/observer.ts";
 import { Canceller, hangingOn } from "../kernel/signals.ts";
 import type { Task, TaskContext, TaskState } from "./task.ts";
 
@@ -130,9 +130,8 @@ export class TaskNode<T> implements Task<T>, HeapItem {
 
   /** Starts in a microtask, in the async context of whoever calls this. */
   launch(): void {
-    const time = clock();
-    if (time.putOff === undefined) go.then(() => this.#start());
-    else go.then(() => time.putOff!("start", undefined, () => this.#start()));
+    if (clock().putOff === undefined) go.then(() => this.#start());
+    else go.then(() => clock().putOff!("start", undefined, () => this.#start()));
   }
 
   /** Starts after {@linkcode admit}, in the async context of whoever calls this. */
@@ -150,6 +149,7 @@ export class TaskNode<T> implements Task<T>, HeapItem {
   abort(reason: unknown): void {
     if (this.abortedWith !== undefined || this.#isSettled()) return;
     this.abortedWith = { reason };
+    if (observed()) this.tell("task.cancel", { reason });
     if (this.state === "queued") this.#settle("cancelled", reason);
     else this.#controller?.abort(reason);
   }
@@ -209,6 +209,7 @@ export class TaskNode<T> implements Task<T>, HeapItem {
     this.state = "running";
     const fn = this.#fn!;
     this.#fn = undefined;
+    if (observed()) this.tell("task.start", { waitedMs: clock().now() - this.since });
     try {
       const result = fn(new Context(this as TaskNode<unknown>));
       if (isThenable(result)) {
@@ -233,6 +234,7 @@ export class TaskNode<T> implements Task<T>, HeapItem {
     this.state = state;
     this.#outcome = outcome;
     this.#fn = undefined;
+    if (observed()) this.#tellEnd();
     this.#owner.settled(this as TaskNode<unknown>);
     // First, so that who awaits the task finds everything in order that follows its end.
     this.#ended?.resolve();
@@ -245,6 +247,17 @@ export class TaskNode<T> implements Task<T>, HeapItem {
     if (state === "failed") {
       emit("task.failure", "group", this.#owner.name, { task: this.name, error: outcome });
     } else if (state === "fulfilled") discard(outcome, "group", this.#owner.name);
+  }
+
+  /** Tells observers of this task; to be called only while there are any. */
+  tell(kind: string, facts: object): void {
+    emit(kind, "group", this.#owner.name, { task: this.name, ...facts });
+  }
+
+  #tellEnd(): void {
+    const failed = this.state === "failed";
+    const ageMs = clock().now() - this.since;
+    this.tell("task.end", { state: this.state, ageMs, ...(failed ? { error: this.#outcome } : {}) });
   }
 
   /** What it failed with; only for a failed task. */

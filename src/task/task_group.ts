@@ -5,7 +5,7 @@ import { deadlineOf, noteDeadline } from "../kernel/deadlines.ts";
 import { type Deferred, deferred } from "../kernel/deferred.ts";
 import { isEcho } from "../kernel/echo.ts";
 import { ClosedError, ownAbort, TimeoutError } from "../kernel/errors.ts";
-import { emit } from "../kernel/observer.ts";
+import { emit, observed } from "../kernel/observer.ts";
 import { groupEnded, groupOpened } from "../kernel/open_groups.ts";
 import { Canceller, subscribe, type Subscription } from "../kernel/signals.ts";
 import type { WaitOptions } from "../kernel/types.ts";
@@ -361,6 +361,7 @@ export class TaskGroup implements AsyncDisposable {
     const task = new TaskNode<T>(this.#owner, fn, ++this.#spawned, options && { ...options });
     if (this.#options.stuckAfterMs !== undefined) task.site = new Error();
     this.#link(task as TaskNode<unknown>);
+    if (observed()) task.tell("task.spawn", { daemon: task.daemon });
     if (this.#aborted !== undefined) task.abort(this.#aborted.reason);
     else if (task.daemon) task.launch();
     else this.#places.enter(task as TaskNode<unknown>);

@@ -244,7 +244,8 @@ describe("TaskGroup.close", () => {
       await joined;
       await group[Symbol.asyncDispose]();
       await w.advance(100);
-      const told = records.filter(({ kind }) => kind.startsWith("task.")).map(({ kind, data }) => ({
+      const late = ["task.abandoned", "task.failure"];
+      const told = records.filter(({ kind }) => late.includes(kind)).map(({ kind, data }) => ({
         kind,
         ...data,
       }));
