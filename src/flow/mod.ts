@@ -61,6 +61,7 @@ export {
 export type { Outcome } from "./outcome.ts";
 export {
   type CachePart,
+  type PartStatistics,
   type Pipeline,
   type PipelineRunOptions,
   policy,

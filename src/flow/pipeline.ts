@@ -4,7 +4,7 @@ import { clock } from "../kernel/clock.ts";
 import { deadlineOf } from "../kernel/deadlines.ts";
 import { emit } from "../kernel/observer.ts";
 import type { WaitOptions } from "../kernel/types.ts";
-import { layerOf, noteLayer, originOf } from "./_layer.ts";
+import { layerOf, noteLayer, noteOrigin, originOf } from "./_layer.ts";
 import { warningsOf } from "./_policy_order.ts";
 import { signalToPass } from "./_work.ts";
 import { type Outcome, outcomeOf } from "./outcome.ts";
@@ -58,6 +58,18 @@ export interface Pipeline extends Policy<PolicyContext> {
   ): Promise<Outcome<T>>;
   /** What can't have been meant in this order of policies, in words; empty when all fits. */
   readonly warnings: readonly string[];
+  /** The numbers of its policies, from the outermost to the innermost. */
+  statistics(): readonly PartStatistics[];
+}
+
+/** The numbers of one policy of a {@linkcode Pipeline}. */
+export interface PartStatistics {
+  /** What it is, such as `retry`; `other` when that is not known. */
+  readonly kind: string;
+  /** Its name, if it has one. */
+  readonly name: string | undefined;
+  /** What its own `statistics()` gives; `undefined` when it has none. */
+  readonly statistics: object | undefined;
 }
 
 /** What a policy's context may say. */
@@ -230,6 +242,7 @@ export function policy(...policies: PolicyPart[]): Pipeline {
       options?: PipelineRunOptions,
     ): Promise<Outcome<T>> => outcomeOf(run(fn, options), options?.signal),
     warnings,
+    statistics: () => Object.freeze(layers.map(statisticsOf)),
   });
   return noteLayer(pipeline, { kind: "policy", layers });
 }
@@ -259,7 +272,17 @@ function throughCache(cache: CachePart): Run<Said> {
     const bounds = signal === undefined && timeoutMs === undefined ? undefined : { signal, timeoutMs };
     return await cache.get(key, (_, context) => fn(context), bounds);
   };
-  return noteLayer({ run }, { ...layerOf(cache), kind: "cache" });
+  const part = { run };
+  noteOrigin(part, cache);
+  return noteLayer(part, { ...layerOf(cache), kind: "cache" });
+}
+
+function statisticsOf(policy: Run<Said>): PartStatistics {
+  const { kind, name } = layerOf(policy);
+  const counting = [policy, originOf(policy)] as { statistics?: () => object }[];
+  const counts = counting.find((one) => typeof one.statistics === "function");
+  const statistics = counts?.statistics?.();
+  return Object.freeze({ kind, name, statistics });
 }
 
 /** What does the work, without the other faces it was given. */

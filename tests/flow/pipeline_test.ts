@@ -500,6 +500,32 @@ describe("policy.warnings", () => {
   });
 });
 
+describe("policy.statistics", () => {
+  test("are those of its policies, in their order", async () => {
+    await world(async () => {
+      const careful = policy(
+        new AsyncCache<string, number>({ name: "users" }),
+        retry({ name: "again" }),
+        transformer(new CircuitBreaker({ name: "db" })),
+        foreign(),
+      );
+      await careful.run(() => 1, { key: "a" });
+      const statistics = careful.statistics();
+      assert.deepEqual(statistics.map(({ kind, name }) => [kind, name]), [
+        ["cache", "users"],
+        ["retry", "again"],
+        ["circuit breaker", "db"],
+        ["other", undefined],
+      ]);
+      const [users, again, db, other] = statistics.map(({ statistics }) =>
+        statistics as Record<string, number>
+      );
+      assert.equal(users!["size"] ?? users!["entries"], 1);
+      assert.deepEqual([again!["succeeded"], db!["succeeded"], other], [1, 1, undefined]);
+    });
+  });
+});
+
 describe("policy.outcome", () => {
   test("tells how a call ended, and never rejects", async () => {
     await world(async (w) => {
