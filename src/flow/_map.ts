@@ -23,12 +23,13 @@ class Mapping<T, R> implements AbortTarget {
   readonly #inOrder: boolean;
   readonly #resolve: (results: R[]) => void;
   readonly #reject: (reason: unknown) => void;
-  readonly #work = new Work();
+  readonly #context = new Work();
   readonly #results: R[] = [];
   #subscription: Subscription | undefined;
   #stopWatching: (() => void) | undefined;
   /** The item that was pulled and has no slot yet. */
-  #pulled: { readonly item: T } | undefined;
+  #item: T | undefined;
+  #pulled = false;
   #pulling = false;
   #exhausted = false;
   #queued = false;
@@ -70,17 +71,32 @@ class Mapping<T, R> implements AbortTarget {
     this.#stop(reason, reason);
   }
 
+  /** Starts what can be started. */
   #advance(): void {
+    while (this.#next()) void this.#work(this.#item as T);
+  }
+
+  /** Gets the next item and a slot for it, or does what is to be done before that. @returns Whether it got both. */
+  #next(): boolean {
     while (this.#over === undefined) {
-      if (!this.#slots.serving && !this.#finished) return this.#fail(this.#slots.closedWith?.error);
-      if (this.#pulled === undefined) {
-        if (this.#exhausted) return this.#finish();
-        if (this.#pulling || this.#running >= this.#concurrency) return;
-        this.#pull();
-      } else if (this.#queued) return;
-      else if (this.#slots.take(this.#request)) this.#begin(this.#pulled.item);
-      else return this.#queue();
+      if (!this.#slots.serving && !this.#finished) this.#fail(this.#slots.closedWith?.error);
+      else if (!this.#pulled) {
+        if (this.#exhausted) this.#finish();
+        else if (!this.#pulling && this.#running < this.#concurrency) {
+          this.#pull();
+          continue;
+        }
+        return false;
+      } else if (!this.#queued && this.#slots.take(this.#request)) {
+        this.#pulled = false;
+        this.#running++;
+        return true;
+      } else {
+        if (!this.#queued) this.#queue();
+        return false;
+      }
     }
+    return false;
   }
 
   /** Waits in line for a slot, unless all slots are taken by items of its own: then one of them ends first. */
@@ -89,11 +105,14 @@ class Mapping<T, R> implements AbortTarget {
     const { weight } = this.#request;
     if (this.#running > 0 && inUse === this.#running * weight && inUse + weight > limit) return;
     this.#queued = true;
-    this.#slots.wait(this.#request, { signal: this.#work.signal }).then(
+    this.#slots.wait(this.#request, { signal: this.#context.signal }).then(
       () => {
         this.#queued = false;
-        if (this.#over === undefined && this.#pulled !== undefined) this.#begin(this.#pulled.item);
-        else this.#slots.leave(this.#request);
+        if (this.#over === undefined && this.#pulled) {
+          this.#pulled = false;
+          this.#running++;
+          void this.#work(this.#item as T);
+        } else this.#slots.leave(this.#request);
         this.#advance();
       },
       (error) => {
@@ -135,31 +154,31 @@ class Mapping<T, R> implements AbortTarget {
 
   #take(result: IteratorResult<T>): void {
     if (result.done) this.#exhausted = true;
-    else if (this.#over === undefined) this.#pulled = { item: result.value };
-    else discard(result.value, "limiter", this.#slots.name);
+    else if (this.#over === undefined) {
+      this.#pulled = true;
+      this.#item = result.value;
+    } else discard(result.value, "limiter", this.#slots.name);
   }
 
-  /** Runs one item in the slot that was just taken. */
-  #begin(item: T): void {
-    this.#pulled = undefined;
-    this.#running++;
-    const index = this.#inOrder ? this.#results.push(undefined as R) - 1 : -1;
-    let result: R | PromiseLike<R>;
-    let later: boolean;
-    try {
-      result = this.#fn(item, this.#work);
-      later = isThenable(result);
-    } catch (error) {
-      return this.#itemFailed(error);
+  /** Works off an item in the slot that was just taken, and then others, as long as there are some and slots for them. */
+  async #work(item: T): Promise<void> {
+    for (let first = true;; first = false) {
+      const index = this.#inOrder ? this.#results.push(undefined as R) - 1 : -1;
+      let value: R;
+      try {
+        const result = this.#fn(item, this.#context);
+        if (isThenable(result)) {
+          // Whoever began the first goes on by itself.
+          if (!first) this.#advance();
+          value = await result;
+        } else value = result;
+      } catch (error) {
+        return this.#itemFailed(error);
+      }
+      this.#itemEnded(index, value);
+      if (!this.#next()) return;
+      item = this.#item as T;
     }
-    if (!later) return this.#itemEnded(index, result as R);
-    Promise.resolve(result).then(
-      (value) => {
-        this.#itemEnded(index, value);
-        this.#advance();
-      },
-      (error) => this.#itemFailed(error),
-    );
   }
 
   #itemEnded(index: number, value: R): void {
@@ -185,7 +204,7 @@ class Mapping<T, R> implements AbortTarget {
       const message = `Cannot go on with the items of ${this.#slots.describe()}: one of them failed`;
       this.#stop(error, ownAbort(message, error));
     } else {
-      if (!isEcho(error, this.#work.signal)) {
+      if (!isEcho(error, this.#context.signal)) {
         emit("late.failure", "limiter", this.#slots.name, { error });
       }
       this.#finish();
@@ -195,9 +214,10 @@ class Mapping<T, R> implements AbortTarget {
   /** Pulls and starts nothing more. */
   #stop(reason: unknown, abortReason: unknown): void {
     this.#over = { reason };
-    this.#pulled = undefined;
+    this.#pulled = false;
+    this.#item = undefined;
     for (const result of this.#results.splice(0)) discard(result, "limiter", this.#slots.name);
-    abortWork(this.#work, abortReason);
+    abortWork(this.#context, abortReason);
     this.#return();
     this.#finish();
   }
@@ -226,7 +246,7 @@ class Mapping<T, R> implements AbortTarget {
   }
 
   get #finished(): boolean {
-    return this.#exhausted && this.#running === 0 && this.#pulled === undefined && !this.#returning;
+    return this.#exhausted && this.#running === 0 && !this.#pulled && !this.#returning;
   }
 
   #finish(): void {

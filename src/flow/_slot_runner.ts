@@ -38,6 +38,9 @@ interface Limits {
 
 const NONE: LimiterRunOptions = {};
 
+/** Where a call that may be moved has its request: a WeakMap of all that wait takes twice the time of a turn. */
+const REQUEST = Symbol("request");
+
 /** Runs work in slots. */
 export class SlotRunner {
   readonly slots: Slots;
@@ -46,8 +49,6 @@ export class SlotRunner {
   readonly #meter: Meter | undefined;
   /** The bounds of work whose caller set none. */
   readonly #unbounded: Bounds;
-  /** The calls that were made with a priority. */
-  #calls: WeakMap<object, Request> | undefined;
   /** How much work still runs although its caller was answered. */
   abandoned = 0;
   #closing: Promise<void> | undefined;
@@ -97,8 +98,8 @@ export class SlotRunner {
       throw new TypeError(`Cannot ${doing} as call must be the promise it gave: received ${show(call)}`);
     }
     checkFinite(doing, "priority", priority);
-    const request = this.#calls?.get(call);
-    if (request === undefined) {
+    const request = (call as { [REQUEST]?: Request })[REQUEST];
+    if (request?.owner !== this) {
       throw new MisuseError(`Cannot ${doing}: the call was made without a priority, or elsewhere`);
     }
     return this.slots.setPriority(request, priority);
@@ -160,18 +161,41 @@ export class SlotRunner {
       checkFunction(doing, "fn", fn);
       checkOptions(doing, options);
       const request = this.#runRequest(doing, options);
-      const call = this.slots.queue.refusal(options) ?? this.#runWithin(fn, request, options);
+      const call = this.slots.queue.refusal(options) ?? this.#begin(fn, request, options);
       return options.priority === undefined ? call : this.#remember(call, request);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  async #runWithin<T>(fn: Fn<T>, request: Request, options: LimiterRunOptions): Promise<T> {
+  #begin<T>(fn: Fn<T>, request: Request, options: LimiterRunOptions): Promise<T> {
+    if (this.slots.closedWith !== undefined) return Promise.reject(this.slots.closedWith.error);
+    const limits = this.#limits(options);
+    if (options.signal === undefined && limits.atMs === Infinity && this.#meter === undefined) {
+      return this.#runInTurn(fn, request, limits.waitMs);
+    }
+    return this.#runWithin(fn, request, options, limits);
+  }
+
+  /** Like {@linkcode #runPlain}, for calls that only say when their turn is and what it takes. */
+  async #runInTurn<T>(fn: Fn<T>, request: Request, waitMs: number): Promise<T> {
+    const { slots } = this;
+    if (!slots.take(request)) {
+      await slots.wait(request, waitMs === Infinity ? undefined : { timeoutMs: waitMs });
+    }
+    const work = new Work(this.#unbounded);
+    try {
+      return await fn(work);
+    } finally {
+      this.#running.delete(work);
+      slots.leave(request);
+    }
+  }
+
+  async #runWithin<T>(fn: Fn<T>, request: Request, options: LimiterRunOptions, limits: Limits): Promise<T> {
     const slots = this.slots;
     const { signal, timeoutMs = Infinity } = options;
-    if (slots.closedWith !== undefined) this.#refuse(fn);
-    const { atMs, waitMs } = this.#limits(options);
+    const { atMs, waitMs } = limits;
     if (!slots.take(request)) await slots.wait(request, { signal, timeoutMs: waitMs });
     let abandoned = false;
     let holding = true;
@@ -212,9 +236,9 @@ export class SlotRunner {
   }
 
   /** Notes whose call it is, for {@linkcode setPriority}. */
-  #remember<T>(call: Promise<T>, request: Request): Promise<T> {
-    this.#calls ??= new WeakMap();
-    this.#calls.set(call, request);
+  #remember<T>(call: Promise<T> & { [REQUEST]?: Request }, request: Request): Promise<T> {
+    request.owner = this;
+    call[REQUEST] = request;
     return call;
   }
 

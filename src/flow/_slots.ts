@@ -30,6 +30,8 @@ export class Request implements Ranked {
   sinceMs = 0;
   /** Its place in the line, once it waits. */
   waiting: Waiting<Request> | undefined;
+  /** Who may move it. */
+  owner: object | undefined;
   /** Whether it waits on behalf of many: not refused and not sent away for being one too many. */
   guest = false;
 
@@ -163,6 +165,7 @@ export class Slots implements LeaseOwner<OwnedLease<Request>> {
     const special = request.priority !== 0 || request.key !== undefined || this.#reserve !== undefined;
     if (special && this.#ranking === undefined) this.#rank();
     if (request === PLAIN || request === LEASED) return this.queue.wait(request, options);
+    if (request.weight > this.limit && this.limit > 0) return Promise.reject(this.#tooHeavy(this.limit));
     request.rank = this.#rankOf(request);
     const granted = this.queue.wait(request, options);
     request.waiting = this.queue.newest;
@@ -202,10 +205,7 @@ export class Slots implements LeaseOwner<OwnedLease<Request>> {
   resize(limit: number): void {
     this.limit = limit;
     if (this.#heavy && limit > 0) {
-      const reason = new RangeError(
-        `Cannot enter ${this.describe()} as weight must fit its limit: it was changed to ${limit}`,
-      );
-      this.queue.rejectWhere(({ weight }) => weight > limit, reason);
+      this.queue.rejectWhere(({ weight }) => weight > limit, this.#tooHeavy(limit));
     }
     this.changed();
   }
@@ -355,6 +355,12 @@ export class Slots implements LeaseOwner<OwnedLease<Request>> {
       `this call for ${waitedMs} ms, ${this.behind()}`;
     const { targetMs } = codel;
     return this.queue.dismiss(request.waiting!, new OverloadError(message, { waitedMs, targetMs }));
+  }
+
+  #tooHeavy(limit: number): RangeError {
+    return new RangeError(
+      `Cannot enter ${this.describe()} as weight must fit its limit: it was changed to ${limit}`,
+    );
   }
 
   #refusal(): QueueFullError {

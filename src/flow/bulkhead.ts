@@ -2,6 +2,7 @@ import {
   checkChoice,
   checkCount,
   checkDurationMs,
+  checkFinite,
   checkFunction,
   checkInteger,
   checkName,
@@ -214,6 +215,7 @@ function estimatorOf(doing: string, limit: number | AdaptiveLimit): LimitEstimat
   const estimator = limit.start();
   checkOptions(`${doing} with the estimator of its limit`, estimator ?? null);
   checkFunction(doing, "record of the estimator", estimator.record);
+  checkFinite(doing, "limit of the estimator", estimator.limit, 1);
   return estimator;
 }
 

@@ -307,6 +307,8 @@ describe("Bulkhead", () => {
       [{ limit: null as never }, TypeError],
       [{ limit: {} as never }, TypeError],
       [{ limit: { start: () => ({}) } as never }, TypeError],
+      [{ limit: told(NaN).limit }, RangeError],
+      [{ limit: told(0).limit }, RangeError],
       [{ maxQueue: -1 }, RangeError],
       [{ maxWaitMs: NaN }, RangeError],
       [{ overflow: "block" as never }, RangeError],

@@ -194,6 +194,33 @@ describe("Limiter, priorities", () => {
   });
 });
 
+describe("Limiter, many waiters", () => {
+  test("100k prioritised calls, aborted from the tail or all at once, leave at once and none starts (QU-02)", async () => {
+    const count = 100_000;
+    const limiter = new Limiter({ limit: 1 });
+    const lease = limiter.tryAcquire()!;
+    let reasons = 0;
+    const wait = (signal: AbortSignal, i: number) =>
+      limiter.run(() => assert.fail("ran"), { signal, priority: i % 10, key: i % 100 }).catch(() =>
+        reasons++
+      );
+    const controllers = Array.from({ length: count }, () => new AbortController());
+    const calls = controllers.map(({ signal }, i) => wait(signal, i));
+    for (let i = count - 1; i >= 0; i--) {
+      controllers[i]!.abort(i);
+      if (i % 10_000 === 0) assert.equal(limiter.statistics().waiting, i);
+    }
+    const one = new AbortController();
+    for (let i = 0; i < count; i++) calls.push(wait(one.signal, i));
+    one.abort("all");
+    assert.equal(limiter.statistics().waiting, 0);
+    await Promise.all(calls);
+    assert.equal(reasons, 2 * count);
+    lease.release();
+    assert.equal(limiter.statistics().granted, 1);
+  });
+});
+
 describe("Limiter, fair share", () => {
   test("one call of a key runs within one round, though another has a thousand (QU-06)", async () => {
     await world(async () => {
@@ -349,6 +376,17 @@ describe("Limiter, weights", () => {
       const call = limiter.run(() => 1, { weight: 5 });
       limiter.resize(5);
       assert.equal(await call, 1);
+    });
+  });
+
+  test("a map whose items have become too heavy fails, whether or not one waited", async () => {
+    await world(async () => {
+      const limiter = new Limiter({ limit: 3 });
+      const mapped = limiter.map([1, 2, 3], () => sleep(10), { weight: 3 });
+      await sleep(5);
+      limiter.resize(2);
+      await assert.rejects(mapped, RangeError);
+      await limiter.close();
     });
   });
 

@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import { sleep } from "../../../src/cancel/sleep.ts";
-import { AsyncBatcher, type CallContext, Limiter, retry, transformer } from "../../../src/flow/mod.ts";
+import {
+  aimd,
+  AsyncBatcher,
+  Bulkhead,
+  type CallContext,
+  ClientThrottle,
+  Limiter,
+  retry,
+  transformer,
+} from "../../../src/flow/mod.ts";
 import { all, mayBeLate, type Operation } from "../_scene.ts";
 
 /** Work of which at most so many may run at once. */
@@ -125,6 +134,46 @@ export const operations: readonly Operation[] = [
           assertOver();
           const { inUse, waiting, closed } = limiter.statistics();
           assert.deepEqual([inUse, waiting, closed], [0, 0, true]);
+        },
+      };
+    },
+  },
+  {
+    name: "a bulkhead, and a throttle before it",
+    covers: [
+      "Bulkhead.run",
+      "Bulkhead.onIdle",
+      "Bulkhead.close",
+      "Bulkhead[Symbol.asyncDispose]",
+      "ClientThrottle.run",
+    ],
+    scene: () => {
+      const bulkhead = new Bulkhead({ limit: aimd({ initial: 2 }), maxQueue: 9, reserved: { vital: 0.5 } });
+      const throttle = new ClientThrottle();
+      const { job, assertOver } = counted(9);
+      const call = (ms: number, signal?: AbortSignal, key?: string): Promise<number> =>
+        throttle.run(({ signal }) => bulkhead.run(job(ms), { signal, key }), { signal, timeoutMs: 50 });
+      return {
+        act: async (signal) => {
+          await using closing = bulkhead;
+          await all(
+            call(2, signal),
+            call(2),
+            call(1, signal, "vital"),
+            mayBeLate(bulkhead.run(job(5), { signal, timeoutMs: 3, priority: 1 })),
+            bulkhead.run(job(1)),
+            bulkhead.onIdle({ signal }),
+            bulkhead.onIdle(),
+            sleep(1).then(() => closing.close()),
+            sleep(1).then(() => closing[Symbol.asyncDispose]()),
+          );
+        },
+        check: async () => {
+          await sleep(2);
+          assertOver();
+          const { inUse, waiting, abandoned } = bulkhead.statistics();
+          assert.deepEqual([inUse, waiting, abandoned], [0, 0, 0]);
+          assert.equal(throttle.statistics().throttled, 0);
         },
       };
     },
