@@ -120,6 +120,24 @@ export interface Connection {
   close(options: { readonly force: boolean }): PromiseLike<void>;
 }
 
+/** The statements of a commit in two phases; `gid` is a word. */
+export interface TwoPhase {
+  /** Begins a transaction that is to be prepared, where that is a statement of its own. */
+  begin?(gid: string, modes: TxModes): readonly string[];
+  /** Prepares the running transaction. */
+  prepare(gid: string): readonly string[];
+  /** Commits one that is prepared. */
+  commit(gid: string): string;
+  /** Rolls back one that is prepared. */
+  rollback(gid: string): string;
+  /** Lists those that are prepared, with `gid` in each row. */
+  readonly list: string;
+  /** Reads a row of the list that has it elsewhere. */
+  gidOf?(row: Readonly<Record<string, unknown>>): string;
+  /** Whether an error says that there is no such prepared transaction. */
+  isMissing(error: unknown): boolean;
+}
+
 /** A way to one database. */
 export interface Driver {
   /** The adapter's name, such as `node:sqlite`. */
@@ -134,6 +152,8 @@ export interface Driver {
    * `in progress` in `status`.
    */
   readonly commitCheck?: { readonly token: string; readonly status: string };
+  /** How transactions are committed in two phases, where the database can. */
+  readonly twoPhase?: TwoPhase;
   /** How many connections may be open at once; 1 for engines inside the process. */
   readonly maxSessions?: number;
   /** Opens a connection. The signal ends the attempt. */

@@ -147,6 +147,31 @@ export class RetryExhaustedError extends DatabaseError {
   }
 }
 
+/** What became of one transaction of a group. */
+export interface MemberOutcome {
+  /** The operation's name. */
+  readonly name: string;
+  /** What became of it; `prepared` ones wait to be ended by `recoverPrepared`. */
+  readonly outcome: "committed" | "rolled back" | "prepared" | "unknown";
+  /** Of a prepared one: what the database knows it by. */
+  readonly gid?: string;
+}
+
+/** Some transactions of a group were committed, and others not; `cause` is the first failure. */
+export class PartialCommitError extends Error {
+  static {
+    this.prototype.name = "PartialCommitError";
+  }
+  /** What became of each, in the order in which the operations were started. */
+  readonly outcomes: readonly MemberOutcome[];
+
+  /** Creates the error. */
+  constructor(message: string, outcomes: readonly MemberOutcome[], options?: ErrorOptions) {
+    super(message, options);
+    this.outcomes = outcomes;
+  }
+}
+
 /** A transaction or savepoint was used after its end. */
 export class TransactionClosedError extends ClosedError {
   static {

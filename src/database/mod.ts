@@ -15,6 +15,7 @@ export type {
   IsolationLevel,
   Result,
   ServerLimits,
+  TwoPhase,
   TxModes,
   Violation,
 } from "./driver.ts";
@@ -27,6 +28,8 @@ export {
   type DatabaseErrorOptions,
   type DatabaseStage,
   LockTimeoutError,
+  type MemberOutcome,
+  PartialCommitError,
   RetryExhaustedError,
   StatementTimeoutError,
   TransactionClosedError,
@@ -34,6 +37,14 @@ export {
   TransactionDoomedError,
 } from "./errors.ts";
 export type { CommitOutcome, VerifyCommit } from "./verify_commit.ts";
+export {
+  type CommitProtocol,
+  type OperationGroupOptions,
+  type OperationOptions,
+  SessionOperationGroup,
+} from "./operation_group.ts";
+export type { CommitDecision } from "./_two_phase.ts";
+export { type RecoveredTransaction, type RecoverOptions, recoverPrepared } from "./recover_prepared.ts";
 export type { TransactionRetry } from "./transaction_retry.ts";
 export { type CompiledSql, Sql, sql, type SqlTag } from "./sql.ts";
 export type { ConnectOptions, DatabaseOptions } from "./settings.ts";

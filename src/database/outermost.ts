@@ -3,7 +3,7 @@ import { shield } from "../cancel/timeout.ts";
 import { isThenable } from "../kernel/deferred.ts";
 import { TimeoutError } from "../kernel/errors.ts";
 import { emit, observed } from "../kernel/observer.ts";
-import type { Failure, TxModes } from "./driver.ts";
+import type { Driver, Failure, Result, TxModes } from "./driver.ts";
 import type { CommitCheck } from "./commit_check.ts";
 import {
   CommitOutcomeUnknownError,
@@ -14,7 +14,7 @@ import {
 } from "./errors.ts";
 import type { LeasedSession } from "./session.ts";
 import { type Hooks, type Root, Scope } from "./transaction_scope.ts";
-import type { Sender, Wire } from "./wire.ts";
+import { anybody, type Sender, type Wire } from "./wire.ts";
 
 const NONE: readonly unknown[] = Object.freeze([]);
 
@@ -25,6 +25,8 @@ export interface OutermostOptions {
   readonly commitTimeoutMs: number | undefined;
   /** Finds out what became of a COMMIT that was not answered. */
   readonly check?: CommitCheck;
+  /** The statements that begin it, where they are not the driver's usual ones. */
+  readonly begin?: (driver: Driver, modes: TxModes) => readonly string[];
   /** Disposed of at the end. */
   readonly clock?: Disposable;
 }
@@ -62,7 +64,8 @@ export class Outermost extends Scope implements Root {
     let sent = 0;
     try {
       if (signal?.aborted) throw signal.reason;
-      for (const sql of wire.driver.begin(modes)) {
+      const { driver } = wire;
+      for (const sql of this.#options.begin?.(driver, modes) ?? driver.begin(modes)) {
         const result = wire.run({ sql, params: NONE, stage: "begin", sender: this, signal });
         if (isThenable(result)) await result;
         sent++;
@@ -101,8 +104,7 @@ export class Outermost extends Scope implements Root {
       }
       // Without the signal: between COMMIT and its answer there is nothing that could be taken back.
       const answer = wire.run({ sql: "COMMIT", params: NONE, stage: "commit", sender: commit });
-      const limitMs = this.#options.commitTimeoutMs ?? wire.settings.commitTimeoutMs;
-      const { command } = isThenable(answer) ? await shield(limitMs, () => answer) : answer;
+      const { command } = isThenable(answer) ? await shield(this.#commitTimeoutMs, () => answer) : answer;
       if (command === "ROLLBACK") throw this.#rolledBackInstead();
     } catch (error) {
       commit.over = true;
@@ -125,6 +127,60 @@ export class Outermost extends Scope implements Root {
     }
     const finishing = this.#finish("committed");
     if (finishing !== undefined) await finishing;
+  }
+
+  /** Whether the database may have prepared it: it was asked to, and has not refused. */
+  mayBePrepared = false;
+
+  /** Has the database prepare it; a failure before the last answer rolls it back. Then only `decided` ends it. */
+  async prepare(gid: string): Promise<void> {
+    if (this.state !== "open") throw this.ended("prepare");
+    if (this.inner !== undefined) throw this.besideSavepoint("prepare");
+    const unseen = this.unseen();
+    this.state = "ending";
+    if (unseen !== undefined) return await (this.ending = this.takeBackFor(unseen.error));
+    const { wire } = this;
+    const commit = new Commit(this);
+    const statements = wire.driver.twoPhase!.prepare(gid);
+    try {
+      for (const [i, sql] of statements.entries()) {
+        this.mayBePrepared = i === statements.length - 1;
+        const { command } = await this.#shielded(sql, i === 0 ? commit : anybody);
+        if (command === "ROLLBACK") throw this.#rolledBackInstead();
+      }
+    } catch (error) {
+      commit.over = true;
+      const isLost = commit.sent && isUnanswered(error);
+      this.mayBePrepared &&= isLost;
+      if (isLost) wire.destroy("prepare was not answered", error);
+      if (!this.mayBePrepared) await (this.ending = this.takeBack());
+      throw error;
+    }
+  }
+
+  /** Sends a statement in the midst of two phases, past the signal. */
+  async send(sql: string): Promise<void> {
+    await this.#shielded(sql, anybody);
+  }
+
+  /** Gives the session back already. */
+  async giveBack(): Promise<void> {
+    await this.#session.release();
+  }
+
+  /** What became of it after it was prepared. */
+  async decided(outcome: "committed" | "rolled back" | "unknown"): Promise<void> {
+    await (this.ending = Promise.resolve(this.#finish(outcome)));
+  }
+
+  async #shielded(sql: string, sender: Sender): Promise<Result> {
+    const { wire } = this;
+    const answer = wire.run({ sql, params: NONE, stage: "commit", sender });
+    return isThenable(answer) ? await shield(this.#commitTimeoutMs, () => answer) : answer;
+  }
+
+  get #commitTimeoutMs(): number {
+    return this.#options.commitTimeoutMs ?? this.wire.settings.commitTimeoutMs;
   }
 
   protected async takeBack(): Promise<void> {

@@ -20,7 +20,7 @@ import {
   TransactionConflictError,
   TransactionDoomedError,
 } from "./errors.ts";
-import { Outermost } from "./outermost.ts";
+import { Outermost, type OutermostOptions } from "./outermost.ts";
 import { LeasedSession, type SessionSource } from "./session.ts";
 import { checkFiniteMs } from "./settings.ts";
 import { mayRunAgain, type RetryRule, retryRule, type TransactionRetry } from "./transaction_retry.ts";
@@ -155,10 +155,10 @@ function awaitedLimit(
 export async function begin(on: SessionSource, options: BeginOptions = {}): Promise<Transaction> {
   check("begin transaction", on, options);
   const { timeoutMs, signal } = options;
-  if (timeoutMs === undefined) return await open(on, options, 1);
+  if (timeoutMs === undefined) return await openTransaction(on, options);
   const limit = timeout(timeoutMs, { signal, operation: options.label ?? "transaction" });
   try {
-    return await open(on, { ...options, signal: limit.signal }, 1, limit);
+    return await openTransaction(on, { ...options, signal: limit.signal }, { clock: limit });
   } catch (error) {
     limit[Symbol.dispose]();
     throw error;
@@ -173,7 +173,7 @@ async function runAttempts<T>(
 ): Promise<T> {
   const errors: unknown[] = [];
   for (let attempt = 1;; attempt++) {
-    const tx = await open(on, options, attempt);
+    const tx = await openTransaction(on, options, { attempt });
     const signal = tx.limits;
     let running: T | PromiseLike<T> | undefined;
     try {
@@ -213,11 +213,11 @@ function watchLate(running: unknown, signal: AbortSignal): void {
  * Begins a transaction. While another connection holds the lock it takes to begin, it comes back for it; a connection
  * that turns out to be lost is replaced.
  */
-async function open(
+export async function openTransaction(
   on: SessionSource,
   options: TransactionOptions,
-  attempt: number,
-  beginLimit?: Disposable,
+  { attempt = 1, clock: beginLimit, begin }: Partial<Pick<OutermostOptions, "attempt" | "clock" | "begin">> =
+    {},
 ): Promise<Outermost> {
   const { signal, owner, label, commitTimeoutMs, attemptTimeoutMs } = options;
   let until: number | undefined;
@@ -244,6 +244,7 @@ async function open(
         limitMs: settings.commitTimeoutMs,
       }),
       clock: limit ?? beginLimit,
+      begin,
     });
     try {
       await tx.begin(options);

@@ -1,6 +1,6 @@
 /** MySQL's and MariaDB's dialect of transactions, and what their errors mean. */
 import { checkBoolean, checkChoice } from "../../kernel/checks.ts";
-import type { Failure, FailureKind, TxModes, Violation } from "../driver.ts";
+import type { Failure, FailureKind, TwoPhase, TxModes, Violation } from "../driver.ts";
 
 const levels = {
   "read committed": "READ COMMITTED",
@@ -21,6 +21,18 @@ export function begin({ isolation, readOnly, server }: TxModes): readonly string
   checkChoice("begin transaction", "isolation", isolation, Object.keys(levels));
   return [`SET TRANSACTION ISOLATION LEVEL ${levels[isolation]}`, start];
 }
+
+/** XA, with the group's name as the global part of the id. */
+export const twoPhase: TwoPhase = {
+  begin: (gid, modes) => [...begin({ ...modes, readOnly: false }).slice(0, -1), `XA START '${gid}'`],
+  prepare: (gid) => [`XA END '${gid}'`, `XA PREPARE '${gid}'`],
+  commit: (gid) => `XA COMMIT '${gid}'`,
+  rollback: (gid) => `XA ROLLBACK '${gid}'`,
+  list: "XA RECOVER",
+  gidOf: ({ data }) => String(data),
+  // XAER_NOTA
+  isMissing: (error) => error instanceof Error && (error as { state?: unknown }).state === "XAE04",
+};
 
 const kinds: ReadonlyMap<number, FailureKind> = new Map(
   Object.entries(

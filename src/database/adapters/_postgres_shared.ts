@@ -1,6 +1,6 @@
 /** What PostgreSQL's adapters have in common: its dialect of transactions, and what its errors mean. */
 import { checkBoolean, checkChoice, checkInteger, checkOptions } from "../../kernel/checks.ts";
-import type { Failure, FailureKind, TxModes, Violation } from "../driver.ts";
+import type { Failure, FailureKind, TwoPhase, TxModes, Violation } from "../driver.ts";
 
 const levels = {
   "read committed": "READ COMMITTED",
@@ -39,6 +39,15 @@ export function begin({ isolation, readOnly, server }: TxModes): readonly string
   });
   return settings.length === 0 ? [sql] : [sql, `SELECT ${settings.join(", ")}`];
 }
+
+/** PREPARE TRANSACTION and what ends it. Needs `max_prepared_transactions` > 0 on the server. */
+export const twoPhase: TwoPhase = {
+  prepare: (gid) => [`PREPARE TRANSACTION '${gid}'`],
+  commit: (gid) => `COMMIT PREPARED '${gid}'`,
+  rollback: (gid) => `ROLLBACK PREPARED '${gid}'`,
+  list: "select gid from pg_prepared_xacts where database = current_database() order by prepared",
+  isMissing: (error) => error instanceof Error && (error as { state?: unknown }).state === "42704",
+};
 
 /** What an error of PostgreSQL carries, by the names that most drivers give it. */
 export interface PostgresErrorFields {

@@ -13,6 +13,7 @@ import {
   holdsSeveral,
   targetOf,
   TransactionTracker,
+  twoPhase,
 } from "./_postgres_shared.ts";
 
 interface BunSqlResult extends Array<unknown> {
@@ -59,6 +60,7 @@ export function bunSqlDriver(options: BunSqlOptions = {}): Driver {
     begin,
     classify,
     commitCheck,
+    twoPhase,
     async connect({ signal }) {
       const connection = new BunSqlConnection(options);
       const giveUp = (): void => void connection.close({ force: true });

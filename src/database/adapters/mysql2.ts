@@ -5,7 +5,7 @@
  */
 import { checkOptions, show } from "../../kernel/checks.ts";
 import type { Connection, Driver, Result } from "../driver.ts";
-import { begin, classify } from "./_mysql_shared.ts";
+import { begin, classify, twoPhase } from "./_mysql_shared.ts";
 import { targetOf } from "./_postgres_shared.ts";
 
 /** What is used of a connection of `mysql2/promise`. */
@@ -64,6 +64,7 @@ export function mysql2Driver(module: Mysql2Module, options: Mysql2Options = {}):
     target: targetOf(options),
     begin,
     classify,
+    twoPhase,
     connect({ signal }) {
       return new Promise((resolve, reject) => {
         const giveUp = (): void => reject(signal.reason);

@@ -5,7 +5,7 @@
  */
 import { checkChoice, checkOptions, show } from "../../kernel/checks.ts";
 import type { Connection, Driver, Failure, Result } from "../driver.ts";
-import { begin, classifyOther, classifyState, commitCheck, targetOf } from "./_postgres_shared.ts";
+import { begin, classifyOther, classifyState, commitCheck, targetOf, twoPhase } from "./_postgres_shared.ts";
 
 /** What is used of a `Client` of `pg`. */
 export interface PgClient {
@@ -88,6 +88,7 @@ export function pgDriver(module: PgModule, options: PgOptions = {}): Driver {
     begin,
     classify,
     commitCheck,
+    twoPhase,
     async connect({ signal }) {
       const client = new module.Client(config as never);
       const connection = new PgConnection(client, () => new module.Client(config as never), cancel);

@@ -5,7 +5,14 @@
  */
 import { checkOptions, show } from "../../kernel/checks.ts";
 import type { Connection, Driver, Failure, Result } from "../driver.ts";
-import { begin, classifyOther, classifyState, commitCheck, TransactionTracker } from "./_postgres_shared.ts";
+import {
+  begin,
+  classifyOther,
+  classifyState,
+  commitCheck,
+  TransactionTracker,
+  twoPhase,
+} from "./_postgres_shared.ts";
 
 /** What is used of a PGlite. */
 export interface Pglite {
@@ -52,6 +59,7 @@ export function pgliteDriver(module: PgliteModule, options: Readonly<Record<stri
     begin,
     classify,
     commitCheck,
+    twoPhase,
     async connect({ signal }) {
       const engine = new module(options as never);
       await engine.waitReady;

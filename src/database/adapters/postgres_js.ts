@@ -12,6 +12,7 @@ import {
   commitCheck,
   targetOf,
   TransactionTracker,
+  twoPhase,
 } from "./_postgres_shared.ts";
 
 /** What a statement gives in Postgres.js: the rows, with more about them. */
@@ -85,6 +86,7 @@ export function postgresJsDriver(module: PostgresJsModule, options: PostgresJsOp
     begin,
     classify,
     commitCheck,
+    twoPhase,
     async connect({ signal }) {
       const connection = new PostgresJsConnection(
         (more) => module({ ...config, ...more } as never),

@@ -1,0 +1,149 @@
+/** Committing in two phases on real servers, and finishing what a crash leaves in between. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import {
+  Database,
+  PartialCommitError,
+  recoverPrepared,
+  SessionOperationGroup,
+  type Transaction,
+} from "@uno/async/database";
+import { placeholder, type ServerSubject, subjects } from "./_servers/subjects.ts";
+
+for (const subject of subjects) {
+  const { name, dialect, skip } = subject;
+  const p = (n: number): string => placeholder(dialect, n);
+  const insert = (id: string) => (tx: Transaction): Promise<unknown> =>
+    tx.query(`insert into t (id, n) values (${p(1)}, 1)`, [id]);
+  const ids = async (db: Database): Promise<string[]> =>
+    (await db.query<{ id: string }>("select id from t order by id")).rows.map(({ id }) => id);
+
+  /** Two databases with a table each; what is left prepared in them afterwards is an error. */
+  const withTwo = async (
+    subject: ServerSubject,
+    fn: (a: Database, b: Database, again: () => [Database, Database]) => Promise<void>,
+  ): Promise<void> => {
+    await using placeA = await subject.kind.empty();
+    await using placeB = await subject.kind.empty();
+    const again = (): [Database, Database] => [
+      new Database(subject.driver(placeA), { max: 3, name: "a", commitTimeoutMs: 500 }),
+      new Database(subject.driver(placeB), { max: 3, name: "b", commitTimeoutMs: 500 }),
+    ];
+    const [a, b] = again();
+    await using _a = a;
+    await using _b = b;
+    for (const db of [a, b]) {
+      await db.query("create table t (id varchar(40) primary key, n integer not null)");
+    }
+    await fn(a, b, again);
+    for (const db of [a, b]) assert.deepEqual(await recoverPrepared(db, { decide: () => "leave" }), []);
+  };
+
+  describe(`two-phase commit through ${name}`, { skip }, () => {
+    it("commits on both databases", () =>
+      withTwo(subject, async (a, b) => {
+        const decisions: number[] = [];
+        await SessionOperationGroup.run(a, (group) => {
+          group.spawn(insert("x"));
+          group.spawn(insert("y"), { on: b });
+        }, {
+          protocol: "two-phase",
+          name: "transfer",
+          onDecision: ({ gids }) => void decisions.push(gids.length),
+        });
+        assert.deepEqual([await ids(a), await ids(b), decisions], [["x"], ["y"], [2]]);
+        assert.deepEqual([a.statistics().inUse, b.statistics().inUse], [0, 0]);
+      }));
+
+    it("rolls back on both when one operation fails, can't be prepared, or the decision can't be noted", () =>
+      withTwo(subject, async (a, b) => {
+        const failure = new Error("no");
+        const run = (work: (tx: Transaction) => Promise<unknown>, onDecision?: () => void): Promise<void> =>
+          SessionOperationGroup.run(a, (group) => {
+            group.spawn(insert("x"));
+            group.spawn(work, { on: b });
+          }, { protocol: "two-phase", onDecision });
+        await assert.rejects(run(() => Promise.reject(failure)), (error) => error === failure);
+        await assert.rejects(
+          run(insert("y"), () => {
+            throw failure;
+          }),
+          (error) => error === failure,
+        );
+        if (dialect === "postgres") {
+          // PostgreSQL answers PREPARE TRANSACTION of a failed transaction with success, and rolls it back.
+          await assert.rejects(
+            run(async (tx) => {
+              await assert.rejects(tx.query("select missing"));
+            }),
+            { name: "TransactionDoomedError" },
+          );
+          await assert.rejects(run((tx) => tx.query("create temporary table tt (id int)")), {
+            name: "DatabaseError",
+          });
+        }
+        assert.deepEqual([await ids(a), await ids(b)], [[], []]);
+        assert.deepEqual([a.statistics().inUse, b.statistics().inUse], [0, 0]);
+      }));
+
+    // DB-22
+    it("killed between the phases: the rest is committed on another connection", () =>
+      withTwo(subject, async (a, b) => {
+        const kill = async (db: Database): Promise<void> => {
+          const { rows } = await db.query<{ id: number }>(
+            dialect === "postgres"
+              ? `select pg_terminate_backend(pid) as id from pg_stat_activity
+                 where datname = current_database() and pid <> pg_backend_pid()`
+              : `select id from information_schema.processlist where db = database() and id <> connection_id()`,
+          );
+          if (dialect === "mysql") { for (const { id } of rows) await db.query(`kill ${Number(id)}`); }
+        };
+        await SessionOperationGroup.run(a, (group) => {
+          group.spawn(insert("x"));
+          group.spawn(insert("y"), { on: b });
+        }, { protocol: "two-phase", onDecision: () => kill(b) });
+        assert.deepEqual([await ids(a), await ids(b)], [["x"], ["y"]]);
+      }));
+
+    it("recoverPrepared ends what a crash left, as decided", () =>
+      withTwo(subject, async (a, b, again) => {
+        const ofDecision = { commit: ["x"], rollback: [] };
+        for (const decision of ["rollback", "commit"] as const) {
+          const [lostA, lostB] = again();
+          let noted = "";
+          // The decision is noted, and then nobody is there any more to end them.
+          const crashed = SessionOperationGroup.run(lostA, (group) => {
+            group.spawn(insert("x"));
+            group.spawn(insert("x"), { on: lostB });
+          }, {
+            protocol: "two-phase",
+            name: "crash",
+            async onDecision({ group }) {
+              noted = group;
+              await Promise.all([lostA.close({ graceMs: 0 }), lostB.close({ graceMs: 0 })]);
+            },
+          });
+          await assert.rejects(crashed, (error: PartialCommitError) => {
+            assert.ok(error instanceof PartialCommitError);
+            assert.deepEqual(error.outcomes.map(({ outcome }) => outcome), ["prepared", "prepared"]);
+            assert.ok(error.outcomes.every(({ gid }) => gid!.startsWith(noted)));
+            return true;
+          });
+          assert.deepEqual(await ids(a), [], "prepared, it is not seen yet");
+          for (const db of [a, b]) {
+            const done = await recoverPrepared(db, {
+              decide: ({ group }) => group === noted ? decision : "leave",
+            });
+            const outcome = decision === "commit" ? "committed" : "rolled back";
+            // MySQL's list is that of the server: the first call ends both.
+            const expected = db === a || dialect === "postgres";
+            assert.deepEqual(
+              [...new Set(done.map(({ group, outcome }) => `${group} ${outcome}`))],
+              expected ? [`${noted} ${outcome}`] : [],
+            );
+          }
+          assert.deepEqual([await ids(a), await ids(b)], [ofDecision[decision], ofDecision[decision]]);
+        }
+      }));
+  });
+}
