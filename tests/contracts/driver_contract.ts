@@ -1,8 +1,9 @@
 /** What every adapter promises of a driver and its connections, run against the real thing. */
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
+import { it } from "node:test";
 import type { Connection, Dialect, Driver } from "@uno/async/database";
 import { subjects } from "../database/_servers/subjects.ts";
+import { suite } from "../_suite.ts";
 
 /** An adapter, and what it can do. */
 export interface DriverSubject {
@@ -84,7 +85,7 @@ export function driverContract(subject: DriverSubject): void {
     assert.fail("it should have failed");
   };
 
-  describe(`driver contract: ${name}`, { skip }, () => {
+  suite(`driver contract: ${name}`, skip, () => {
     it("gives rows as plain objects, values by placeholders, and counts", () =>
       using_(async (c, { dialect }) => {
         const { p } = words[dialect];

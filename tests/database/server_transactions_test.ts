@@ -1,11 +1,12 @@
 /** Transactions against real servers: what was acknowledged is stored, whatever happens in between. */
 import assert from "node:assert/strict";
 import process from "node:process";
-import { describe, it } from "node:test";
+import { it } from "node:test";
 import { ConnectionLostError, Database, type DatabaseOptions, type Transaction } from "@uno/async/database";
 import { unhandledDuring } from "../_unhandled.ts";
 import { placeholder, type ServerSubject, subjects } from "./_servers/subjects.ts";
 import { seeded } from "./_servers/seeded.ts";
+import { suite } from "../_suite.ts";
 
 /** Runs `fn` with a database of one table, and one to look from outside with. */
 async function withDatabase(
@@ -40,7 +41,7 @@ for (const subject of subjects) {
   const insert = (tx: Transaction, id: string): Promise<unknown> =>
     tx.query(`insert into t (id, n) values (${p(1)}, ${p(2)})`, [id, 1]);
 
-  describe(`transactions on a server through ${name}`, { skip }, () => {
+  suite(`transactions on a server through ${name}`, skip, () => {
     // DB-02
     it("aborted at random moments: what was acknowledged is stored, and nothing else", async () => {
       // Compiled it is the same code again.

@@ -1,6 +1,6 @@
 /** Committing in two phases on real servers, and finishing what a crash leaves in between. */
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
+import { it } from "node:test";
 import {
   Database,
   PartialCommitError,
@@ -9,6 +9,7 @@ import {
   type Transaction,
 } from "@uno/async/database";
 import { placeholder, type ServerSubject, subjects } from "./_servers/subjects.ts";
+import { suite } from "../_suite.ts";
 
 for (const subject of subjects) {
   const { name, dialect, skip } = subject;
@@ -39,7 +40,7 @@ for (const subject of subjects) {
     for (const db of [a, b]) assert.deepEqual(await recoverPrepared(db, { decide: () => "leave" }), []);
   };
 
-  describe(`two-phase commit through ${name}`, { skip }, () => {
+  suite(`two-phase commit through ${name}`, skip, () => {
     it("commits on both databases", () =>
       withTwo(subject, async (a, b) => {
         const decisions: number[] = [];

@@ -26,8 +26,9 @@ export interface ServerCommand {
 }
 
 // Its standard input is a pipe from the process that asked for the server: when that is gone, however it ended, the
-// input ends, and so does the server. The word "keep" leaves the folder, for the server to be started again.
-const KEEPER = `dir=$1 signal=$2; shift 2
+// input ends, and so does the server; signals sent to the whole group of processes are left to that. The word "keep" leaves the folder, for the server to be started again.
+const KEEPER = `trap '' HUP INT TERM
+dir=$1 signal=$2; shift 2
 "$@" </dev/null &
 pid=$!
 read -r word || word=remove
