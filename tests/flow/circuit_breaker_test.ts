@@ -281,6 +281,10 @@ describe("CircuitBreaker, open", () => {
       assert.equal((await refused(await asking(60_000, {}))).retryAfterMs, 60_000);
       assert.equal((await refused(await asking(500, {}))).retryAfterMs, 1_000);
       assert.equal((await refused(await asking(60_000, { maxOpenMs: 9_000 }))).retryAfterMs, 9_000);
+      const again = await asking(60_000, {});
+      again.reset();
+      for (let i = 0; i < 2; i++) await fail(again);
+      assert.equal((await refused(again)).retryAfterMs, 1_000, "it had been asked before it was closed");
       const bare = breakerOf({ failures: 1, whenResult: () => true });
       await bare.run(() => ({ status: 503, retryAfterMs: 7_000 }));
       assert.equal((await refused(bare)).retryAfterMs, 7_000, "on a result");
@@ -438,6 +442,29 @@ describe("CircuitBreaker and those who give up", () => {
     }, { signal: controller.signal });
     assert.equal(await call.catch((error) => error), "mine");
     assert.deepEqual([breaker.state, breaker.statistics().aborted], ["closed", 1]);
+  });
+
+  test("neither is work that has answered the abort before the breaker was told of it", async () => {
+    // As of a platform that runs microtasks between the listeners of a signal.
+    const signal = {
+      aborted: false,
+      reason: undefined as unknown,
+      addEventListener: () => {},
+      removeEventListener: () => {},
+    };
+    const work = deferred();
+    const breaker = breakerOf({ failures: 1 });
+    const call = breaker.run(() => work.promise, { signal: signal as unknown as AbortSignal });
+    Object.assign(signal, { aborted: true, reason: "mine" });
+    work.reject("mine");
+    assert.equal(await call.catch((error) => error), "mine");
+    const { state, aborted, failed, running } = breaker.statistics();
+    assert.deepEqual({ state, aborted, failed, running }, {
+      state: "closed",
+      aborted: 1,
+      failed: 0,
+      running: 0,
+    });
   });
 
   test("a deadline further out is somebody's giving up, its own limit is a failure", async () => {

@@ -81,7 +81,15 @@ describe("hedge", () => {
   test("begins the next attempt after the delay; the first answer wins and stops the others", async () => {
     await world(async (w) => {
       const { fn, begun, signals } = attempts(1_000, 1_000, 30);
-      assert.equal(await hedge(fn, { delayMs: 100, max: 3 }), 3);
+      const told = await records(async () => {
+        assert.equal(await hedge(fn, { delayMs: 100, max: 3 }), 3);
+        await w.idle();
+      });
+      assert.deepEqual(
+        told.map((r) => r.kind),
+        ["hedge", "hedge"],
+        "nothing of those that heed their signal",
+      );
       assert.equal(w.now, 230);
       assert.deepEqual(begun, [0, 100, 200]);
       assert.deepEqual(signals.map((signal) => signal.aborted), [true, true, false]);
@@ -345,6 +353,11 @@ describe("hedge", () => {
         await fast.run(({ attempt, signal }) => sleep(attempt === 1 && i % 2 ? 10_000 : 10, { signal }));
       }
       assert.ok(fast.statistics().delayMs! > 10, `${fast.statistics().delayMs}`);
+      const late = hedge({ quantile: 0.5, delayMs: 5 });
+      for (let i = 0; i < 30; i++) {
+        await late.run(({ signal }) => sleep(10_000, { signal }), { timeoutMs: 400 }).catch(() => {});
+      }
+      assert.ok(late.statistics().delayMs! >= 400, `${late.statistics().delayMs}`);
     });
   });
 

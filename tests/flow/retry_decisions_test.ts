@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { sleep } from "../../src/cancel/mod.ts";
+import { attemptErrors } from "../../src/flow/attempt_errors.ts";
 import { CircuitOpenError } from "../../src/flow/circuit_open_error.ts";
 import { retry } from "../../src/flow/retry.ts";
 import { RetryBudget } from "../../src/flow/retry_budget.ts";
@@ -100,6 +101,26 @@ describe("retry.whenResult", () => {
       assert.equal(await call.catch((e) => e), "stop");
       await w.idle();
       assert.equal(one.disposed, 1);
+    });
+  });
+
+  test("a result that is not good enough and an abort in one turn: no hook is called, nothing is paid", async () => {
+    await world(async (w) => {
+      const controller = new AbortController();
+      const budget = new RetryBudget();
+      const one = page(500);
+      const call = retry(() => one, {
+        whenResult: (result) => {
+          controller.abort("stop");
+          return bad(result);
+        },
+        onRetry: () => assert.fail("called"),
+        budget,
+        signal: controller.signal,
+      });
+      assert.equal(await call.catch((error) => error), "stop");
+      await w.idle();
+      assert.deepEqual([one.disposed, budget.statistics().withdrawals], [1, 0]);
     });
   });
 
@@ -305,6 +326,24 @@ describe("retry and what it can't help", () => {
     for (const what of ["whenResult", "retryAfterOf", "pauseMs", "waitForAttempt", "retryAfter", "budget"]) {
       assert.throws(() => retry({ [what]: null }), TypeError, what);
     }
+  });
+});
+
+describe("attemptErrors of retry", () => {
+  test("knows what all attempts failed with, the last 32 of many", async () => {
+    await world(async () => {
+      for (const [attempts, known] of [[1, 1], [3, 3], [40, 32]] as const) {
+        const errors: Error[] = [];
+        const call = retry(({ attempt }) => {
+          errors.push(new Error(`${attempt}`));
+          throw errors.at(-1);
+        }, { ...plain, attempts });
+        const error = await call.catch((error) => error);
+        assert.equal(error, errors.at(-1));
+        assert.deepEqual(attemptErrors(error), errors.slice(-known));
+      }
+      assert.deepEqual(attemptErrors(new Error("another")), []);
+    });
   });
 });
 
