@@ -4,6 +4,7 @@ import { clock } from "../kernel/clock.ts";
 import { isEcho } from "../kernel/echo.ts";
 import { ownAbort } from "../kernel/errors.ts";
 import { emit, observed } from "../kernel/observer.ts";
+import { type Ask, endMs } from "./_cache_ask.ts";
 import { askingFor, Call, Load, type LoadOwner } from "./_cache_load.ts";
 import type { CacheSettings, WriteOptions } from "./_cache_settings.ts";
 import { NONE } from "./_cache_slots.ts";
@@ -12,14 +13,6 @@ import { ValueLease } from "./_cache_disposal.ts";
 import { BatchShapeError } from "./batch_shape_error.ts";
 import type { CacheBulk, CacheLoad, CacheLoadMany } from "./async_cache_options.ts";
 import { CycleError } from "./cycle_error.ts";
-
-/** How somebody asks for a value: checked, each option read once. */
-export interface Ask {
-  readonly signal: AbortSignal | undefined;
-  readonly timeoutMs: number | undefined;
-  readonly refresh: boolean;
-  readonly write: WriteOptions | undefined;
-}
 
 /** Who loads what for whom. */
 export class Loads<K, V> implements LoadOwner {
@@ -293,11 +286,6 @@ export class Loads<K, V> implements LoadOwner {
 
 function zero(): number {
   return 0;
-}
-
-/** When a wait ends by its own limit. */
-export function endMs({ timeoutMs }: Ask): number {
-  return timeoutMs === undefined || timeoutMs === Infinity ? Infinity : clock().now() + timeoutMs;
 }
 
 interface Totals {

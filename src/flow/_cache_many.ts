@@ -1,11 +1,14 @@
 /** One caller who waits for several loads at once. */
 import { WaitQueue } from "../kernel/wait_queue.ts";
 import type { Place } from "../kernel/wait_queue.ts";
-import type { Load } from "./_cache_load.ts";
-import { type Ask, endMs } from "./_cache_loads.ts";
+import { type Ask, endMs } from "./_cache_ask.ts";
+import { askingFor, Call, type Load } from "./_cache_load.ts";
+import type { Loads } from "./_cache_loads.ts";
+import { KeptFailure, type Store } from "./_cache_store.ts";
+import type { CacheLoad, CacheLoadMany } from "./async_cache_options.ts";
 
 /** The results of several keys, in their order, and the wait for those that are not there yet. */
-export class Many<K, V> {
+class Many<K, V> {
   /** Each key once, with its places in the results. */
   readonly places = new Map<K, number[]>();
   readonly #results: PromiseSettledResult<V>[];
@@ -75,4 +78,54 @@ export class Many<K, V> {
   #put(key: K, result: PromiseSettledResult<V>): void {
     for (const at of this.places.get(key)!) this.#results[at] = result;
   }
+}
+
+/** The parts of a cache that serve a call for several keys. */
+export interface ManySource<K, V> {
+  readonly store: Store<K, V>;
+  readonly loads: Loads<K, V>;
+  /** Loads what is missing: all of it together, or else one by one. */
+  readonly loadMany: CacheLoadMany<K, V> | undefined;
+  readonly load: CacheLoad<K, V> | undefined;
+}
+
+/** Answers a call for several keys: with what is there, what is under way, and what has to be loaded. */
+export function getMany<K, V>(
+  keys: readonly K[],
+  { store, loads, loadMany, load }: ManySource<K, V>,
+  ask: Ask,
+): Promise<PromiseSettledResult<V>[]> {
+  const many = new Many<K, V>(keys, ask, loads.name, (totals) => loads.count(totals));
+  const asking = askingFor(ask.signal);
+  const waitsFor = new Set<Call>();
+  const begin: Call[] = [];
+  const together = loadMany === undefined ? undefined : new Call();
+  const open = (key: K): Load<K, V> => {
+    const call = together ?? new Call();
+    if (begin.at(-1) !== call) begin.push(call);
+    return loads.open(key, call, ask.write);
+  };
+  for (const key of many.places.keys()) {
+    const found = store.look(key, ask.refresh);
+    if (found === undefined) {
+      const load = loads.find(key) ?? open(key);
+      if (asking !== undefined && load.call.needs(asking)) many.refuse(key, loads.cycle(key));
+      else {
+        many.join(load);
+        waitsFor.add(load.call);
+      }
+    } else if (found.value instanceof KeptFailure) many.refuse(key, found.value.error);
+    else {
+      many.fulfil(key, found.value);
+      if (found.again && loads.find(key) === undefined) open(key).background = true;
+    }
+  }
+  // First the wait: the loader may do anything, such as to abort this very call.
+  const waiting = many.wait();
+  if (asking !== undefined) { for (const call of waitsFor) asking.waitFor(call, waiting); }
+  for (const call of begin) {
+    if (loadMany !== undefined) loads.beginMany(call, loadMany);
+    else loads.begin(call, load!);
+  }
+  return waiting;
 }

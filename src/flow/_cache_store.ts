@@ -26,6 +26,12 @@ export class KeptFailure {
  */
 export type Phase = "fresh" | "stale" | "failsafe" | "over";
 
+/** What is there for a key, and whether it should be loaded anew. */
+export interface Found<V> {
+  readonly value: V | KeptFailure;
+  readonly again: boolean;
+}
+
 /** Entries with all that is known of them. */
 export class Store<K, V> extends Entries<K, V | KeptFailure> {
   readonly expiry: Expiry;
@@ -93,13 +99,6 @@ export class Store<K, V> extends Entries<K, V | KeptFailure> {
     return nowMs < until + staleIfErrorMs ? "failsafe" : "over";
   }
 
-  /** Whether a fresh value should be loaded anew already. */
-  isEarly(slot: number): boolean {
-    const { earlyRefresh } = this.#settings;
-    return earlyRefresh > 0 && this.expires &&
-      this.expiry.isEarly(slot, this.now.readMs(), earlyRefresh);
-  }
-
   /** Whether the value of an entry may be given out as loading it anew has failed. */
   servesForError(slot: number): boolean {
     const { staleIfErrorMs } = this.#settings;
@@ -113,6 +112,24 @@ export class Store<K, V> extends Entries<K, V | KeptFailure> {
     this.used(slot);
     if (observed()) emit("hit", "cache", this.#settings.name, { key: this.keys[slot] });
     return this.values[slot] as V | KeptFailure;
+  }
+
+  /** What answers somebody who asks for a value now, and does not insist on a new one; counts the read. */
+  look(key: K, refresh: boolean): Found<V> | undefined {
+    const slot = refresh ? NONE : this.slotOf(key);
+    const phase = slot === NONE ? "over" : this.phaseOf(slot);
+    if (phase === "fresh") {
+      const again = this.#isEarly(slot);
+      this.freshSlot(key); // which extends its idle limit
+      return { value: this.hit(slot), again };
+    }
+    const mayReload = phase === "over" || this.#mayReload(slot);
+    if (phase === "stale" || (phase === "failsafe" && !mayReload)) {
+      this.staleHits++;
+      return { value: this.hit(slot), again: mayReload };
+    }
+    this.missed(key);
+    return undefined;
   }
 
   missed(key: K): void {
@@ -173,12 +190,6 @@ export class Store<K, V> extends Entries<K, V | KeptFailure> {
       checkDurationMs(this.#doing, "errorTtlMs", errorTtlMs);
     }
     if (errorTtlMs > 0) this.#place(key, new KeptFailure(error), 1, errorTtlMs, 0, undefined);
-  }
-
-  /** Whether a stale value may be loaded anew: not right after that has failed. */
-  mayReload(slot: number): boolean {
-    const vain = this.#vain.get(slot);
-    return vain === undefined || clock().now() >= vain.untilMs;
   }
 
   /** Loading a value anew has failed. */
@@ -267,6 +278,19 @@ export class Store<K, V> extends Entries<K, V | KeptFailure> {
       this.expiry.written(slot, this.now.readMs(), this.#scattered(ttlMs), loadMs);
     }
     return true;
+  }
+
+  /** Whether a fresh value should be loaded anew already. */
+  #isEarly(slot: number): boolean {
+    const { earlyRefresh } = this.#settings;
+    return earlyRefresh > 0 && this.expires &&
+      this.expiry.isEarly(slot, this.now.readMs(), earlyRefresh);
+  }
+
+  /** Whether a stale value may be loaded anew: not right after that has failed. */
+  #mayReload(slot: number): boolean {
+    const vain = this.#vain.get(slot);
+    return vain === undefined || clock().now() >= vain.untilMs;
   }
 
   /** Adds an entry whose key is not in, and makes room for it first. */

@@ -1,17 +1,10 @@
-import {
-  checkBoolean,
-  checkChoice,
-  checkFunction,
-  checkOptions,
-  checkWaitOptions,
-  show,
-  subject,
-} from "../kernel/checks.ts";
+import { checkChoice, checkFunction, checkOptions, show, subject } from "../kernel/checks.ts";
 import { ClosedError } from "../kernel/errors.ts";
 import { WaitQueue } from "../kernel/wait_queue.ts";
-import { askingFor, Call } from "./_cache_load.ts";
-import { type Ask, Loads } from "./_cache_loads.ts";
-import { Many } from "./_cache_many.ts";
+import { type Ask, checkAsk, PLAIN } from "./_cache_ask.ts";
+import { Call } from "./_cache_load.ts";
+import { Loads } from "./_cache_loads.ts";
+import { getMany } from "./_cache_many.ts";
 import { type CacheSettings, cacheSettings, writeOptions } from "./_cache_settings.ts";
 import { NONE } from "./_cache_slots.ts";
 import { KeptFailure, Store } from "./_cache_store.ts";
@@ -26,15 +19,6 @@ import type {
   CacheLoad,
   CacheLoadMany,
 } from "./async_cache_options.ts";
-
-/** How one asks who says nothing. */
-const PLAIN: Ask = { signal: undefined, timeoutMs: undefined, refresh: false, write: undefined };
-
-/** What is there for a key, and whether it should be loaded anew. */
-interface Found<V> {
-  readonly value: V | KeptFailure;
-  readonly again: boolean;
-}
 
 /**
  * Keeps values that take time to load, and has each loaded once for all who want it at the same time.
@@ -130,6 +114,7 @@ export class AsyncCache<K, V> implements AsyncDisposable {
    * @throws The reason of `signal`, unchanged.
    */
   get(key: K, load: CacheLoad<K, V>, options?: AsyncCacheGetOptions): Promise<V>;
+  /** The same, with the load of the cache. */
   get(key: K, options?: AsyncCacheGetOptions): Promise<V>;
   get(key: K, load?: CacheLoad<K, V> | AsyncCacheGetOptions, options?: AsyncCacheGetOptions): Promise<V> {
     if (options === undefined && this.#plainHits && (typeof load === "function" || this.#hasLoad(load))) {
@@ -150,8 +135,27 @@ export class AsyncCache<K, V> implements AsyncDisposable {
    * whatever becomes of its entry.
    *
    * Takes what {@linkcode get} takes, and fails as it does. {@linkcode close} waits for leases.
+   *
+   * @example
+   * ```ts
+   * import { AsyncCache } from "@uno/async/flow";
+   * import assert from "node:assert/strict";
+   *
+   * const closed: string[] = [];
+   * await using files = new AsyncCache({
+   *   maxEntries: 1,
+   *   load: async (path: string) => await Promise.resolve({ path }),
+   *   dispose: ({ path }) => void closed.push(path),
+   * });
+   * const lease = await files.lease("a.txt");
+   * await files.get("b.txt"); // which takes the only place
+   * assert.deepEqual([lease.value.path, closed], ["a.txt", []]);
+   * lease.release();
+   * assert.deepEqual(closed, ["a.txt"]);
+   * ```
    */
   lease(key: K, load: CacheLoad<K, V>, options?: AsyncCacheGetOptions): Promise<CacheLease<V>>;
+  /** The same, with the load of the cache. */
   lease(key: K, options?: AsyncCacheGetOptions): Promise<CacheLease<V>>;
   lease(
     key: K,
@@ -190,24 +194,25 @@ export class AsyncCache<K, V> implements AsyncDisposable {
     load: CacheLoadMany<K, V>,
     options?: AsyncCacheGetOptions,
   ): Promise<PromiseSettledResult<V>[]>;
+  /** The same, with the loads of the cache. */
   getMany(keys: Iterable<K>, options?: AsyncCacheGetOptions): Promise<PromiseSettledResult<V>[]>;
   getMany(
     keys: Iterable<K>,
     load?: CacheLoadMany<K, V> | AsyncCacheGetOptions,
     options?: AsyncCacheGetOptions,
   ): Promise<PromiseSettledResult<V>[]> {
-    let loadMany: CacheLoadMany<K, V> | undefined;
+    const { load: loadOne, loadMany: loadAll } = this.#settings;
+    const loadMany = typeof load === "function" ? load : loadAll;
     let ask: Ask;
-    let many: Many<K, V>;
+    let list: K[];
     try {
-      const given = typeof load === "function" ? load : undefined;
-      loadMany = given ?? this.#settings.loadMany;
-      ask = this.#checkAsk(given ?? (loadMany ?? this.#settings.load), load, options);
-      many = new Many([...keys], ask, this.name, (totals) => this.#loads.count(totals));
+      ask = this.#checkAsk(loadMany ?? loadOne, load, options);
+      list = [...keys];
     } catch (error) {
       return Promise.reject(error);
     }
-    return this.#refusal(ask) ?? this.#getMany(many, loadMany, ask);
+    const source = { store: this.#store, loads: this.#loads, loadMany, load: loadOne };
+    return this.#refusal(ask) ?? getMany(list, source, ask);
   }
 
   /**
@@ -385,7 +390,7 @@ export class AsyncCache<K, V> implements AsyncDisposable {
     const refused = this.#refusal(ask);
     if (refused !== undefined) return refused;
     const loads = this.#loads;
-    const found = this.#look(key, ask);
+    const found = this.#store.look(key, ask.refresh);
     if (found !== undefined) {
       if (found.value instanceof KeptFailure) return Promise.reject(found.value.error);
       const answer = lease ? loads.lend(key, found.value) : found.value;
@@ -399,64 +404,6 @@ export class AsyncCache<K, V> implements AsyncDisposable {
     const waiting = loads.wait(loads.open(key, call, ask.write), ask, lease);
     loads.begin(call, loader!);
     return waiting;
-  }
-
-  #getMany(
-    many: Many<K, V>,
-    loadMany: CacheLoadMany<K, V> | undefined,
-    ask: Ask,
-  ): Promise<PromiseSettledResult<V>[]> {
-    const loads = this.#loads;
-    const asking = askingFor(ask.signal);
-    const begin: Call[] = [];
-    const waitsFor = new Set<Call>();
-    const together = loadMany === undefined ? undefined : new Call();
-    const open = (key: K) => {
-      const call = together ?? new Call();
-      if (begin.at(-1) !== call) begin.push(call);
-      return loads.open(key, call, ask.write);
-    };
-    for (const key of many.places.keys()) {
-      const found = this.#look(key, ask);
-      if (found === undefined) {
-        const load = loads.find(key) ?? open(key);
-        if (asking !== undefined && load.call.needs(asking)) many.refuse(key, loads.cycle(key));
-        else {
-          many.join(load);
-          waitsFor.add(load.call);
-        }
-      } else if (found.value instanceof KeptFailure) many.refuse(key, found.value.error);
-      else {
-        many.fulfil(key, found.value);
-        if (found.again && loads.find(key) === undefined) open(key).background = true;
-      }
-    }
-    const waiting = many.wait();
-    if (asking !== undefined) { for (const call of waitsFor) asking.waitFor(call, waiting); }
-    for (const call of begin) {
-      if (loadMany !== undefined) loads.beginMany(call, loadMany);
-      else loads.begin(call, this.#settings.load!);
-    }
-    return waiting;
-  }
-
-  /** What answers a call right now. */
-  #look(key: K, ask: Ask): Found<V> | undefined {
-    const store = this.#store;
-    const slot = ask.refresh ? NONE : store.slotOf(key);
-    const phase = slot === NONE ? "over" : store.phaseOf(slot);
-    if (phase === "fresh") {
-      const again = store.isEarly(slot);
-      store.freshSlot(key); // which extends its idle limit
-      return { value: store.hit(slot), again };
-    }
-    const mayReload = phase === "over" || store.mayReload(slot);
-    if (phase === "stale" || (phase === "failsafe" && !mayReload)) {
-      store.staleHits++;
-      return { value: store.hit(slot), again: mayReload };
-    }
-    store.missed(key);
-    return undefined;
   }
 
   #missed(key: K): void {
@@ -475,21 +422,11 @@ export class AsyncCache<K, V> implements AsyncDisposable {
     return load === undefined && this.#settings.load !== undefined;
   }
 
+  /** Most say nothing that could be wrong. */
   #checkAsk(loader: unknown, load: unknown, options: AsyncCacheGetOptions | undefined): Ask {
-    // Nothing that could be wrong, and by far the most common.
-    if (options === undefined && typeof loader === "function" && (load === undefined || load === loader)) {
-      return PLAIN;
-    }
-    const doing = `get from ${subject("cache", this.name)}`;
-    if (typeof load === "object" && load !== null && options === undefined) options = load;
-    else if (load !== undefined) checkFunction(doing, "load", load);
-    checkFunction(doing, "load", loader);
-    if (options === undefined) return PLAIN;
-    checkOptions(doing, options);
-    const { signal, timeoutMs, refresh = false } = options;
-    checkWaitOptions(doing, { signal, timeoutMs });
-    checkBoolean(doing, "refresh", refresh);
-    return { signal, timeoutMs, refresh, write: writeOptions(doing, options) };
+    const plain = options === undefined && typeof loader === "function" &&
+      (load === undefined || load === loader);
+    return plain ? PLAIN : checkAsk(`get from ${subject("cache", this.name)}`, loader, load, options);
   }
 
   #refusal({ signal }: Ask): Promise<never> | undefined {

@@ -1,7 +1,6 @@
 /** What a cache can be told, and what it tells. */
 import type { BackoffOptions } from "../kernel/backoff.ts";
 import type { Lease, WaitOptions } from "../kernel/types.ts";
-import type { EvictionName } from "./_cache_entries.ts";
 import type { CallContext } from "./policy.ts";
 
 /** Loads the value of a key. */
@@ -43,7 +42,7 @@ export interface AsyncCacheOptions<K, V> {
    * next to nothing), `"lru"` (the least recently used one), or `"s3-fifo"` (the best where many keys are asked for
    * only once).
    */
-  eviction?: EvictionName;
+  eviction?: "sieve" | "lru" | "s3-fifo";
   /** For how long a value is fresh, in milliseconds, from when it was written or had been loaded. Default `Infinity`. */
   ttlMs?: number | ((value: V, key: K) => number);
   /** For how long it is fresh without being read, in milliseconds. Default `Infinity`. */
