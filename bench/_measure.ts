@@ -81,11 +81,7 @@ export function sink(value: number): void {
 
 const WARM_UP_MS = 500;
 
-/** How long the part of a contestant that counts takes for `size` items, in milliseconds. */
-export async function time(
-  contestant: (timer: Timer, size: number) => void | Promise<void>,
-  size = 0,
-): Promise<number> {
+async function time(contestant: Contestant): Promise<number> {
   let from = 0;
   let until: number | undefined;
   const timer = {
@@ -93,7 +89,7 @@ export async function time(
     end: () => void (until = performance.now()),
   };
   timer.start();
-  await contestant(timer, size);
+  await contestant(timer);
   return (until ?? performance.now()) - from;
 }
 

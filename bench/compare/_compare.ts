@@ -1,5 +1,6 @@
 /** Measures the contestants of a row side by side. */
-import { collectGarbage, quantile, runtime, time } from "../_measure.ts";
+import process from "node:process";
+import { collectGarbage, quantile, runtime } from "../_measure.ts";
 import type { BytesRow, Entry, Held, Holding, Rival, Row, TimeRow } from "./_rows.ts";
 
 /** How much time is spent on a row. */
@@ -42,7 +43,7 @@ export interface Outcome {
 }
 
 const CHECK_MS = 15_000;
-const FEWEST = 3;
+const FEWEST = 5;
 
 interface Ready<E> {
   readonly name: string;
@@ -82,6 +83,33 @@ function within<T>(ms: number, work: T | Promise<T>): Promise<T> {
   });
 }
 
+interface Reading {
+  readonly wall: number;
+  readonly cpu: number;
+}
+
+function read(): Reading {
+  const { user, system } = process.cpuUsage();
+  return { wall: performance.now(), cpu: (user + system) / 1_000 };
+}
+
+/**
+ * How long the part of a contestant that counts takes, in milliseconds: by the clock or in processor time, whichever
+ * is less. The clock goes on while other processes have the processor; processor time adds up what engines do beside.
+ */
+async function time(entry: Entry, size: number): Promise<number> {
+  let from = read();
+  let until: Reading | undefined;
+  const timer = {
+    start: () => void (from = read()),
+    end: () => void (until = read()),
+  };
+  await entry.run(timer, size);
+  until ??= read();
+  const wall = until.wall - from.wall;
+  return entry.waits ? wall : Math.min(wall, until.cpu - from.cpu);
+}
+
 interface Fitting {
   readonly size: number;
   readonly tooLong?: { readonly size: number; readonly ms: number };
@@ -111,7 +139,7 @@ async function compareTime(row: TimeRow, effort: Effort): Promise<Figure[]> {
   for (const { entry, size } of runners) {
     const until = performance.now() + effort.warmUpMs;
     for (let i = 0; i < 2 || performance.now() < until; i++) {
-      await time(entry.run, size);
+      await time(entry, size);
       if (performance.now() > until) break;
     }
   }
@@ -128,7 +156,7 @@ async function compareTime(row: TimeRow, effort: Effort): Promise<Figure[]> {
     for (const runner of order) {
       collectGarbage();
       const started = performance.now();
-      took.set(runner, await time(runner.entry.run, runner.size) / runner.ops);
+      took.set(runner, await time(runner.entry, runner.size) / runner.ops);
       runner.spentMs += performance.now() - started;
     }
     for (const [runner, each] of took) {
@@ -157,9 +185,9 @@ async function fittingSize(entry: Entry, row: TimeRow, runMs: number): Promise<F
     const next = Math.ceil(row.size / part / unit) * unit;
     if (next === size) continue;
     // The first run of all is slow for other reasons.
-    if (size === 0) await time(entry.run, next);
+    if (size === 0) await time(entry, next);
     const started = performance.now();
-    await time(entry.run, next);
+    await time(entry, next);
     const tookMs = performance.now() - started;
     if (size > 0 && tookMs > runMs) return { size, tooLong: { size: next, ms: tookMs } };
     size = next;
@@ -207,6 +235,5 @@ async function heapBytes(): Promise<number> {
     const { heapStats } = await import(jsc) as { heapStats(): { heapSize: number } };
     return heapStats().heapSize;
   }
-  const { memoryUsage } = (await import("node:process")).default;
-  return memoryUsage().heapUsed;
+  return process.memoryUsage().heapUsed;
 }

@@ -11,6 +11,8 @@ export interface Entry {
    * `Case.check` of `bench/_measure.ts`. Leaving one out makes that contestant slower than it is.
    */
   check(): unknown;
+  /** Whether it spends a part of its time waiting for timers. */
+  readonly waits?: boolean;
   /** Does the job for `size` items, in a loop of its own. */
   run(timer: Timer, size: number): void | Promise<void>;
 }

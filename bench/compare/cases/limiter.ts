@@ -204,6 +204,7 @@ const calls: Row = {
       },
     }), "bulkhead"),
     theirs("bottleneck", ({ default: Bottleneck }: BottleneckModule) => ({
+      waits: true,
       check() {
         const limiter = new Bottleneck({ maxConcurrent: LIMIT });
         return checkLimiter(limiter, (fn) => limiter.schedule(fn));
