@@ -137,7 +137,7 @@ describe("AsyncResourcePool that can't create", () => {
   });
 });
 
-describe("AsyncResourcePool.validate", () => {
+describe("AsyncResourcePool.validate before leasing", () => {
   test("asked before leasing what was not known to be good of late, not within freshMs", async () => {
     await world(async () => {
       const asked: string[] = [];
@@ -257,6 +257,28 @@ describe("AsyncResourcePool.validate", () => {
   });
 });
 
+describe("AsyncResourcePool.validate while idle", () => {
+  test("one that is validated while idle goes back to where it was", async () => {
+    await world(async () => {
+      const { pool } = new Store({
+        max: 2,
+        validateIdleMs: 100,
+        freshMs: 1_000,
+        validate: ({ id }) => sleep(id === 1 ? 20 : 5),
+      });
+      const [a, b] = await Promise.all([pool.acquire(), pool.acquire()]);
+      a.release();
+      await sleep(1);
+      b.release();
+      await sleep(150);
+      const latest = pool.tryAcquire()!;
+      assert.equal(latest.value.id, 2);
+      latest.release();
+      await pool.close();
+    });
+  });
+});
+
 describe("AsyncResourcePool.recycle", () => {
   test("runs before the next user; what it refuses is replaced", async () => {
     await world(async () => {
@@ -320,6 +342,14 @@ describe("AsyncResourcePool as time goes by", () => {
       store.down = undefined;
       await sleep(400);
       assert.deepEqual([store.alive, store.attemptsMs.length], [[1], 4]);
+      store.down = { error: "down" };
+      (await store.pool.acquire()).discard();
+      await sleep(1);
+      assert.deepEqual(w.timers.map(({ ref }) => ref), [false]);
+      const waiting = store.pool.acquire({ timeoutMs: Infinity });
+      assert.deepEqual(w.timers.map(({ ref }) => ref), [true]); // now somebody waits for it
+      store.down = undefined;
+      (await waiting).release();
       await store.pool.close();
     });
   });

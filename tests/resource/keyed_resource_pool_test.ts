@@ -117,6 +117,42 @@ describe("KeyedResourcePool", () => {
     });
   });
 
+  test("who waits for room keeps the place of its first waiter that is still there", async () => {
+    await world(async () => {
+      const store = new KeyedStore({ max: 1 });
+      const { pool } = store;
+      const held = await pool.acquire("x");
+      const controller = new AbortController();
+      const gone = failureOf(pool.acquire("b", { signal: controller.signal }));
+      const order: string[] = [];
+      const all = ["c1", "b2"].map((name) => pool.run(name[0]!, () => order.push(name)));
+      controller.abort("stop");
+      assert.equal(await gone, "stop");
+      held.release();
+      await Promise.all(all);
+      assert.deepEqual(order, ["c1", "b2"]);
+      assert.equal(store.all.length, 3); // none was made for "b" only to make room for "c"
+      await pool.close();
+    });
+  });
+
+  test("no more is destroyed to make room than is needed", async () => {
+    await world(async () => {
+      const store = new KeyedStore({ max: 3, destroyMs: 5 });
+      const { pool } = store;
+      const held = await pool.acquire("c");
+      await pool.run("a", () => 1);
+      await pool.run("b", () => 1);
+      const waiting = pool.acquire("d");
+      pool.evict("d");
+      pool.evict("d");
+      (await waiting).release();
+      assert.deepEqual(store.alive, ["c1", "b3", "d4"]);
+      held.release();
+      await pool.close();
+    });
+  });
+
   test("one key may have so many, and what it has is handed over directly", async () => {
     await world(async () => {
       const store = new KeyedStore({ max: 5, maxPerKey: 2 });
