@@ -12,12 +12,12 @@ import {
 import { clock, wallNow } from "../kernel/clock.ts";
 import { ClosedError } from "../kernel/errors.ts";
 import { Gcra } from "./_gcra.ts";
-import type { Bucket, RateAlgorithm, RateRule } from "./_rate_algorithm.ts";
+import type { RateAlgorithm, RateRule } from "./_rate_algorithm.ts";
 import { asked, askedToWait, checkedKey, checkedWeight, keyOf } from "./_rate_asked.ts";
 import { RateControl } from "./_rate_control.ts";
 import { bucketOf, enter, isLate, runInTurn, within } from "./_rate_entry.ts";
 import { RateGate } from "./_rate_gate.ts";
-import { type RateLine, request } from "./_rate_line.ts";
+import { request } from "./_rate_line.ts";
 import { SlidingLog } from "./_rate_log.ts";
 import { RatePace } from "./_rate_pace.ts";
 import { FixedWindow, SlidingCounter } from "./_rate_windows.ts";
@@ -64,6 +64,9 @@ const ALGORITHMS = {
   slidingCounter: SlidingCounter,
   fixedWindow: FixedWindow,
 } as const satisfies Record<string, new (rule: RateRule) => RateAlgorithm>;
+
+/** What most calls get. */
+const LET_IN: Promise<void> = Promise.resolve();
 
 /** The engine of a limiter, for its parent's children and for the floor. */
 let gateOf: (limiter: RateLimiter) => RateGate;
@@ -174,9 +177,11 @@ export class RateLimiter implements Run<CallContext> {
    * @throws The reason of `signal`, unchanged.
    */
   acquire(options?: RateLimiterAcquireOptions): Promise<void> {
+    const gate = this.#gate;
+    if (options === undefined && gate.tryTake(gate.own, 1, clock().now())) return LET_IN;
     try {
-      const wanted = options === undefined ? undefined : askedToWait(this.#gate, options);
-      return enter(this.#gate, wanted, false) as Promise<unknown> as Promise<void>;
+      const wanted = options === undefined ? undefined : askedToWait(gate, options);
+      return enter(gate, wanted, false) as Promise<unknown> as Promise<void>;
     } catch (error) {
       return Promise.reject(error);
     }
@@ -190,18 +195,11 @@ export class RateLimiter implements Run<CallContext> {
    */
   tryAcquire(options?: RateLimiterTakeOptions): boolean {
     const gate = this.#gate;
-    const nowMs = clock().now();
-    let bucket: Bucket<RateLine> | undefined = gate.own;
-    let weight = 1;
-    if (options !== undefined) {
-      if (typeof options !== "object" || options === null) keyOf(gate, options);
-      const { key, weight: wanted } = options;
-      if (wanted !== undefined) weight = checkedWeight(gate, wanted);
-      if (key !== undefined) bucket = gate.buckets.get(checkedKey(gate, key)!, nowMs);
-    }
-    if (bucket !== undefined && gate.tryTake(bucket, weight, nowMs)) return true;
-    gate.totals.refused++;
-    return false;
+    const taken = options === undefined
+      ? gate.tryTake(gate.own, 1, clock().now())
+      : this.#tryTake(options, clock().now());
+    if (!taken) gate.totals.refused++;
+    return taken;
   }
 
   /**
@@ -380,6 +378,15 @@ export class RateLimiter implements Run<CallContext> {
   /** A snapshot of what there is, who waits, and the totals so far. */
   statistics(): RateLimiterStatistics {
     return this.#control.statistics();
+  }
+
+  #tryTake(options: RateLimiterTakeOptions, nowMs: number): boolean {
+    const gate = this.#gate;
+    if (typeof options !== "object" || options === null) keyOf(gate, options);
+    const { key, weight = 1 } = options;
+    const checked = checkedWeight(gate, weight);
+    const bucket = key === undefined ? gate.own : gate.buckets.get(checkedKey(gate, key)!, nowMs);
+    return bucket !== undefined && gate.tryTake(bucket, checked, nowMs);
   }
 
   async #runPlain<T>(fn: (context: CallContext) => T | PromiseLike<T>): Promise<T> {
