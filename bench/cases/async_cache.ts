@@ -115,10 +115,11 @@ const hits = (name: string, target: number, options: Parameters<typeof filled>[0
   };
 };
 
+/** S3-FIFO has no target: what it remembers of the keys that have gone is a second map, which the minimum has not. */
 const evicting = (eviction: "sieve" | "lru" | "s3-fifo"): Case => ({
   name: `cache: set, evicting (${eviction})`,
   ops: KEYS * 10,
-  target: 1.7,
+  ...(eviction === "s3-fifo" ? {} : { target: 1.7 }),
   check,
   minimum() {
     const cache = new HandCache(KEYS / 10);
