@@ -29,6 +29,10 @@ export class ChannelClosedError extends ClosedError {
 const TAKEN = Promise.resolve(true);
 const DROPPED = Promise.resolve(false);
 
+async function given<T>(value: T): Promise<Awaited<T>> {
+  return value as Awaited<T>;
+}
+
 /**
  * Hands values from senders to receivers, any number of each, with back-pressure.
  *
@@ -121,14 +125,18 @@ export class Channel<T> implements AsyncIterable<T> {
    * @throws The reason of `signal`, unchanged. The value was not sent.
    */
   send(value: T, options?: WaitOptions): Promise<boolean> {
-    const refused = this.#senders.refusal(options);
-    if (refused !== undefined) return refused;
+    if (options !== undefined) {
+      const refused = this.#senders.refusal(options);
+      if (refused !== undefined) return refused;
+    }
     if (this.#closedWith !== undefined) return Promise.reject(this.#closedWith.error);
-    let weight: number;
-    try {
-      weight = this.#weightOf(value);
-    } catch (error) {
-      return Promise.reject(error);
+    let weight = 1;
+    if (this.#weigh !== undefined) {
+      try {
+        weight = this.#weightOf(value);
+      } catch (error) {
+        return Promise.reject(error);
+      }
     }
     if (this.#offer(value, weight)) return TAKEN;
     if (this.#overflow === "dropping") {
@@ -158,8 +166,10 @@ export class Channel<T> implements AsyncIterable<T> {
    * @throws The reason of `signal`, unchanged. Nothing was taken.
    */
   receive(options?: WaitOptions): Promise<T> {
-    const refused = this.#receivers.refusal(options);
-    if (refused !== undefined) return refused;
+    if (options !== undefined) {
+      const refused = this.#receivers.refusal(options);
+      if (refused !== undefined) return refused;
+    }
     if (this.#ready()) return Promise.resolve(this.#take());
     if (this.#closedWith !== undefined) return Promise.reject(this.#closedWith.error);
     return this.#receivers.wait(true, options);
@@ -382,7 +392,7 @@ export class Channel<T> implements AsyncIterable<T> {
 
   /** Whether a value can be had without waiting. */
   #ready(): boolean {
-    return this.#buffer.size > 0 || this.#senders.head() !== undefined;
+    return this.#buffer.size > 0 || (this.#senders.size > 0 && this.#senders.head() !== undefined);
   }
 
   /** The oldest value; the longest waiting senders move into its room. */
