@@ -1,8 +1,10 @@
 import { timeout } from "../cancel/timeout.ts";
 import { checkDurationMs, checkOptions, checkWaitOptions, show, subject } from "../kernel/checks.ts";
+import { MisuseError } from "../kernel/errors.ts";
 import type { HoldOptions, WaitOptions } from "../kernel/types.ts";
 import type { PoolCloseReport } from "../resource/pool_options.ts";
 import type { Driver } from "./driver.ts";
+import { Ambient } from "./propagation.ts";
 import type { QueryResult, Session, SessionSource } from "./session.ts";
 import { type SessionInfo, Sessions } from "./sessions.ts";
 import { type DatabaseOptions, settingsOf } from "./settings.ts";
@@ -71,6 +73,8 @@ export class Database implements SessionSource, AsyncDisposable {
   /** The name given at creation. */
   readonly name: string | undefined;
   readonly #sessions: Sessions;
+  /** Where code further in finds its transaction, with a `context`; for this library's own use. */
+  readonly ambient: Ambient | undefined;
   #closing: Promise<PoolCloseReport> | undefined;
 
   /**
@@ -85,6 +89,13 @@ export class Database implements SessionSource, AsyncDisposable {
     const settings = settingsOf(driver, options);
     this.name = settings.name;
     this.#sessions = new Sessions(driver, settings);
+    const { context } = options;
+    this.ambient = context === undefined ? undefined : new Ambient(context, this.name);
+  }
+
+  /** The transaction that is in effect here, for a database with a `context`. */
+  get current(): Transaction | undefined {
+    return this.ambient?.current;
   }
 
   /** Whether {@linkcode close} was called. */
@@ -114,6 +125,8 @@ export class Database implements SessionSource, AsyncDisposable {
   /**
    * Runs one statement on a session of its own, given back afterwards: what it does is final at once.
    *
+   * **Misuse** — with a `context`, inside a transaction: it would not be part of that. Use `current`, or a `session`.
+   *
    * @param options `signal` and `timeoutMs` bound all of it, the wait for a session included.
    * @throws As {@linkcode Database.session} and {@linkcode Session.query}.
    */
@@ -122,6 +135,13 @@ export class Database implements SessionSource, AsyncDisposable {
     params?: readonly unknown[],
     options?: WaitOptions,
   ): Promise<QueryResult<R>> {
+    if (this.current !== undefined) {
+      throw new MisuseError(
+        `Cannot query ${
+          subject("database", this.name)
+        }: a transaction is in effect here, and this would not be part of it`,
+      );
+    }
     if (options?.timeoutMs !== undefined) {
       checkWaitOptions(`query ${subject("database", this.name)}`, options);
       const { timeoutMs, signal } = options;

@@ -45,6 +45,9 @@ export {
 } from "./operation_group.ts";
 export type { CommitDecision } from "./_two_phase.ts";
 export { type RecoveredTransaction, type RecoverOptions, recoverPrepared } from "./recover_prepared.ts";
+export type { ContextCarrier } from "./context_carrier.ts";
+export type { Propagation } from "./propagation.ts";
+export { transactional, type TransactionalOptions } from "./transactional.ts";
 export type { TransactionRetry } from "./transaction_retry.ts";
 export { type CompiledSql, Sql, sql, type SqlTag } from "./sql.ts";
 export type { ConnectOptions, DatabaseOptions } from "./settings.ts";

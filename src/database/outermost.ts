@@ -25,6 +25,8 @@ export interface OutermostOptions {
   readonly commitTimeoutMs: number | undefined;
   /** Finds out what became of a COMMIT that was not answered. */
   readonly check?: CommitCheck;
+  /** Who holds its session. */
+  readonly owner?: object;
   /** The statements that begin it, where they are not the driver's usual ones. */
   readonly begin?: (driver: Driver, modes: TxModes) => readonly string[];
   /** Disposed of at the end. */
@@ -44,6 +46,7 @@ export class Outermost extends Scope implements Root {
   readonly #options: OutermostOptions;
   #signal: AbortSignal | undefined;
   #begun = false;
+  #modes: TxModes = {};
 
   constructor(session: LeasedSession, options: OutermostOptions) {
     super();
@@ -58,9 +61,18 @@ export class Outermost extends Scope implements Root {
     return this.#signal ??= this.limits ?? new AbortController().signal;
   }
 
+  override get modes(): TxModes {
+    return this.#modes;
+  }
+
+  override get owner(): object | undefined {
+    return this.#options.owner;
+  }
+
   /** Has the database begin it. If that fails, in any way, the session has been given back. */
   async begin(modes: TxModes): Promise<void> {
     const { wire, limits: signal } = this;
+    this.#modes = modes;
     let sent = 0;
     try {
       if (signal?.aborted) throw signal.reason;

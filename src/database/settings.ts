@@ -10,6 +10,7 @@ import {
   checkOptions,
 } from "../kernel/checks.ts";
 import type { Driver } from "./driver.ts";
+import type { ContextCarrier } from "./context_carrier.ts";
 import type { VerifyCommit } from "./verify_commit.ts";
 
 /** How connections are opened. */
@@ -61,6 +62,11 @@ export interface DatabaseOptions {
   commitTimeoutMs?: number;
   /** Whether transactions find out what became of a COMMIT that was not answered, and how. Default false. */
   verifyCommit?: boolean | VerifyCommit;
+  /**
+   * What carries transactions along, for code further in to find and join: `new AsyncLocalStorage()`. Without, transactions
+   * are only where they are handed to.
+   */
+  context?: ContextCarrier;
   /** How long ROLLBACK may take before the connection is destroyed instead; finite. Default 5,000. */
   rollbackTimeoutMs?: number;
   /** How long a cancelled statement may take to end before its connection is destroyed; finite. Default 1,000. */
@@ -69,7 +75,7 @@ export interface DatabaseOptions {
 
 /** {@linkcode DatabaseOptions}, complete. */
 export type DatabaseSettings =
-  & Readonly<Required<Omit<DatabaseOptions, "name" | "connect">>>
+  & Readonly<Required<Omit<DatabaseOptions, "name" | "connect" | "context">>>
   & Readonly<Required<Omit<ConnectOptions, "attempts">>>
   & { readonly name: string | undefined; readonly connectAttempts: number };
 
@@ -98,6 +104,10 @@ export function settingsOf(driver: Driver, options: DatabaseOptions): DatabaseSe
   checkCount(doing, "maxWaiters", maxWaiters, 0);
   checkBoolean(doing, "reset", reset);
   if (typeof verifyCommit !== "boolean") checkFunction(doing, "verifyCommit", verifyCommit);
+  if (options.context !== undefined) {
+    checkFunction(doing, "context.run", options.context?.run);
+    checkFunction(doing, "context.getStore", options.context.getStore);
+  }
   checkOptions(`${doing} as connect`, options.connect);
   const { attempts = Infinity, attemptTimeoutMs = 10_000, backoff = BACKOFF } = options.connect ?? {};
   checkCount(doing, "connect.attempts", attempts, 1);

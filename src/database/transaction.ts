@@ -2,7 +2,14 @@ import { abortable } from "../cancel/abortable.ts";
 import { sleep } from "../cancel/sleep.ts";
 import { timeout } from "../cancel/timeout.ts";
 import { backoff } from "../kernel/backoff.ts";
-import { checkDurationMs, checkFunction, checkOptions, checkWaitOptions, show } from "../kernel/checks.ts";
+import {
+  checkChoice,
+  checkDurationMs,
+  checkFunction,
+  checkOptions,
+  checkWaitOptions,
+  show,
+} from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { deadlineOf } from "../kernel/deadlines.ts";
 import { ignore } from "../kernel/deferred.ts";
@@ -21,6 +28,7 @@ import {
   TransactionDoomedError,
 } from "./errors.ts";
 import { Outermost, type OutermostOptions } from "./outermost.ts";
+import { type Ambient, type Propagation, PROPAGATIONS } from "./propagation.ts";
 import { LeasedSession, type SessionSource } from "./session.ts";
 import { checkFiniteMs } from "./settings.ts";
 import { mayRunAgain, type RetryRule, retryRule, type TransactionRetry } from "./transaction_retry.ts";
@@ -55,6 +63,11 @@ export interface BeginOptions extends HoldOptions {
 export interface TransactionOptions extends BeginOptions {
   /** When and how often the callback may run again, or `false` for never. Default: after a conflict, 5 times in all. */
   retry?: TransactionRetry | false;
+  /**
+   * What happens inside another transaction of the same database; only for a database with a `context`. Without, that is
+   * an error, and outside of any a new one begins.
+   */
+  propagation?: Propagation;
   /** The limit for each attempt, from BEGIN on, in milliseconds; reaching it ends the call. Default none. */
   attemptTimeoutMs?: number;
 }
@@ -114,12 +127,26 @@ export function transaction<T>(
 ): Promise<T> {
   try {
     const rule = checkTransaction(on, fn, options);
-    return options.timeoutMs === undefined
-      ? runAttempts(on, fn, options, rule)
-      : runWithin(on, fn, options, rule);
+    const { ambient } = on as { readonly ambient?: Ambient };
+    if (ambient === undefined) return run(on, fn, options, rule);
+    return ambient.propagate(fn, options, (owner = {}) => {
+      const bound = (tx: Transaction): T | PromiseLike<T> => ambient.run(tx as Outermost, () => fn(tx));
+      return run(on, bound, { owner, ...options }, rule);
+    });
   } catch (error) {
     return Promise.reject(error);
   }
+}
+
+function run<T>(
+  on: SessionSource,
+  fn: (tx: Transaction) => T | PromiseLike<T>,
+  options: TransactionOptions,
+  rule: RetryRule,
+): Promise<T> {
+  return options.timeoutMs === undefined
+    ? runAttempts(on, fn, options, rule)
+    : runWithin(on, fn, options, rule);
 }
 
 async function runWithin<T>(
@@ -244,6 +271,7 @@ export async function openTransaction(
         limitMs: settings.commitTimeoutMs,
       }),
       clock: limit ?? beginLimit,
+      owner,
       begin,
     });
     try {
@@ -286,7 +314,13 @@ function checkTransaction(on: SessionSource, fn: unknown, options: TransactionOp
   const doing = "run transaction";
   check(doing, on, options);
   checkFunction(doing, "fn", fn);
-  const { retry, attemptTimeoutMs } = options;
+  const { retry, attemptTimeoutMs, propagation } = options;
+  if (propagation !== undefined) {
+    checkChoice(doing, "propagation", propagation, PROPAGATIONS);
+    if ((on as { readonly ambient?: Ambient }).ambient === undefined) {
+      throw new RangeError(`Cannot ${doing} as propagation needs a database with a context: it has none`);
+    }
+  }
   if (attemptTimeoutMs !== undefined) checkDurationMs(doing, "attemptTimeoutMs", attemptTimeoutMs);
   return retryRule(doing, retry);
 }

@@ -2,7 +2,7 @@ import { checkFunction, subject } from "../kernel/checks.ts";
 import { isThenable } from "../kernel/deferred.ts";
 import { MisuseError } from "../kernel/errors.ts";
 import type { WaitOptions } from "../kernel/types.ts";
-import type { Failure, Result } from "./driver.ts";
+import type { Failure, Result, TxModes } from "./driver.ts";
 import { type DatabaseStage, TransactionClosedError, TransactionDoomedError } from "./errors.ts";
 import { type QueryResult, send, type Session } from "./session.ts";
 import { Sql } from "./sql.ts";
@@ -68,6 +68,10 @@ export interface Root {
   /** The signal in its options; `signal` is made when somebody asks. */
   readonly limits: AbortSignal | undefined;
   readonly signal: AbortSignal;
+  /** How it was begun. */
+  readonly modes: TxModes;
+  /** Who holds its session. */
+  readonly owner: object | undefined;
   /** The failure with which the database ended the whole, or left it unfit to be committed. */
   doom: { readonly cause?: unknown } | undefined;
   /** What the database refused in it. */
@@ -90,6 +94,14 @@ export abstract class Scope implements Transaction, Sender {
   protected ending: Promise<void> | undefined;
   protected commitHooks: Hooks;
   protected rollbackHooks: Hooks;
+
+  get modes(): TxModes {
+    return this.root.modes;
+  }
+
+  get owner(): object | undefined {
+    return this.root.owner;
+  }
 
   abstract readonly root: Root;
   abstract readonly attempt: number;
