@@ -12,6 +12,8 @@ import type { WaitOptions } from "../kernel/types.ts";
 import { Failures, type Throwing } from "./_failures.ts";
 import { handshake, type StartContext } from "./_handshake.ts";
 import { Places } from "./_places.ts";
+import { StuckWatch } from "./_stuck_watch.ts";
+import { TaskList } from "./_task_list.ts";
 import { type SpawnOptions, TaskNode, type TaskOwner } from "./_task_node.ts";
 import {
   checkCloseOptions,
@@ -69,9 +71,7 @@ export class TaskGroup implements AsyncDisposable {
   readonly #failures = new Failures();
   readonly #owner: TaskOwner;
   readonly #places: Places;
-  // The live tasks: linked, so that one that ends leaves nothing behind.
-  #first: TaskNode<unknown> | undefined;
-  #last: TaskNode<unknown> | undefined;
+  readonly #tasks = new TaskList();
   #spawned = 0;
   /** Tasks and shields that have to end before the group can: daemons don't count. */
   #pending = 0;
@@ -95,7 +95,7 @@ export class TaskGroup implements AsyncDisposable {
   #closed = false;
   readonly #deadlineMs: number;
   #timer: Disposable | undefined;
-  #watchdog: Disposable | undefined;
+  readonly #watch: StuckWatch | undefined;
   #subscription: Subscription | undefined;
 
   /**
@@ -105,7 +105,7 @@ export class TaskGroup implements AsyncDisposable {
    */
   constructor(options: GroupOptions = {}) {
     checkGroupOptions(options);
-    const { name, signal, timeoutMs = Infinity, maxConcurrency = Infinity } = options;
+    const { name, signal, timeoutMs = Infinity, maxConcurrency = Infinity, stuckAfterMs } = options;
     this.name = name;
     this.#what = subject("task group", name);
     this.#options = { ...options };
@@ -116,6 +116,9 @@ export class TaskGroup implements AsyncDisposable {
       deadline: () => this.#deadline(),
       settled: (task) => this.#settled(task),
     };
+    if (stuckAfterMs !== undefined) {
+      this.#watch = new StuckWatch({ name, afterMs: stuckAfterMs, live: () => this.#tasks.snapshot() });
+    }
     groupOpened(this);
     if (signal?.aborted) this.#abortFromOutside(signal.reason);
     else if (timeoutMs === 0) this.#expire();
@@ -302,7 +305,7 @@ export class TaskGroup implements AsyncDisposable {
     }
     this.#abort({ reason, by: "owner" });
     if (await within(ended, abandonAfterMs)) return { stuck: [] };
-    const orphans = this.#live();
+    const orphans = this.#tasks.snapshot();
     const stuck = orphans.map((task) => task.name);
     emit("task.abandoned", "group", this.name, { tasks: stuck });
     for (const task of orphans) task.abandon();
@@ -315,7 +318,7 @@ export class TaskGroup implements AsyncDisposable {
     return {
       group: this.name ?? "task group",
       state: this.#closed ? "closed" : this.#aborted === undefined ? "open" : "cancelled",
-      tasks: this.#live().map((task) => task.tree()),
+      tasks: this.#tasks.snapshot().map((task) => task.tree()),
     };
   }
 
@@ -360,7 +363,8 @@ export class TaskGroup implements AsyncDisposable {
     // A copy: callers reuse and change their options.
     const task = new TaskNode<T>(this.#owner, fn, ++this.#spawned, options && { ...options });
     if (this.#options.stuckAfterMs !== undefined) task.site = new Error();
-    this.#link(task as TaskNode<unknown>);
+    if (!task.daemon) this.#pending++;
+    this.#tasks.add(task as TaskNode<unknown>);
     if (observed()) task.tell("task.spawn", { daemon: task.daemon });
     if (this.#aborted !== undefined) task.abort(this.#aborted.reason);
     else if (task.daemon) task.launch();
@@ -368,20 +372,8 @@ export class TaskGroup implements AsyncDisposable {
     return task;
   }
 
-  #link(task: TaskNode<unknown>): void {
-    if (!task.daemon) this.#pending++;
-    task.prev = this.#last;
-    if (this.#last === undefined) this.#first = task;
-    else this.#last.next = task;
-    this.#last = task;
-  }
-
   #settled(task: TaskNode<unknown>): void {
-    if (task.prev === undefined) this.#first = task.next;
-    else task.prev.next = task.next;
-    if (task.next === undefined) this.#last = task.prev;
-    else task.next.prev = task.prev;
-    task.prev = task.next = undefined;
+    this.#tasks.remove(task);
     this.#ends[task.state as "fulfilled" | "failed" | "cancelled"]++;
     if (task.state === "failed") this.#taskFailed(task);
     this.#places.leave(task);
@@ -426,15 +418,8 @@ export class TaskGroup implements AsyncDisposable {
     this.#places.refuse(() => reason);
     this.#controller?.abort(reason);
     this.#stopping?.abort(reason);
-    // A snapshot: queued tasks end, and listeners spawn and cancel, while we walk.
-    for (const task of this.#live()) task.abort(reason);
-    this.#watch();
-  }
-
-  #live(): TaskNode<unknown>[] {
-    const tasks: TaskNode<unknown>[] = [];
-    for (let task = this.#first; task !== undefined; task = task.next) tasks.push(task);
-    return tasks;
+    for (const task of this.#tasks.snapshot()) task.abort(reason);
+    this.#watch?.begin();
   }
 
   /** Waits until nothing is left, ending daemons in reverse, and closes. One run for all who ask. */
@@ -450,9 +435,9 @@ export class TaskGroup implements AsyncDisposable {
         this.#quiet = deferred<void>();
         await this.#quiet.promise;
       }
-      const daemon = this.#last;
+      const daemon = this.#tasks.last;
       if (daemon === undefined) break;
-      this.#watch();
+      this.#watch?.begin();
       daemon.abort(ownAbort(`Cannot go on with daemon ${JSON.stringify(daemon.name)}: its group has ended`));
       await daemon.settled;
     }
@@ -465,7 +450,7 @@ export class TaskGroup implements AsyncDisposable {
     this.#end.resolve();
     this.#subscription?.cancel();
     this.#timer?.[Symbol.dispose]();
-    this.#watchdog?.[Symbol.dispose]();
+    this.#watch?.[Symbol.dispose]();
     this.#places.refuse(() => this.#gone("wait for capacity of"));
   }
 
@@ -502,7 +487,7 @@ export class TaskGroup implements AsyncDisposable {
   #expire(): void {
     const limitMs = this.#options.timeoutMs!;
     const operation = this.#what;
-    const live = this.#live().map((task) => JSON.stringify(task.name));
+    const live = this.#tasks.snapshot().map((task) => JSON.stringify(task.name));
     const more = live.length > 5 ? ` and ${live.length - 5} more` : "";
     const still = live.length === 0
       ? "its body was still running"
@@ -510,18 +495,6 @@ export class TaskGroup implements AsyncDisposable {
     this.#abortFromOutside(
       new TimeoutError(`Cannot finish ${operation} within ${limitMs} ms: ${still}`, { operation, limitMs }),
     );
-  }
-
-  #watch(): void {
-    const { stuckAfterMs } = this.#options;
-    if (stuckAfterMs === undefined || stuckAfterMs === Infinity) return;
-    if (this.#watchdog !== undefined || this.#closed) return;
-    this.#watchdog = clock().schedule(clock().now() + stuckAfterMs, () => {
-      const tasks = this.#live()
-        .filter(({ abortedWith }) => abortedWith !== undefined)
-        .map((task) => ({ ...task.tree(), spawnedAt: task.site?.stack }));
-      if (tasks.length > 0) emit("task.stuck", "group", this.name, { afterMs: stuckAfterMs, tasks });
-    }, { ref: false });
   }
 }
 
