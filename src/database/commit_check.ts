@@ -54,7 +54,9 @@ export function commitCheck(
           operation: "find out what became of a transaction",
         });
         if (found === "committed" || found === "aborted") return found;
-        if (found !== "unknown") throw new TypeError(`verifyCommit gave ${show(found)}`);
+        if (found !== "unknown") {
+          throw new TypeError(`Cannot take what verifyCommit gave for an outcome: received ${show(found)}`);
+        }
       } catch (error) {
         emit("verify.failed", "transaction", undefined, { error });
       }

@@ -118,7 +118,9 @@ class BunSqlConnection implements Connection {
   async query(sql: string, params: readonly unknown[]): Promise<Result> {
     // It would connect anew, and run outside of whatever this belongs to.
     if (this.#lost) {
-      throw Object.assign(new Error("The connection was closed"), { code: "ERR_POSTGRES_CONNECTION_CLOSED" });
+      throw Object.assign(new Error("Cannot query: the connection was closed"), {
+        code: "ERR_POSTGRES_CONNECTION_CLOSED",
+      });
     }
     // Without values Bun speaks the simple protocol, which takes several.
     if (params.length === 0 && holdsSeveral(sql)) {

@@ -123,7 +123,8 @@ class MysqlConnection implements Connection {
   query(sql: string, params: readonly unknown[]): Promise<Result> {
     return new Promise((resolve, reject) => {
       // Of a statement whose connection is destroyed, mysql2 says nothing any more.
-      this.#giveUp = () => reject(Object.assign(new Error("The connection was closed"), CLOSED));
+      this.#giveUp = () =>
+        reject(Object.assign(new Error("Cannot query: the connection was closed"), CLOSED));
       this.#query(sql, params).then(resolve, reject);
     });
   }

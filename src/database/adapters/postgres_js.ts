@@ -142,7 +142,9 @@ class PostgresJsConnection implements Connection {
   async query(sql: string, params: readonly unknown[]): Promise<Result> {
     // It would connect anew, and run outside of whatever this belongs to.
     if (this.#lost) {
-      throw Object.assign(new Error("The connection was closed"), { code: "CONNECTION_CLOSED" });
+      throw Object.assign(new Error("Cannot query: the connection was closed"), {
+        code: "CONNECTION_CLOSED",
+      });
     }
     try {
       const result = await this.raw.unsafe(sql, params as never, this.#how);
