@@ -79,8 +79,7 @@ export const cases: readonly Case[] = [
       await Promise.all(Array.from({ length: 1_000 }, caller));
     },
     async ours() {
-      // Nobody's wait has a limit in the minimum either.
-      const pool = new AsyncResourcePool({ max: 10, create: creator(), acquireTimeoutMs: Infinity });
+      const pool = new AsyncResourcePool({ max: 10, create: creator() });
       const caller = async (): Promise<void> => {
         for (let i = 0; i < TIMES / 1_000; i++) {
           const lease = await pool.acquire();

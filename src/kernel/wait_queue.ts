@@ -279,6 +279,13 @@ export class WaitQueue<T, D = undefined> {
     return true;
   }
 
+  /** Gives one up that has reached a limit which somebody else watches. @returns Whether it still waited. */
+  expire(waiter: Waiting<D>, limitMs: number): boolean {
+    if (!waiter.waiting) return false;
+    this.#drop(waiter as Waiter<T, D>, this.#timeoutError(limitMs), "timeout");
+    return true;
+  }
+
   /** Sends everybody away. @returns How many there were. */
   settleAll(reason: unknown): number {
     return this.rejectWhere(() => true, reason);

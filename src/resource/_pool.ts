@@ -41,6 +41,8 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
   readonly #min: number;
   /** Which resources may still be leased; see {@linkcode Item.wave}. */
   #wave = 0;
+  /** Whether there may be more than `max`, for a while. */
+  #resized = false;
   #ending: Ending | undefined;
   readonly #totals = { refused: 0, created: 0, createFailed: 0 };
   // As a tenant of shared room.
@@ -60,7 +62,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
     this.#stock = new Stock(settings, this, room);
     this.#creator = new Creator(settings, this);
     this.#leases = new Leases(settings, this, room);
-    this.line = new Line(this.#leases.owners, {
+    this.line = new Line(this.#leases.owners, settings.acquireTimeoutMs, {
       what: "lease from pool",
       structure: "pool",
       name: settings.name,
@@ -121,15 +123,20 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
     return lease;
   }
 
-  /** Waits for one. */
-  wait(request: Request, signal: AbortSignal | undefined, timeoutMs: number): Promise<ItemLease<T>> {
+  /** Waits for one; without `timeoutMs`, for as long as all do. */
+  wait(
+    request: Request,
+    signal: AbortSignal | undefined,
+    timeoutMs: number | undefined,
+  ): Promise<ItemLease<T>> {
     const refusal = this.#refusal(request);
     if (refusal !== undefined) {
       this.#totals.refused++;
       return Promise.reject(refusal.error);
     }
     const waiting = this.line.enter(request, signal, timeoutMs);
-    if (timeoutMs !== Infinity) this.#leases.watch();
+    const limitMs = timeoutMs ?? this.settings.acquireTimeoutMs;
+    if (limitMs !== Infinity) this.#leases.watch(this.line);
     if (this.#stock.idle > 0 || this.size < this.max) this.serve();
     return waiting;
   }
@@ -183,7 +190,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
   /** Why one that nobody has, and that is counted nowhere, should end. */
   #unwanted(item: Item<T>, now: number): Eviction | undefined {
     if (item.wave !== this.#wave) return "wish";
-    if (this.#live >= this.max || this.#room?.overfull) return "size";
+    if ((this.#resized && this.#live >= this.max) || this.#room?.overfull) return "size";
     return now >= item.expiresMs ? "age" : undefined;
   }
 
@@ -203,6 +210,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
     if (request === undefined) return false;
     // Nobody is told before the grant: an observer could abort this head, and another would get its lease.
     this.line.grant(this.#lend(item, request));
+    this.line.look();
     this.#breakCircle();
     if (observed()) this.#tell("lease", item);
     return true;
@@ -340,6 +348,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
   /** Changes how many there may be. */
   resize(max: number): void {
     this.max = max;
+    this.#resized = true;
     while (this.#live > max && this.#stock.idle > 0) this.#stock.evictOldest("size");
     this.serve();
     this.#breakCircle();
@@ -386,6 +395,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
 
   /** Looks whether the end has come that somebody waits for. */
   settled(): void {
+    this.line.look();
     if (this.size === 0 && this.line.size === 0 && this.#creator.retryAtMs === undefined) this.#onEmpty?.();
     // Attempts to create that heed no signal are not waited for once the grace is over: what they make is destroyed.
     this.#ending?.look(this.size, this.size - this.#creator.pending);
@@ -407,6 +417,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
     if (newest === undefined) return;
     this.#totals.refused++;
     this.line.dismiss(newest, selfDeadlockError(this.#standing()));
+    this.line.look();
   }
 
   #standing(): Standing<T> {

@@ -3,7 +3,7 @@ import { clock } from "../kernel/clock.ts";
 import { emit } from "../kernel/observer.ts";
 import { holderOf } from "./_drain.ts";
 import { type Item, ItemLease, ItemList, type Lender } from "./_pool_item.ts";
-import { PLAIN, type Request } from "./_pool_line.ts";
+import type { Request } from "./_pool_line.ts";
 import { Owners } from "./_pool_owners.ts";
 import type { Room } from "./_pool_room.ts";
 import type { PoolSettings } from "./_pool_settings.ts";
@@ -32,8 +32,8 @@ export class Leases<T> {
   begin(item: Item<T>, request: Request): ItemLease<T> {
     item.uses++;
     item.inUse = true;
-    if (request !== PLAIN) {
-      const { hold, site } = request;
+    const { hold, site } = request;
+    if (hold !== undefined || site !== undefined) {
       item.sinceMs = clock().now();
       item.site = site;
       item.hold = hold;
@@ -68,9 +68,9 @@ export class Leases<T> {
   }
 
   /** Somebody waits: from now on at least it is known how long the longest lease lasts. */
-  watch(): void {
+  watch(time: { readonly now: number }): void {
     const { first } = this.list;
-    if (first !== undefined) first.sinceMs ??= clock().now();
+    if (first !== undefined && first.sinceMs === undefined) first.sinceMs = time.now;
   }
 
   /** For how long the longest lease has been held, as far as is known. */

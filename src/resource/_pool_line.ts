@@ -1,4 +1,5 @@
 /** Those who wait for a pool: first come, first served, unless somebody has a priority. */
+import { clock } from "../kernel/clock.ts";
 import { type Ranked, Ranking } from "../kernel/ranking.ts";
 import type { HoldOptions } from "../kernel/types.ts";
 import { type Waiting, type WaitOrder, WaitQueue, type WaitQueueOptions } from "../kernel/wait_queue.ts";
@@ -12,6 +13,8 @@ export interface Request extends Ranked {
   readonly site: Error | undefined;
   /** When they came, among all pools that share room. */
   readonly order: number;
+  /** How long they wait at most, if they have no limit of their own. */
+  readonly untilMs?: number;
 }
 
 /** Nothing known about the caller: what most requests are. */
@@ -54,23 +57,77 @@ class Order implements WaitOrder<Request> {
   }
 }
 
-/** A wait queue that puts itself in order when somebody with a priority or an owner comes. */
+/**
+ * A wait queue that puts itself in order when somebody with a priority or an owner comes.
+ *
+ * Most have the same limit and so reach it in the order in which they came: one timer serves all of them, as one for
+ * each would take longer than all the rest. For the same reason the clock is read once for all who come in one turn.
+ */
 export class Line<L> extends WaitQueue<L, Request> {
   readonly #owners: Owners;
+  readonly #limitMs: number;
+  readonly #onExpired: () => void;
   #ordered = false;
+  #timer: Disposable | undefined;
+  #now: number | undefined;
+  #turn: Disposable | undefined;
 
-  constructor(owners: Owners, options: WaitQueueOptions) {
+  /** `limitMs` is for those who have none of their own. */
+  constructor(owners: Owners, limitMs: number, options: WaitQueueOptions & { onLeave: () => void }) {
     super(options);
     this.#owners = owners;
+    this.#limitMs = limitMs;
+    this.#onExpired = options.onLeave;
+  }
+
+  /** The time of this turn. */
+  get now(): number {
+    if (this.#now === undefined) {
+      const now = this.#now = clock().now();
+      this.#turn = clock().schedule(now, () => this.#now = this.#turn = undefined, { ref: false });
+    }
+    return this.#now;
   }
 
   /** Waits; see {@linkcode WaitQueue.wait}. */
-  enter(request: Request, signal: AbortSignal | undefined, timeoutMs: number): Promise<L> {
+  enter(request: Request, signal: AbortSignal | undefined, timeoutMs: number | undefined): Promise<L> {
     if (!this.#ordered && (request.rank !== 0 || request.hold?.owner !== undefined)) {
       this.#ordered = true;
       this.reorder(new Order(this, this.#owners));
     }
-    const unbound = signal === undefined && timeoutMs === Infinity;
-    return this.wait(request, unbound ? undefined : { signal, timeoutMs });
+    const own = timeoutMs !== undefined;
+    if (!own && this.#limitMs !== Infinity) {
+      const untilMs = this.now + this.#limitMs;
+      const { rank, weight, hold, site, order } = request;
+      request = { rank, weight, hold, site, order, untilMs };
+      if (this.#timer === undefined) this.#watch(untilMs);
+    }
+    return this.wait(request, signal === undefined && !own ? undefined : { signal, timeoutMs });
+  }
+
+  /** Stops the clock when nobody waits. */
+  look(): void {
+    if (this.size > 0) return;
+    this.#timer?.[Symbol.dispose]();
+    this.#turn?.[Symbol.dispose]();
+    this.#timer = this.#turn = this.#now = undefined;
+  }
+
+  #watch(untilMs: number): void {
+    this.#timer = clock().schedule(untilMs, () => {
+      this.#timer = undefined;
+      // Some may wait behind those with limits of their own, but never behind later ones of this limit.
+      for (let at = this.oldest; at !== undefined;) {
+        const { next, data } = at;
+        if (data.untilMs !== undefined) {
+          if (data.untilMs > untilMs) {
+            if (at.waiting) return this.#watch(data.untilMs);
+          } else this.expire(at, this.#limitMs);
+        }
+        // Whoever is told of this may have made others leave.
+        at = next === undefined || next.waiting ? next : this.oldest;
+      }
+      this.#onExpired();
+    }, { ref: true });
   }
 }

@@ -30,7 +30,7 @@ export function requestOf(
 /** Runs `fn` with a lease, which is given back when `fn` has settled, whatever became of its caller. */
 export async function runLeased<T, R>(
   what: string,
-  acquireTimeoutMs: number,
+  { acquireTimeoutMs }: { readonly acquireTimeoutMs: number },
   fn: (context: PoolRunContext<T>) => R | PromiseLike<R>,
   options: PoolRunOptions,
   acquire: (options: PoolAcquireOptions) => Promise<PoolLease<T>>,
@@ -38,11 +38,13 @@ export async function runLeased<T, R>(
   const doing = `run with ${what}`;
   checkFunction(doing, "fn", fn);
   checkOptions(doing, options);
-  const { timeoutMs = Infinity, queueTimeoutMs = acquireTimeoutMs, ...hold } = options;
+  const { timeoutMs = Infinity, queueTimeoutMs, ...hold } = options;
   checkDurationMs(doing, "timeoutMs", timeoutMs);
-  checkDurationMs(doing, "queueTimeoutMs", queueTimeoutMs);
+  if (queueTimeoutMs !== undefined) checkDurationMs(doing, "queueTimeoutMs", queueTimeoutMs);
   const atMs = timeoutMs === Infinity ? Infinity : clock().now() + timeoutMs;
-  const lease = await acquire({ ...hold, timeoutMs: Math.min(timeoutMs, queueTimeoutMs) });
+  const plain = timeoutMs === Infinity && queueTimeoutMs === undefined;
+  const waitMs = plain ? undefined : Math.min(timeoutMs, queueTimeoutMs ?? acquireTimeoutMs);
+  const lease = await acquire({ ...hold, timeoutMs: waitMs });
   let [begun, doubted] = [false, false];
   const giveBack = (): void => doubted ? lease.discard() : lease.release();
   const work = async (scope: { readonly signal: AbortSignal }): Promise<R> => {

@@ -136,8 +136,7 @@ export class AsyncResourcePool<T> implements Run<PoolRunContext<T>>, AsyncDispos
     fn: (context: PoolRunContext<T>) => R | PromiseLike<R>,
     options: PoolRunOptions = {},
   ): Promise<R> {
-    const { acquireTimeoutMs } = this.#pool.settings;
-    return await runLeased(this.#what, acquireTimeoutMs, fn, options, (hold) => this.acquire(hold));
+    return await runLeased(this.#what, this.#pool.settings, fn, options, (hold) => this.acquire(hold));
   }
 
   /**
@@ -191,7 +190,7 @@ export class AsyncResourcePool<T> implements Run<PoolRunContext<T>>, AsyncDispos
     if (pool.closed) return Promise.reject(closedError(this.#what));
     const lease = pool.take(request);
     if (lease !== undefined) return Promise.resolve(lease);
-    return pool.wait(request, signal, timeoutMs ?? pool.settings.acquireTimeoutMs);
+    return pool.wait(request, signal, timeoutMs);
   }
 
   #request(options: PoolAcquireOptions | undefined): Request {

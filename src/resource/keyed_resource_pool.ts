@@ -115,12 +115,12 @@ export class KeyedResourcePool<K, T> implements AsyncDisposable {
     try {
       const refused = pool.line.refusal(options);
       if (refused !== undefined) return refused;
-      const { leakAfterMs, acquireTimeoutMs } = this.#settings;
+      const { leakAfterMs } = this.#settings;
       const request = requestOf(this.#what, leakAfterMs !== Infinity, options, ++this.#requests);
       if (this.closed) return Promise.reject(closedError(this.#what));
       const lease = pool.take(request);
       if (lease !== undefined) return Promise.resolve(lease);
-      return pool.wait(request, options?.signal, options?.timeoutMs ?? acquireTimeoutMs);
+      return pool.wait(request, options?.signal, options?.timeoutMs);
     } catch (error) {
       return Promise.reject(error);
     } finally {
@@ -141,8 +141,7 @@ export class KeyedResourcePool<K, T> implements AsyncDisposable {
     fn: (context: PoolRunContext<T>) => R | PromiseLike<R>,
     options: PoolRunOptions = {},
   ): Promise<R> {
-    const { acquireTimeoutMs } = this.#settings;
-    return await runLeased(this.#what, acquireTimeoutMs, fn, options, (hold) => this.acquire(key, hold));
+    return await runLeased(this.#what, this.#settings, fn, options, (hold) => this.acquire(key, hold));
   }
 
   /**

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { sleep } from "../../src/cancel/sleep.ts";
+import { observe } from "../../src/kernel/observer.ts";
 import { AsyncResourcePool } from "../../src/resource/async_resource_pool.ts";
 import {
   ClosedError,
@@ -171,6 +172,79 @@ describe("AsyncResourcePool", () => {
       assert.equal(pool.statistics().timedOut, 3);
       a.release();
       b.release();
+      await pool.close();
+    });
+  });
+
+  test("those without a limit of their own share one timer, and each reaches its limit in its own time", async () => {
+    await world(async (w) => {
+      const { pool } = new Store({ max: 1, acquireTimeoutMs: 100 });
+      const held = await pool.acquire();
+      const ended: string[] = [];
+      const controller = new AbortController();
+      const all: Promise<unknown>[] = [];
+      const wait = (
+        name: string,
+        options?: { timeoutMs?: number; signal?: AbortSignal; priority?: number },
+      ): void => {
+        all.push(
+          pool.acquire(options).then(
+            (lease) => {
+              ended.push(`${name} served@${w.now}`);
+              lease.release();
+            },
+            (error) =>
+              ended.push(`${name} ${error instanceof PoolTimeoutError ? error.limitMs : error}@${w.now}`),
+          ),
+        );
+      };
+      wait("own", { timeoutMs: 500 });
+      wait("a");
+      wait("b", { signal: controller.signal });
+      await sleep(10);
+      wait("c", { signal: controller.signal });
+      wait("brief", { timeoutMs: 20 });
+      wait("d");
+      assert.deepEqual(w.timers.filter(({ ref }) => ref).map(({ atMs }) => atMs), [30, 100, 500]);
+      await sleep(20);
+      controller.abort("stop");
+      await sleep(40);
+      wait("e", { priority: 1 });
+      await sleep(90);
+      held.release();
+      await Promise.all(all);
+      assert.deepEqual(ended, [
+        "brief 20@30",
+        "b stop@30",
+        "c stop@30",
+        "a 100@100",
+        "d 100@110",
+        "e served@160",
+        "own served@160",
+      ]);
+      assert.equal(w.timers.length, 0);
+      await pool.close();
+    });
+  });
+
+  test("an observer that makes others leave when one reaches its limit leaves nobody waiting for ever", async () => {
+    await world(async (w) => {
+      const { pool } = new Store({ max: 1, acquireTimeoutMs: 100 });
+      const held = await pool.acquire();
+      const controllers = [1, 2, 3, 4].map(() => new AbortController());
+      const waits = controllers.map(({ signal }) => failureOf(pool.acquire({ signal })));
+      const late = sleep(10).then(() => failureOf(pool.acquire()));
+      {
+        using _observer = observe({
+          record: ({ kind }) => kind === "timeout" && controllers[1]!.abort("stop"),
+        });
+        await sleep(150);
+      }
+      const [a, b, c, d] = await Promise.all(waits);
+      assert.equal(b, "stop");
+      for (const error of [a, c, d, await late]) assert.ok(error instanceof PoolTimeoutError);
+      assert.equal(w.timers.length, 0);
+      held.release();
       await pool.close();
     });
   });
