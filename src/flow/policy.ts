@@ -62,27 +62,45 @@ export interface Policy<C> extends Run<C> {
  */
 export function transformer<C>(policy: Run<C>): Policy<C> {
   checkFunction("create transformer", "run of the policy", policy?.run);
-  const transform = <F extends AsyncMethod>(fn: F, context?: ClassMethodDecoratorContext): F => {
-    if (context !== undefined && context.kind !== "method") {
-      throw new TypeError(`Cannot decorate as it must be a method: received ${show(context.kind)}`);
-    }
-    checkFunction("transform", "fn", fn);
-    const transformed = function (this: unknown, ...args: unknown[]): Promise<unknown> {
-      const last = args.at(-1);
-      const signal = signalOf(last);
-      const run = (own: C): Promise<unknown> => fn.apply(this, withSignal(args, own));
-      return policy.run(run, signal && { signal });
-    };
-    // Not copied from `fn` but set anew: both are read-only and have to stay configurable.
-    Object.defineProperty(transformed, "name", { value: fn.name, configurable: true });
-    Object.defineProperty(transformed, "length", { value: fn.length, configurable: true });
-    return transformed as F;
-  };
-  noteOrigin(transform, policy);
-  return Object.assign(transform, {
+  const transformed = <F extends AsyncMethod>(fn: F, context?: ClassMethodDecoratorContext): F =>
+    transform<C, F>(fn, context, (work, options) => policy.run(work, options));
+  noteOrigin(transformed, policy);
+  return Object.assign(transformed, {
     run: <T>(fn: (context: C) => T | PromiseLike<T>, options?: WaitOptions): Promise<T> =>
       policy.run(fn, options),
   });
+}
+
+/** Runs one call of a transformed function: its work, the signal that came with it, and what it was called on and with. */
+export type RunCall<C> = (
+  work: (context: C) => Promise<unknown>,
+  options: WaitOptions | undefined,
+  self: unknown,
+  args: readonly unknown[],
+) => Promise<unknown>;
+
+/**
+ * Makes a function that does what `fn` does, each call through `run`; see {@linkcode transformer}, which is this with one
+ * policy for all calls.
+ */
+export function transform<C, F extends AsyncMethod>(
+  fn: F,
+  context: ClassMethodDecoratorContext | undefined,
+  run: RunCall<C>,
+): F {
+  if (context !== undefined && context.kind !== "method") {
+    throw new TypeError(`Cannot decorate as it must be a method: received ${show(context.kind)}`);
+  }
+  checkFunction("transform", "fn", fn);
+  const transformed = function (this: unknown, ...args: unknown[]): Promise<unknown> {
+    const signal = signalOf(args.at(-1));
+    const work = (own: C): Promise<unknown> => fn.apply(this, withSignal(args, own));
+    return run(work, signal && { signal }, this, args);
+  };
+  // Not copied from `fn` but set anew: both are read-only and have to stay configurable.
+  Object.defineProperty(transformed, "name", { value: fn.name, configurable: true });
+  Object.defineProperty(transformed, "length", { value: fn.length, configurable: true });
+  return transformed as F;
 }
 
 function signalOf(value: unknown): AbortSignal | undefined {
