@@ -8,6 +8,7 @@ import type { HeapItem } from "../kernel/heap.ts";
 import { discard } from "../kernel/late.ts";
 import { emit, observed } from "../kernel/observer.ts";
 import { Canceller, hangingOn } from "../kernel/signals.ts";
+import { turnNow } from "../kernel/turn_now.ts";
 import type { Task, TaskContext, TaskState } from "./task.ts";
 
 /** What a task needs of its group. */
@@ -98,7 +99,7 @@ export class TaskNode<T> implements Task<T>, HeapItem {
     this.#fn = fn;
     this.order = order;
     this.#options = options;
-    this.since = clock().now();
+    this.since = turnNow();
   }
 
   get name(): string {
