@@ -43,7 +43,7 @@ export class Sessions {
       name: settings.name,
       max: settings.max,
       min: settings.min,
-      create: ({ signal }) => this.#connect(signal),
+      create: ({ signal, gone }) => this.#connect(signal, gone),
       createTimeoutMs: settings.attemptTimeoutMs,
       backoff: settings.backoff,
       failFast: (error) => this.#failures >= settings.connectAttempts || !mayPass(error),
@@ -118,11 +118,11 @@ export class Sessions {
     return session;
   }
 
-  async #connect(signal: AbortSignal): Promise<Wire> {
+  async #connect(signal: AbortSignal, lost: () => void): Promise<Wire> {
     try {
       const connection = await this.#driver.connect({ signal });
       this.#failures = 0;
-      return new Wire(this.#driver, connection, this.#settings);
+      return new Wire(this.#driver, connection, this.#settings, lost);
     } catch (cause) {
       if (signal.aborted) throw signal.reason;
       const { kind, state } = this.#driver.classify(cause);

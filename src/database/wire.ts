@@ -63,7 +63,8 @@ export class Wire {
   #lastSql: string | undefined;
   readonly #turns: WaitQueue<void>;
 
-  constructor(driver: Driver, connection: Connection, settings: DatabaseSettings) {
+  /** @param lost Called when the connection is lost, also while nobody has it. */
+  constructor(driver: Driver, connection: Connection, settings: DatabaseSettings, lost?: () => void) {
     this.driver = driver;
     this.connection = connection;
     this.settings = settings;
@@ -75,6 +76,7 @@ export class Wire {
     });
     connection.onLost?.((error) => {
       this.#lost ??= { error };
+      lost?.();
     });
   }
 

@@ -12,7 +12,7 @@ import { ownAbort } from "../kernel/errors.ts";
 import { emit, observed } from "../kernel/observer.ts";
 import { holderOf } from "./_drain.ts";
 import { Alarm } from "./_pool_alarm.ts";
-import { Creator, type Customer } from "./_pool_creator.ts";
+import { Creator, type Customer, type Origin } from "./_pool_creator.ts";
 import { type Closing, Ending } from "./_pool_ending.ts";
 import { Item, type ItemLease, type Lender } from "./_pool_item.ts";
 import { Leases } from "./_pool_leases.ts";
@@ -166,7 +166,8 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
     this.#leases.end(item);
     const now = item.goodMs = this.#now();
     const evicted = item.uses >= this.settings.maxUses ? "uses" : this.#unwanted(item, now);
-    if (evicted !== undefined) this.#stock.evict(item, evicted);
+    if (item.isLost) this.#stock.reject(item, "lease");
+    else if (evicted !== undefined) this.#stock.evict(item, evicted);
     else if (this.settings.recycle !== undefined && !this.closed) this.#stock.check(item, "recycle");
     else this.#place(item, now);
     if (observed()) this.#tell("release", item);
@@ -234,6 +235,12 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
     this.serve();
   }
 
+  /** One can't be used any more: in use or being looked at, it ends when it comes back. */
+  #lost(item: Item<T>): void {
+    item.isLost = true;
+    if (this.#stock.dropIdle(item)) this.serve();
+  }
+
   /** One that was idle goes back to where it was. */
   #restAgain(item: Item<T>): void {
     if (this.#room?.takesAway(this, item)) return this.#stock.evict(item, "room");
@@ -255,13 +262,14 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
 
   // ── making them ──
 
-  made(value: T, wave: number): void {
+  made(value: T, origin: Origin): void {
     const { maxLifetimeMs, lifetimeJitter } = this.settings;
     const now = this.#now();
     const lifeMs = maxLifetimeMs === Infinity
       ? Infinity
       : maxLifetimeMs * (1 - lifetimeJitter * clock().random());
-    const item = new Item<T>(value, this, now, now + lifeMs, wave);
+    const item = new Item<T>(value, this, now, now + lifeMs, origin.wave);
+    origin.onGone = () => this.#lost(item);
     this.#totals.created++;
     this.#stock.badInARow = 0;
     const evicted = this.#unwanted(item, now);

@@ -9,17 +9,25 @@ import type { PoolSettings } from "./_pool_settings.ts";
 
 /** Whom a {@linkcode Creator} tells. */
 export interface Customer<T> {
-  /** There is a new one, begun in this wave. */
-  made(value: T, wave: number): void;
+  /** There is a new one. */
+  made(value: T, origin: Origin): void;
   /** An attempt has failed; `stopped`: only because of {@linkcode Creator.stop}. */
   notMade(error: unknown, stopped: boolean): void;
   /** One that was given up has come all the same: nobody may use it. */
   madeLate(value: T): void;
 }
 
-/** One attempt to create; `over` once it counts no more. */
-interface Attempt {
+/** Where a resource comes from, and by what it says that it is gone. */
+export interface Origin {
+  /** The wave in which it was begun. */
   readonly wave: number;
+  /** Called when it is gone. */
+  onGone: (() => void) | undefined;
+}
+
+/** One attempt to create; `over` once it counts no more. */
+interface Attempt extends Origin {
+  isGone: boolean;
   /** How many had failed when it began. */
   readonly failures: number;
   readonly canceller: Canceller;
@@ -62,7 +70,14 @@ export class Creator<T> {
 
   /** Begins an attempt; `awaited`: somebody waits for what comes of it. */
   start(wave: number, awaited: boolean): void {
-    const attempt: Attempt = { wave, failures: this.#failures, canceller: new Canceller(), over: false };
+    const attempt: Attempt = {
+      wave,
+      failures: this.#failures,
+      canceller: new Canceller(),
+      over: false,
+      isGone: false,
+      onGone: undefined,
+    };
     this.#attempts.add(attempt);
     void this.#run(attempt, awaited);
   }
@@ -84,7 +99,13 @@ export class Creator<T> {
     noteDeadline(signal, () => atMs);
     try {
       await undefined; // Whoever asks for one is not to be told in the midst of asking.
-      const value = await this.#settings.create({ signal });
+      const value = await this.#settings.create({
+        signal,
+        gone() {
+          attempt.isGone = true;
+          attempt.onGone?.();
+        },
+      });
       timer?.[Symbol.dispose]();
       this.#made(attempt, value);
     } catch (error) {
@@ -95,11 +116,19 @@ export class Creator<T> {
 
   #made(attempt: Attempt, value: T): void {
     if (attempt.over) return this.#customer.madeLate(value);
+    if (attempt.isGone) {
+      this.#customer.madeLate(value);
+      const { what } = this.#settings;
+      return this.#failed(
+        attempt,
+        new Error(`Cannot create resource of ${what}: it was gone when it was made`),
+      );
+    }
     attempt.over = true;
     this.#attempts.delete(attempt);
     this.#failures = 0;
     this.#pausedMs = this.retryAtMs = this.failure = undefined;
-    this.#customer.made(value, attempt.wave);
+    this.#customer.made(value, attempt);
   }
 
   /** It takes too long: it has failed, whatever comes of it. */

@@ -49,6 +49,10 @@ export class Idle<T> {
     this.#stack.splice(place, 0, item);
   }
 
+  has(item: Item<T>): boolean {
+    return this.#stack.includes(item);
+  }
+
   remove(item: Item<T>): void {
     this.#stack.splice(this.#stack.indexOf(item), 1);
   }

@@ -20,6 +20,8 @@ export class Item<T> {
   /** Which wave of resources it belongs to: those before an eviction are not leased again. */
   readonly wave: number;
   uses = 0;
+  /** Whether it has said that it can't be used any more. */
+  isLost = false;
   /** When it was last known to be good. */
   goodMs: number;
   /** Since when it is idle. */

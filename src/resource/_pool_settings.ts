@@ -11,14 +11,14 @@ import {
   subject,
 } from "../kernel/checks.ts";
 import { EXIT_TIMEOUT_MS } from "./_exits.ts";
-import type { PoolBehaviour, PoolContext } from "./pool_options.ts";
+import type { PoolBehaviour, PoolContext, PoolCreateContext } from "./pool_options.ts";
 
 /** {@linkcode PoolBehaviour}, complete; the functions are called as methods of the options. */
 export interface PoolSettings<T> {
   readonly name: string | undefined;
   /** `pool "orders"`. */
   readonly what: string;
-  readonly create: (context: PoolContext) => T | PromiseLike<T>;
+  readonly create: (context: PoolCreateContext) => T | PromiseLike<T>;
   readonly destroy: (value: T, context: PoolContext) => unknown;
   readonly validate: ((value: T, context: PoolContext) => unknown) | undefined;
   readonly recycle: ((value: T, context: PoolContext) => unknown) | undefined;

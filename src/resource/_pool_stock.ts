@@ -99,15 +99,32 @@ export class Stock<T> {
   async #look(item: Item<T>, doing: "validate" | "recycle"): Promise<void> {
     const wrong = await lookAt(this.#settings, doing, item.value);
     this.checking--;
-    if (wrong === undefined) {
+    if (wrong === undefined && !item.isLost) {
       this.badInARow = 0;
       return this.#keeper.good(item, doing);
     }
     this.badInARow++;
+    this.reject(item, doing, wrong);
+    this.#keeper.bad();
+  }
+
+  /** Ends one that was found not to be good any more. */
+  reject(
+    item: Item<T>,
+    doing: "validate" | "recycle" | "lease" | "idle",
+    wrong?: { readonly error?: unknown },
+  ): void {
     this.totals.invalid++;
     this.destroy(item);
     emit("invalid", "pool", this.#settings.name, { while: doing, ...wrong });
-    this.#keeper.bad();
+  }
+
+  /** Ends one that has said that it can't be used any more, if nobody has it. @returns Whether that was so. */
+  dropIdle(item: Item<T>): boolean {
+    if (!this.#idle.has(item)) return false;
+    this.remove(item);
+    this.reject(item, "idle");
+    return true;
   }
 
   /** Ends one that could still be used. */

@@ -11,6 +11,7 @@ import type {
   PoolAcquireOptions,
   PoolCloseOptions,
   PoolCloseReport,
+  PoolCreateContext,
   PoolLease,
   PoolRunContext,
   PoolRunOptions,
@@ -206,7 +207,7 @@ export class KeyedResourcePool<K, T> implements AsyncDisposable {
   #make(key: K): Pool<T> {
     const settings = {
       ...this.#settings,
-      create: (context: { signal: AbortSignal }) => this.#options.create(key, context),
+      create: (context: PoolCreateContext) => this.#options.create(key, context),
     };
     const pool = new Pool(settings, {
       max: this.#maxPerKey,

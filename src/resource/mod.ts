@@ -31,6 +31,7 @@ export type {
   PoolCloseOptions,
   PoolCloseReport,
   PoolContext,
+  PoolCreateContext,
   PoolLease,
   PoolRunContext,
   PoolRunOptions,

@@ -8,6 +8,15 @@ export interface PoolContext {
   readonly signal: AbortSignal;
 }
 
+/** What the function that makes resources gets. */
+export interface PoolCreateContext extends PoolContext {
+  /**
+   * Tells the pool that what this call made can't be used any more, as when a connection was cut: it is destroyed at once
+   * while nobody has it, else when it comes back. Again, or after its end: does nothing.
+   */
+  gone(): void;
+}
+
 /** What a pool does with its resources, however many pools share the room; all times in milliseconds. */
 export interface PoolBehaviour<T> {
   /** Appears in messages and observer records. */
@@ -62,7 +71,7 @@ export interface AsyncResourcePoolOptions<T> extends PoolBehaviour<T> {
   /** How many are kept, used or not, from the beginning on. Default 0. */
   min?: number | undefined;
   /** Makes one. */
-  create(context: PoolContext): T | PromiseLike<T>;
+  create(context: PoolCreateContext): T | PromiseLike<T>;
 }
 
 /** Options of a {@linkcode KeyedResourcePool}. */
@@ -72,7 +81,7 @@ export interface KeyedResourcePoolOptions<K, T> extends PoolBehaviour<T> {
   /** How many there may be of one key. Default `max`. */
   maxPerKey?: number | undefined;
   /** Makes one. */
-  create(key: K, context: PoolContext): T | PromiseLike<T>;
+  create(key: K, context: PoolCreateContext): T | PromiseLike<T>;
 }
 
 /** Options of {@linkcode AsyncResourcePool.acquire}. */
