@@ -29,9 +29,10 @@ export interface Throwing {
 
 /** The failures of one scope, each error object once, in the order of time. */
 export class Failures {
-  readonly #byError = new Map<unknown, Failure>();
+  #byError: Map<unknown, Failure> | undefined;
 
   add(failure: Failure): void {
+    this.#byError ??= new Map();
     if (!this.#byError.has(failure.error)) this.#byError.set(failure.error, failure);
   }
 
@@ -41,6 +42,7 @@ export class Failures {
    */
   addBody(error: unknown, late: boolean): void {
     const chain = causes(error);
+    this.#byError ??= new Map();
     const carried = [...this.#byError].filter(([cause]) => chain.has(cause));
     const body: Failure = { error, late: carried[0]?.[1].late ?? late, observed: () => false };
     for (const [cause] of carried) this.#byError.set(cause, body); // keeps its place
@@ -54,7 +56,7 @@ export class Failures {
    * {@linkcode TaskGroupError} whose `cause` is what came first: a failure or the abort's reason.
    */
   thrown({ what, name, mode, tolerant, outside }: Throwing): { readonly error: unknown } | undefined {
-    if (this.#byError.size === 0) return outside && { error: outside.reason };
+    if (this.#byError === undefined) return outside && { error: outside.reason };
     const failures = [...new Set(this.#byError.values())].filter(({ observed }) => !(tolerant && observed()));
     const [first] = failures;
     if (first === undefined) return outside && { error: outside.reason };

@@ -4,12 +4,14 @@ import type { WaitOptions } from "../kernel/types.ts";
 import { WaitQueue } from "../kernel/wait_queue.ts";
 import type { TaskNode } from "./_task_node.ts";
 
+function before(a: TaskNode<unknown>, b: TaskNode<unknown>): boolean {
+  return a.priority > b.priority || (a.priority === b.priority && a.order < b.order);
+}
+
 export class Places {
   readonly #limit: number;
   readonly #what: string;
-  readonly #queued = new Heap<TaskNode<unknown>>((a, b) =>
-    a.priority > b.priority || (a.priority === b.priority && a.order < b.order)
-  );
+  readonly #queued: Heap<TaskNode<unknown>> | undefined;
   #taken = 0;
   #capacity: WaitQueue<void, true> | undefined;
   /** Whether one who waited for capacity was let through in this turn. */
@@ -17,12 +19,13 @@ export class Places {
 
   constructor(limit: number, what: string) {
     this.#limit = limit;
+    if (limit !== Infinity) this.#queued = new Heap(before);
     this.#what = what;
   }
 
   /** How many tasks have no place yet. */
   get queued(): number {
-    return this.#queued.size;
+    return this.#queued?.size ?? 0;
   }
 
   get free(): number {
@@ -41,7 +44,7 @@ export class Places {
       task.admitted = true;
       task.launch();
     } else {
-      this.#queued.push(task);
+      this.#queued!.push(task);
       task.enqueue();
     }
   }
@@ -49,7 +52,7 @@ export class Places {
   /** A task has ended, whether it had a place, was queued, or neither. */
   leave(task: TaskNode<unknown>): void {
     if (task.admitted) this.#taken--;
-    else this.#queued.remove(task);
+    else this.#queued?.remove(task);
     this.#admit();
   }
 
@@ -58,7 +61,7 @@ export class Places {
     this.#capacity ??= new WaitQueue({
       what: `wait for capacity of ${this.#what}`,
       structure: "group",
-      behind: () => `${this.#taken} of ${this.#limit} tasks running, ${this.#queued.size} queued`,
+      behind: () => `${this.#taken} of ${this.#limit} tasks running, ${this.queued} queued`,
     });
     const refusal = this.#capacity.refusal(options) ?? refused();
     if (refusal !== undefined) return refusal;
@@ -72,7 +75,7 @@ export class Places {
 
   #admit(): void {
     while (this.#taken < this.#limit) {
-      const next = this.#queued.pop();
+      const next = this.#queued?.pop();
       if (next === undefined) break;
       this.#taken++;
       next.admitted = true;
@@ -89,6 +92,6 @@ export class Places {
   }
 
   #hasRoom(): boolean {
-    return this.#taken < this.#limit && this.#queued.size === 0;
+    return this.#taken < this.#limit && this.queued === 0;
   }
 }
