@@ -29,10 +29,6 @@ export class ChannelClosedError extends ClosedError {
 const TAKEN = Promise.resolve(true);
 const DROPPED = Promise.resolve(false);
 
-async function given<T>(value: T): Promise<Awaited<T>> {
-  return value as Awaited<T>;
-}
-
 /**
  * Hands values from senders to receivers, any number of each, with back-pressure.
  *
