@@ -4,12 +4,16 @@ import { leaves, TimeoutError } from "../kernel/errors.ts";
  * A failure as text for whoever runs the process: each failure in it once, with its stack and its causes. Never throws.
  */
 export function describeError(error: unknown): string {
+  const texts = leaves(error).map(describeLeaf);
+  return texts.length === 0 ? describeLeaf(error) : texts.join("\n");
+}
+
+function describeLeaf(leaf: unknown): string {
   try {
-    const texts = leaves(error).map((leaf) => withCauses(leaf, new Set()));
-    return texts.length === 0 ? String(error) : texts.join("\n");
+    return withCauses(leaf, new Set());
   } catch {
     // An object without a prototype has no text, and getters may throw.
-    return `A failure that can't be shown: ${typeof error}`;
+    return `A failure that can't be shown: ${typeof leaf}`;
   }
 }
 

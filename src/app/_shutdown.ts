@@ -9,7 +9,7 @@ import { Budget } from "./_budget.ts";
 import type { Openings } from "./_openings.ts";
 import type { NamedHook, StartHooks } from "./_start_hooks.ts";
 import { runStep, type StepEnd } from "./_step.ts";
-import { SignalReceived } from "./signal_received.ts";
+import { signalIn } from "./signal_received.ts";
 import type { StopReport, StopStep } from "./stop_report.ts";
 
 /** The function that an application runs as a whole. */
@@ -149,7 +149,7 @@ export class Shutdown {
     const clean = errors.length === 0 && stragglers.length === 0;
     const steps = [...this.#steps.map(({ name, ms, outcome }) => ({ name, ms, outcome })), ...this.#waits];
     return Object.freeze({
-      code: this.#reason instanceof SignalReceived ? this.#reason.exitCode : clean ? 0 : 1,
+      code: signalIn(this.#reason)?.exitCode ?? (clean ? 0 : 1),
       reason: this.#reason,
       forced: this.#forced,
       stragglers,

@@ -472,5 +472,9 @@ export class AsyncManager implements AsyncDisposable {
 
 /** A reason that is a failure, and not just somebody's wish. */
 function failureIn(reason: unknown): { readonly error: unknown } | undefined {
-  return reason instanceof Error && reason.name !== "AbortError" ? { error: reason } : undefined;
+  try {
+    return reason instanceof Error && reason.name !== "AbortError" ? { error: reason } : undefined;
+  } catch {
+    return { error: reason }; // It can't be looked at: nobody's wish.
+  }
 }

@@ -5,7 +5,7 @@ import { detectHost } from "./adapters/detect.ts";
 import { type AppOptions, checkAppOptions } from "./app_options.ts";
 import { AsyncManager, type Reins, reinsOf } from "./async_manager.ts";
 import { checkHost, type Host, type StopSignal } from "./host.ts";
-import { exitCodeOf, SignalReceived } from "./signal_received.ts";
+import { exitCodeOf, signalIn, SignalReceived } from "./signal_received.ts";
 import type { StopReport } from "./stop_report.ts";
 
 /** Options of {@linkcode runApplication}. */
@@ -98,7 +98,7 @@ class Run {
       : signal && subscribe(signal, { aborted: (reason) => this.#reins.stop(reason) });
     if (!signal?.aborted) void this.#reins.run(() => main(this.#app));
     const report = await this.#reins.stopped();
-    if (report.reason instanceof SignalReceived && !report.forced) await this.#host.quiet?.();
+    if (signalIn(report.reason) !== undefined && !report.forced) await this.#host.quiet?.();
     outer?.cancel();
     listening[Symbol.dispose]();
     alive?.[Symbol.dispose]();

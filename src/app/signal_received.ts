@@ -26,3 +26,12 @@ export class SignalReceived extends DOMException {
     this.exitCode = exitCodeOf(signal);
   }
 }
+
+/** `reason` if it is a signal that was received; a reason that can't be looked at is none. */
+export function signalIn(reason: unknown): SignalReceived | undefined {
+  try {
+    return reason instanceof SignalReceived ? reason : undefined;
+  } catch {
+    return undefined;
+  }
+}

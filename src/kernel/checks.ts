@@ -12,9 +12,23 @@ export function show(value: unknown): string {
   }
   if (typeof value === "bigint") return `${value}n`;
   if (typeof value === "function") return "a function";
-  if (Array.isArray(value)) return `an array of ${value.length}`;
-  if (typeof value === "object" && value !== null) return "an object";
-  return String(value);
+  if (typeof value !== "object" || value === null) return String(value);
+  try {
+    if (Array.isArray(value)) return `an array of ${value.length}`;
+  } catch {
+    // A proxy that can't be looked at.
+  }
+  return "an object";
+}
+
+/** The text of a failure for a message: its own, if it is an error that has one; never throwing. */
+export function showError(error: unknown): string {
+  try {
+    if (error instanceof Error) return String(error.message);
+  } catch {
+    // It can't be looked at.
+  }
+  return show(error);
 }
 
 /** `lock "orders"`, or just `lock` when it has no name. */

@@ -72,8 +72,29 @@ export function isOwnAbort(error: unknown): boolean {
   return typeof error === "object" && error !== null && ownAborts.has(error);
 }
 
+/**
+ * What `inside` finds in a failure; nothing where that can't be looked at, as its getters throw or it is a revoked proxy:
+ * whoever waits for what has failed must be answered all the same.
+ */
+function look<T>(inside: () => T): T | undefined {
+  try {
+    return inside();
+  } catch {
+    return undefined;
+  }
+}
+
+/** The cause of a failure, boxed, if it has one. */
+function causeOf(error: object): { readonly cause: unknown } | undefined {
+  return look(() => "cause" in error ? { cause: error.cause } : undefined);
+}
+
 /** The members of a failure with several parts, or `undefined` when it is a single one. */
 function parts(error: unknown): readonly unknown[] | undefined {
+  return look(() => membersOf(error));
+}
+
+function membersOf(error: unknown): readonly unknown[] | undefined {
   if (typeof error !== "object" || error === null) return undefined;
   const shape = error as { name?: unknown; errors?: unknown; error?: unknown; suppressed?: unknown };
   if (error instanceof AggregateError && Array.isArray(shape.errors) && shape.errors.length > 0) {
@@ -130,8 +151,10 @@ export function findError<E>(error: unknown, type: abstract new (...args: never[
     const next = pending.pop();
     if (typeof next !== "object" || next === null || seen.has(next)) continue;
     seen.add(next);
-    if (next instanceof type) return next;
-    if ("cause" in next) pending.push(next.cause);
+    const found = look(() => next instanceof type ? next : undefined);
+    if (found !== undefined) return found;
+    const behind = causeOf(next);
+    if (behind !== undefined) pending.push(behind.cause);
     const members = parts(next);
     if (members !== undefined) { for (let i = members.length - 1; i >= 0; i--) pending.push(members[i]); }
   }
@@ -143,8 +166,9 @@ export function causes(error: unknown): Set<unknown> {
   const chain = new Set<unknown>();
   for (let at = error; !chain.has(at);) {
     chain.add(at);
-    if (typeof at !== "object" || at === null || !("cause" in at)) break;
-    at = at.cause;
+    const behind = typeof at === "object" && at !== null ? causeOf(at) : undefined;
+    if (behind === undefined) break;
+    at = behind.cause;
   }
   return chain;
 }

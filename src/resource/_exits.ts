@@ -1,6 +1,6 @@
 /** Running exits in reverse, with no failure lost: what the whole floor ends with. */
 import { timeout } from "../cancel/timeout.ts";
-import { checkDurationMs, show } from "../kernel/checks.ts";
+import { checkDurationMs, show, showError } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { type Deferred, deferred } from "../kernel/deferred.ts";
 import { causes } from "../kernel/errors.ts";
@@ -51,7 +51,7 @@ export class ExitErrors {
     const [first, ...more] = this.#errors;
     if (this.#errors.length === 0) return;
     if (more.length === 0) throw first;
-    const text = first instanceof Error ? first.message : show(first);
+    const text = showError(first);
     throw new AggregateError(
       this.#errors,
       `Cannot ${doing}: ${this.#errors.length} failures, the first: ${text}`,

@@ -1,5 +1,5 @@
 /** What a scope throws, given what went wrong in it. */
-import { show } from "../kernel/checks.ts";
+import { showError } from "../kernel/checks.ts";
 import { causes, TaskGroupError } from "../kernel/errors.ts";
 import { emit } from "../kernel/observer.ts";
 
@@ -68,7 +68,7 @@ export class Failures {
       return { error };
     }
     const count = others.length === 0 ? "1 failure" : `${failures.length} failures, the first`;
-    const text = error instanceof Error ? error.message : show(error);
+    const text = showError(error);
     return {
       error: new TaskGroupError(
         failures.map(({ error }) => error),

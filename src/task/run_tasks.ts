@@ -1,5 +1,5 @@
 import { abortable } from "../cancel/abortable.ts";
-import { checkChoice, checkFunction, checkOptions, show } from "../kernel/checks.ts";
+import { checkChoice, checkFunction, checkOptions, show, showError } from "../kernel/checks.ts";
 import { deferred, ignore } from "../kernel/deferred.ts";
 import { TaskGroupError } from "../kernel/errors.ts";
 import { discard } from "../kernel/late.ts";
@@ -180,6 +180,6 @@ function shaped(failures: readonly unknown[], mode: ErrorMode, group: string | u
   }
   if (mode === "auto" && others.length === 0) return first;
   const count = others.length === 0 ? "1 failure" : `all ${failures.length} failed, the first`;
-  const text = first instanceof Error ? first.message : show(first);
+  const text = showError(first);
   return new TaskGroupError(failures, `Cannot run tasks: ${count}: ${text}`, { cause: first });
 }

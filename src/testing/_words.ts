@@ -18,5 +18,10 @@ export function describeTimers(timers: readonly VirtualTimer[]): string {
 
 /** An error as it prints itself, anything else as it stands in messages; never throws. */
 export function describeReason(reason: unknown): string {
-  return reason instanceof Error ? `${reason.name}: ${reason.message}` : show(reason);
+  try {
+    if (reason instanceof Error) return `${reason.name}: ${reason.message}`;
+  } catch {
+    // It can't be looked at.
+  }
+  return show(reason);
 }

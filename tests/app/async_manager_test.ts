@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 import { AsyncManager, ClosedError, leaves, MisuseError, TaskGroupError, TimeoutError } from "@uno/async/app";
 import { Deadline, sleep } from "@uno/async/cancel";
 import { world } from "@uno/async/testing";
+import { opaqueErrors, rejectsWith } from "../_opaque.ts";
 
 /** Opens a resource that writes down its life. */
 function opener(log: string[], name: string, openMs = 0, closeMs = 0) {
@@ -883,4 +884,39 @@ test("rule 23: two applications live in one process, and one outlives the other"
 test("block refuses to hold up the stop for nothing that has a name", () => {
   const app = new AsyncManager();
   for (const name of [undefined, null, 5]) assert.throws(() => app.block(name as never), TypeError);
+});
+
+describe("AsyncManager, failures that can't be looked at", () => {
+  for (const [name, opaque] of opaqueErrors()) {
+    test(`${name}: of a resource, a task, a hook, or as the reason, does not keep it from stopping`, async () => {
+      await world(async () => {
+        const unopened = new AsyncManager();
+        let closed = false;
+        unopened.use("good", () => ({ [Symbol.dispose]: () => void (closed = true) }));
+        unopened.use("bad", async () => {
+          await sleep(1);
+          throw opaque;
+        });
+        assert.ok(await rejectsWith(unopened.start(), opaque));
+        assert.deepEqual([unopened.state, closed], ["stopped", true]);
+        const running = new AsyncManager();
+        running.onStop(() => {
+          throw opaque;
+        });
+        await running.start();
+        running.tasks.spawn("bad", () => {
+          throw opaque;
+        });
+        await sleep(1);
+        const report = await running.stop();
+        assert.deepEqual([report.code, report.errors.length], [1, 1]);
+        assert.ok(report.errors[0] === opaque);
+        const asked = new AsyncManager();
+        await asked.start();
+        const { code, reason } = await asked.stop(opaque);
+        assert.ok(reason === opaque);
+        assert.equal(code, 1);
+      });
+    });
+  }
 });

@@ -31,6 +31,14 @@ test("describeError ends where causes go in a circle, and takes anything", () =>
   assert.equal(describeError(new Error("")).split("\n")[0], "Error");
 });
 
+test("describeError shows what it can of several failures when one can't be shown", () => {
+  const hidden = Object.create(null);
+  assert.deepEqual(heads(new AggregateError([new Error("a"), hidden])), [
+    "Error: a",
+    "A failure that can't be shown: object",
+  ]);
+});
+
 test("describeError leaves out the stack of a limit, which leads to its timer only", () => {
   const error = new TimeoutError("Cannot stop", { operation: "stop", limitMs: 1 });
   assert.equal(describeError(error), "TimeoutError: Cannot stop");

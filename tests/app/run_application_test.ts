@@ -11,6 +11,7 @@ import {
 import { sleep } from "@uno/async/cancel";
 import { TaskGroup } from "@uno/async/task";
 import { FakeHost, world } from "@uno/async/testing";
+import { opaqueErrors } from "../_opaque.ts";
 
 const never = (): Promise<never> => new Promise<never>(() => {});
 
@@ -630,6 +631,34 @@ test("runApplication takes a main that runs into the stop for stopped, not for f
         else app.tasks.spawn("late", () => Promise.resolve());
       }, { host });
       assert.deepEqual([(await running).errors, (await running).code, host.printed], [[], 143, []]);
+    });
+  }
+});
+
+describe("runApplication, failures that can't be looked at", () => {
+  for (const [name, opaque] of opaqueErrors()) {
+    test(`${name}: of main, or as the reason, ends it with 1 and leaves nothing registered`, async () => {
+      await world(async () => {
+        const failed = new FakeHost();
+        const fail = (): never => {
+          throw opaque;
+        };
+        const report = await runApplication(fail, { host: failed });
+        assert.ok(report.errors[0] === opaque);
+        const told = new FakeHost();
+        const controller = new AbortController();
+        const running = runApplication((app) => app.stopRequested(), {
+          host: told,
+          signal: controller.signal,
+        });
+        await sleep(1);
+        controller.abort(opaque);
+        assert.ok((await running).reason === opaque);
+        for (const host of [failed, told]) {
+          assert.deepEqual([host.exitCode, host.keptAlive, host.listening.length], [1, false, 0]);
+          assert.equal(host.printed.length, 1);
+        }
+      });
     });
   }
 });

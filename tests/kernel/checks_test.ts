@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import * as checks from "../../src/kernel/checks.ts";
+import { opaqueErrors } from "../_opaque.ts";
 
 /** Asserts class and message of what a check throws. */
 function refuses(check: () => void, name: string, message: string): void {
@@ -8,6 +9,8 @@ function refuses(check: () => void, name: string, message: string): void {
 }
 
 test("show puts any value in a few words, and never throws", () => {
+  const revoked = Proxy.revocable({}, {});
+  revoked.revoke();
   const hostile = {
     toString() {
       throw new Error("no");
@@ -26,8 +29,15 @@ test("show puts any value in a few words, and never throws", () => {
     [[1, 2], "an array of 2"],
     [hostile, "an object"],
     [Object.create(null), "an object"],
+    [revoked.proxy, "an object"],
   ];
   for (const [value, text] of cases) assert.equal(checks.show(value), text);
+});
+
+test("showError gives an error's message, and anything else in a few words", () => {
+  assert.equal(checks.showError(new TypeError("no")), "no");
+  assert.equal(checks.showError("no"), '"no"');
+  for (const [, error] of opaqueErrors()) assert.equal(typeof checks.showError(error), "string");
 });
 
 test("subject names a structure if it has a name", () => {

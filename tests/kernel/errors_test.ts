@@ -11,6 +11,7 @@ import {
   TaskGroupError,
   TimeoutError,
 } from "../../src/kernel/errors.ts";
+import { opaqueErrors } from "../_opaque.ts";
 
 const [a, b, c] = [new Error("a"), new Error("b"), new TypeError("c")];
 
@@ -114,4 +115,16 @@ describe("causes", () => {
     circle.cause = circle;
     assert.deepEqual([...causes(circle)], [circle]);
   });
+});
+
+describe("failures that can't be looked at", () => {
+  for (const [name, error] of opaqueErrors()) {
+    test(`leaves, findError and causes take ${name} for a single failure`, () => {
+      assert.ok(leaves(error)[0] === error);
+      assert.ok(leaves(new AggregateError([a, error]))[1] === error);
+      assert.equal(findError(new AggregateError([error, c]), TypeError), c);
+      assert.ok(causes(error).has(error));
+      assert.ok(causes(new Error("outer", { cause: error })).has(error));
+    });
+  }
 });

@@ -9,6 +9,7 @@ import {
   TimeoutError,
 } from "../../src/resource/mod.ts";
 import { world } from "../../src/testing/mod.ts";
+import { opaqueErrors, rejectsWith } from "../_opaque.ts";
 
 async function failureOf(promise: PromiseLike<unknown>): Promise<unknown> {
   try {
@@ -179,4 +180,45 @@ describe("exitTimeoutMs", () => {
     assert.throws(() => new AsyncExitStack({ name: 5 as never }), TypeError);
     assert.throws(() => asyncContextManager(async function* () {}, { name: 5 as never }), TypeError);
   });
+});
+
+describe("failures on the way out that can't be looked at", () => {
+  for (const [name, opaque] of opaqueErrors()) {
+    test(`${name}: keeps no exit from running, and is thrown as it is`, async () => {
+      const log: string[] = [];
+      const fail = (): never => {
+        throw opaque;
+      };
+      const stack = new AsyncExitStack();
+      stack.callback(() => log.push("stack"));
+      stack.callback(fail);
+      assert.ok(await rejectsWith(stack.close(), opaque));
+      const running = AsyncExitStack.run((stack) => {
+        stack.callback(() => log.push("run"));
+        fail();
+      });
+      assert.ok(await rejectsWith(running, opaque));
+      const contexts = new AsyncContextGroup({
+        a: () => ({ [Symbol.dispose]: () => void log.push("context") }),
+        b: fail,
+      });
+      assert.ok(await rejectsWith(contexts.open(), opaque));
+      const manager = asyncContextManager(async function* () {
+        try {
+          yield;
+        } finally {
+          log.push("generator");
+        }
+      });
+      assert.ok(await rejectsWith(manager().run(fail), opaque));
+      assert.deepEqual(log, ["stack", "run", "context", "generator"]);
+      const both = new AsyncExitStack();
+      both.callback(fail);
+      both.callback(() => {
+        throw new Error("other");
+      });
+      const several = await failureOf(both.close());
+      assert.ok(several instanceof AggregateError && several.errors[1] === opaque);
+    });
+  }
 });

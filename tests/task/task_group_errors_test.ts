@@ -5,6 +5,7 @@ import { observe, type ObserverRecord } from "../../src/kernel/observer.ts";
 import { leaves, TaskGroup, TaskGroupError } from "../../src/task/mod.ts";
 import type { GroupOptions, TaskContext } from "../../src/task/mod.ts";
 import { world } from "../../src/testing/mod.ts";
+import { opaqueErrors } from "../_opaque.ts";
 
 type Step = (context: TaskContext) => unknown;
 
@@ -482,4 +483,31 @@ describe("TaskGroup: supervise", () => {
       assert.deepEqual((thrown?.error as TaskGroupError).errors, [first, second]);
     });
   });
+});
+
+describe("TaskGroup: failures that can't be looked at", () => {
+  for (const [name, opaque] of opaqueErrors()) {
+    test(`${name}: no task is left running, and the very thing is thrown, alone or among others`, async () => {
+      await world(async () => {
+        let ended = 0;
+        const cleansUp: Step = async ({ signal }) => {
+          await sleep(100, { signal }).catch(() => {});
+          await sleep(10);
+          ended++;
+        };
+        const body = async (): Promise<never> => {
+          await sleep(1);
+          throw opaque;
+        };
+        assert.ok((await thrownBy([cleansUp], {}, body))?.error === opaque);
+        assert.equal(ended, 1);
+        assert.ok((await thrownBy([cleansUp, failAt(1, opaque)]))?.error === opaque);
+        assert.equal(ended, 2);
+        const second = new Error("second");
+        const several = (await thrownBy([failAt(1, opaque), failInCleanUp(1, second)]))?.error;
+        assert.ok(several instanceof TaskGroupError);
+        assert.ok(several.errors[0] === opaque && several.errors[1] === second && several.cause === opaque);
+      });
+    });
+  }
 });
