@@ -14,6 +14,14 @@ export const commitCheck = {
   status: "select pg_xact_status($1::text::xid8) as status",
 } as const;
 
+/**
+ * Forgets what a session has set or holds, one statement after another. As DISCARD ALL, but for its prepared statements
+ * and plans: they are what makes a connection worth keeping.
+ */
+export const RESET =
+  "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); " +
+  "DISCARD TEMP; DISCARD SEQUENCES";
+
 const limits = {
   statementTimeoutMs: "statement_timeout",
   lockTimeoutMs: "lock_timeout",
@@ -139,42 +147,45 @@ export class TransactionTracker {
 
   /** Notes a statement that succeeded. */
   succeeded(sql: string): void {
-    const word = firstWords(sql);
-    if (/^(?:BEGIN|START TRANSACTION)\b/.test(word)) this.open = true;
-    else if (/^(?:COMMIT|END|ROLLBACK|ABORT|PREPARE TRANSACTION)\b/.test(word)) {
-      const stays = /^ROLLBACK (?:(?:WORK|TRANSACTION) )?TO\b|^(?:COMMIT|ROLLBACK) PREPARED\b/.test(word);
-      if (!stays) this.open = /\bAND CHAIN\b/.test(word) && !/\bNO CHAIN\b/.test(word);
+    const text = beginning(sql);
+    if (/^(?:BEGIN|START\s+TRANSACTION)\b/i.test(text)) this.open = true;
+    else if (ENDS.test(text)) {
+      const stays = /^ROLLBACK\s+(?:(?:WORK|TRANSACTION)\s+)?TO\b|^(?:COMMIT|ROLLBACK)\s+PREPARED\b/i.test(
+        text,
+      );
+      if (!stays) this.open = /\bAND\s+CHAIN\b/i.test(text);
     }
   }
 
   /** Notes a statement that failed: a COMMIT that does has rolled back. */
   failed(sql: string): void {
-    if (/^(?:COMMIT|END|PREPARE TRANSACTION)\b/.test(firstWords(sql))) this.open = false;
+    if (/^(?:COMMIT|END|PREPARE\s+TRANSACTION)\b/i.test(beginning(sql))) this.open = false;
   }
 }
 
-/** The first words of a statement, in capitals and with one blank between them. */
-function firstWords(sql: string): string {
-  return withoutComments(sql).trim().slice(0, 80).toUpperCase().replaceAll(/\s+/g, " ");
+const ENDS = /^(?:COMMIT|END|ROLLBACK|ABORT|PREPARE\s+TRANSACTION)\b/i;
+
+/** A statement from its first word on, without comments as far as they could stand between its first words. */
+function beginning(sql: string): string {
+  return withoutComments(sql).replace(/^[\s;]+/, "");
 }
 
+/** A text without its comments, up to the first quote: behind that they may be none. */
 function withoutComments(sql: string): string {
-  let rest = sql;
-  for (;;) {
-    const lead = /^(?:[\s;]+|--[^\n]*(?:\n|$))+/.exec(rest)?.[0] ?? "";
-    rest = rest.slice(lead.length);
-    if (!rest.startsWith("/*")) return rest.replaceAll(/\/\*[^*]*\*\/|--[^\n]*/g, " ");
+  if (!/--|\/\*/.test(sql)) return sql;
+  let text = "";
+  for (let at = 0;;) {
+    const mark = /--[^\n]*|\/\*|['"$]/.exec(sql.slice(at));
+    if (mark === null || /^['"$]/.test(mark[0])) return text + sql.slice(at);
+    text += `${sql.slice(at, at + mark.index)} `;
+    at += mark.index + mark[0].length;
     // They nest in PostgreSQL.
-    let depth = 0;
-    const ends = /\/\*|\*\//g;
-    let at = rest.length;
-    for (const { 0: mark, index } of rest.matchAll(ends)) {
-      depth += mark === "/*" ? 1 : -1;
-      if (depth > 0) continue;
-      at = index + 2;
-      break;
+    for (let depth = mark[0] === "/*" ? 1 : 0; depth > 0;) {
+      const inner = /\/\*|\*\//.exec(sql.slice(at));
+      if (inner === null) return text;
+      depth += inner[0] === "/*" ? 1 : -1;
+      at += inner.index + 2;
     }
-    rest = rest.slice(at);
   }
 }
 
@@ -183,10 +194,12 @@ const PARTS = /'(?:[^']|'')*'|"[^"]*"|--[^\n]*|\/\*|\$(\w*)\$|;/g;
 
 /** Whether a text holds more than one statement; in doubt, as with unusual quotes, yes. */
 export function holdsSeveral(sql: string): boolean {
+  // Where a backslash keeps a quote from ending depends on the kind of string.
+  if (/\\'[^]*;\s*\S/.test(sql)) return true;
   PARTS.lastIndex = 0;
   for (let match = PARTS.exec(sql); match !== null; match = PARTS.exec(sql)) {
     const [part, tag] = match;
-    if (part === ";") return withoutComments(sql.slice(PARTS.lastIndex)) !== "";
+    if (part === ";") return beginning(sql.slice(PARTS.lastIndex)) !== "";
     const end = part === "/*" ? "*/" : tag === undefined ? undefined : `$${tag}$`;
     if (end === undefined) continue;
     const at = sql.indexOf(end, PARTS.lastIndex);

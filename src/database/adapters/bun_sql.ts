@@ -11,6 +11,7 @@ import {
   classifyState,
   commitCheck,
   holdsSeveral,
+  RESET,
   targetOf,
   TransactionTracker,
   twoPhase,
@@ -150,6 +151,10 @@ class BunSqlConnection implements Connection {
       this.#canceller = undefined;
       await other.close({ timeout: 0 });
     }
+  }
+
+  async reset(): Promise<void> {
+    await this.raw.unsafe(RESET, []);
   }
 
   async close({ force }: { readonly force: boolean }): Promise<void> {

@@ -4,17 +4,23 @@
  * @module
  */
 import { checkOptions, show } from "../../kernel/checks.ts";
-import type { Connection, Driver, Result } from "../driver.ts";
+import type { Connection, Driver, Result, RowReader } from "../driver.ts";
+import { type Mysql2Line, MysqlRows } from "./_mysql_rows.ts";
 import { begin, classify, twoPhase } from "./_mysql_shared.ts";
 import { targetOf } from "./_postgres_shared.ts";
 
 /** What is used of a connection of `mysql2/promise`. */
 export interface Mysql2Connection {
   readonly threadId?: number | null;
+  /** What is below it, as {@linkcode Mysql2Line}. */
+  readonly connection?: object;
   query(sql: string): Promise<[unknown, unknown]>;
   execute(sql: string, params: never): Promise<[unknown, unknown]>;
+  reset(): Promise<void>;
   end(): Promise<void>;
   destroy(): void;
+  /** What is below it. */
+  readonly connection?: { readonly stream?: { destroy?(): unknown } };
   on(event: string, listener: (error?: unknown) => void): unknown;
 }
 
@@ -82,7 +88,11 @@ export function mysql2Driver(module: Mysql2Module, options: Mysql2Options = {}):
 const IN_TRANSACTION = 1;
 const AUTOCOMMIT = 2;
 
-const CLOSED = { code: "PROTOCOL_CONNECTION_LOST" };
+function closedError(): Error {
+  return Object.assign(new Error("Cannot query: the connection was closed"), {
+    code: "PROTOCOL_CONNECTION_LOST",
+  });
+}
 
 interface Header {
   readonly affectedRows: number;
@@ -95,6 +105,7 @@ class MysqlConnection implements Connection {
   readonly #another: () => Promise<Mysql2Connection>;
   #status = AUTOCOMMIT;
   #giveUp: (() => void) | undefined;
+  #rows: MysqlRows | undefined;
   #canceller: Mysql2Connection | undefined;
   #lost: { error?: unknown } | undefined;
   #tell: (error?: unknown) => void = () => {};
@@ -105,6 +116,8 @@ class MysqlConnection implements Connection {
     const lost = (error?: unknown): void => {
       if (this.#lost !== undefined) return;
       this.#lost = { error };
+      // Of a statement without a callback, it says so to nobody else.
+      this.#rows?.fail(error ?? closedError());
       this.#tell(error);
     };
     connection.on("error", lost);
@@ -121,23 +134,40 @@ class MysqlConnection implements Connection {
   }
 
   query(sql: string, params: readonly unknown[]): Promise<Result> {
+    return this.#unlessDestroyed(this.#query(sql, params));
+  }
+
+  /** Of work whose connection is destroyed, mysql2 says nothing any more. */
+  #unlessDestroyed<T>(work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      // Of a statement whose connection is destroyed, mysql2 says nothing any more.
-      this.#giveUp = () =>
-        reject(Object.assign(new Error("Cannot query: the connection was closed"), CLOSED));
-      this.#query(sql, params).then(resolve, reject);
+      this.#giveUp = () => reject(closedError());
+      work.then(resolve, reject);
     });
+  }
+
+  stream(sql: string, params: readonly unknown[]): RowReader {
+    const line = this.raw.connection as Mysql2Line;
+    const command = params.length === 0 ? line.query(sql) : line.execute(sql, params as never);
+    const rows = this.#rows = new MysqlRows(line, command, () => this.cancel());
+    this.#giveUp = () => rows.fail(closedError());
+    return rows;
   }
 
   async #query(sql: string, params: readonly unknown[]): Promise<Result> {
     let answer: unknown;
+    let fields: unknown;
     try {
-      [answer] = params.length === 0
+      [answer, fields] = params.length === 0
         ? await this.raw.query(sql)
         : await this.raw.execute(sql, params as never);
     } catch (error) {
       if (classify(error).txGone) this.#status &= ~IN_TRANSACTION;
       throw error;
+    }
+    // A procedure gives all its results and then a header, in whose place there are no columns.
+    if (Array.isArray(answer) && Array.isArray(fields) && fields.length > 0 && fields.at(-1) === undefined) {
+      this.#status = (answer.at(-1) as Header).serverStatus ?? this.#status;
+      answer = answer[0];
     }
     if (Array.isArray(answer)) return { rows: answer, rowCount: answer.length };
     const { affectedRows, insertId, serverStatus } = answer as Header;
@@ -164,10 +194,18 @@ class MysqlConnection implements Connection {
     }
   }
 
+  async reset(): Promise<void> {
+    await this.#unlessDestroyed(this.raw.reset());
+    this.#status = AUTOCOMMIT;
+  }
+
   async close({ force }: { readonly force: boolean }): Promise<void> {
     if (!force && this.#lost === undefined) await this.raw.end();
-    this.raw.destroy();
-    this.#canceller?.destroy();
+    for (const one of [this.raw, this.#canceller]) {
+      one?.destroy();
+      // Its own way to destroy is to say good-bye, which on a half-open line takes for ever.
+      one?.connection?.stream?.destroy?.();
+    }
     this.#giveUp?.();
   }
 }

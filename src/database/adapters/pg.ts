@@ -5,7 +5,15 @@
  */
 import { checkChoice, checkOptions, show } from "../../kernel/checks.ts";
 import type { Connection, Driver, Failure, Result } from "../driver.ts";
-import { begin, classifyOther, classifyState, commitCheck, targetOf, twoPhase } from "./_postgres_shared.ts";
+import {
+  begin,
+  classifyOther,
+  classifyState,
+  commitCheck,
+  RESET,
+  targetOf,
+  twoPhase,
+} from "./_postgres_shared.ts";
 
 /** What is used of a `Client` of `pg`. */
 export interface PgClient {
@@ -16,7 +24,7 @@ export interface PgClient {
   /** What is below it, as {@linkcode PgWire}. */
   readonly connection?: object;
   connect(): Promise<unknown>;
-  query(config: { text: string; values: unknown[]; queryMode: "extended" }): Promise<PgResult>;
+  query(config: { text: string; values?: unknown[]; queryMode?: "extended" }): Promise<PgResult | PgResult[]>;
   end(): Promise<void>;
   on(event: string, listener: (error?: Error) => void): unknown;
   getTransactionStatus?(): string | null;
@@ -140,11 +148,12 @@ class PgConnection implements Connection {
   }
 
   async query(sql: string, params: readonly unknown[]): Promise<Result> {
+    // One statement, one result.
     const { rows = [], rowCount, command } = await this.raw.query({
       text: sql,
       values: params as unknown[],
       queryMode: "extended",
-    });
+    }) as PgResult;
     return { rows, rowCount: rowCount ?? 0, command };
   }
 
@@ -172,6 +181,10 @@ class PgConnection implements Connection {
       wireOf(other)?.stream.destroy();
       this.#canceller = undefined;
     }
+  }
+
+  async reset(): Promise<void> {
+    await this.raw.query({ text: RESET });
   }
 
   async close({ force }: { readonly force: boolean }): Promise<void> {

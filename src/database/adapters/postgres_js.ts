@@ -10,6 +10,7 @@ import {
   classifyOther,
   classifyState,
   commitCheck,
+  RESET,
   targetOf,
   TransactionTracker,
   twoPhase,
@@ -169,6 +170,10 @@ class PostgresJsConnection implements Connection {
       this.#canceller = undefined;
       await other.end({ timeout: 0 });
     }
+  }
+
+  async reset(): Promise<void> {
+    await this.raw.unsafe(RESET, [] as never, { simple: true, prepare: false });
   }
 
   async close({ force }: { readonly force: boolean }): Promise<void> {

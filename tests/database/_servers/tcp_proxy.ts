@@ -4,13 +4,21 @@ import { connect, createServer, type Socket } from "node:net";
 /** Which way bytes go. */
 export type Direction = "toServer" | "toClient";
 
+/** One connection through a proxy. */
+export interface Line {
+  /** Whether what is said on it is dropped, in both directions. */
+  silent: boolean;
+  /** Cuts it. */
+  cut(): void;
+}
+
 /** A proxy in front of a server. */
 export interface TcpProxy extends AsyncDisposable {
   readonly port: number;
   /** How many connections go through it now. */
   readonly connections: number;
   /** Looks at every piece of bytes; what it returns goes on, nothing when it returns `undefined`. */
-  filter: ((piece: Uint8Array, direction: Direction) => Uint8Array | undefined) | undefined;
+  filter: ((piece: Uint8Array, direction: Direction, line: Line) => Uint8Array | undefined) | undefined;
   /** Whether bytes are held back, in both directions and without a word: a half-open line. */
   frozen: boolean;
   /** Cuts all lines at once. */
@@ -47,18 +55,19 @@ export async function tcpProxy(target: { host: string; port: number }): Promise<
       upstream.destroy();
     };
     lines.add(end);
-    pass(client, upstream, "toServer");
-    pass(upstream, client, "toClient");
+    const line: Line = { silent: false, cut: end };
+    pass(client, upstream, "toServer", line);
+    pass(upstream, client, "toClient", line);
     for (const socket of [client, upstream]) {
       socket.setNoDelay(true);
       socket.on("error", end);
       socket.on("close", end);
     }
   });
-  const pass = (from: Socket, to: Socket, direction: Direction): void => {
+  const pass = (from: Socket, to: Socket, direction: Direction, line: Line): void => {
     from.on("data", (piece: Uint8Array) => {
-      if (proxy.frozen) return;
-      const rest = proxy.filter === undefined ? piece : proxy.filter(piece, direction);
+      if (proxy.frozen || line.silent) return;
+      const rest = proxy.filter === undefined ? piece : proxy.filter(piece, direction, line);
       if (rest !== undefined && rest.length > 0 && !to.destroyed) to.write(rest);
     });
   };

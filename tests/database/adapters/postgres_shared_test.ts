@@ -1,0 +1,102 @@
+/** What the texts of statements say of transactions, for drivers that do not pass on what the server says. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { holdsSeveral, TransactionTracker } from "../../../src/database/adapters/_postgres_shared.ts";
+
+function openAfter(open: boolean, sql: string): boolean {
+  const tracker = new TransactionTracker();
+  tracker.open = open;
+  tracker.succeeded(sql);
+  return tracker.open;
+}
+
+describe("TransactionTracker", () => {
+  it("knows what begins a transaction, however it is written", () => {
+    const beginning = [
+      "begin",
+      "BEGIN ISOLATION LEVEL SERIALIZABLE",
+      "; ;\n\tbegin work",
+      "start\n\n   transaction",
+      `start${" ".repeat(200)}transaction`,
+      "start/**/transaction",
+      "/* a /* b */ c */ -- d\n begin",
+      "start /* ' -- */ transaction",
+      "start -- it's\n transaction",
+      "rollback and chain",
+      "commit work and /* - */ chain",
+    ];
+    for (const sql of beginning) assert.equal(openAfter(false, sql), true, sql);
+    const other = [
+      "beginning",
+      "start",
+      "-- begin",
+      "/* begin */ select 1",
+      "/* begin",
+      "select 'begin'",
+      "select 1 -- \nbegin",
+      "prepare begin as select 1",
+      "",
+    ];
+    for (const sql of other) assert.equal(openAfter(false, sql), false, sql);
+  });
+
+  it("knows what ends one", () => {
+    const ending = [
+      "commit",
+      "END",
+      "abort",
+      "rollback",
+      "rollback work",
+      "commit and no chain",
+      "/**/rollback--",
+      "prepare transaction 'x'",
+      "prepare /* - */ transaction 'x'",
+    ];
+    for (const sql of ending) assert.equal(openAfter(true, sql), false, sql);
+    const other = [
+      "rollback to a",
+      "rollback to savepoint a",
+      "rollback /* - */ work\nto a",
+      "rollback transaction to a",
+      "savepoint commit",
+      "committing",
+      "select 'x' -- commit",
+    ];
+    for (const sql of other) assert.equal(openAfter(true, sql), true, sql);
+    const tracker = new TransactionTracker();
+    tracker.open = true;
+    tracker.failed("insert into t values (1)");
+    assert.equal(tracker.open, true, "it is only doomed");
+    tracker.failed("/* - */ commit");
+    assert.equal(tracker.open, false);
+  });
+});
+
+describe("holdsSeveral of PostgreSQL", () => {
+  it("tells several statements from one, in doubt several", () => {
+    const several = [
+      "select 1; begin",
+      "select 1;;select 2",
+      "select ';'; select 2",
+      "select 1 /* ; */; select 2",
+      "do $$ begin; end $$; begin",
+      "select $a$ $b$; $a$; select 1",
+      "select E'x\\''; begin; select ''",
+    ];
+    for (const sql of several) assert.equal(holdsSeveral(sql), true, sql);
+    const one = [
+      "select 1",
+      "select 1;",
+      "select 1; -- select 2",
+      "select 1; /* a /* b */ c */ ;",
+      "select ';'",
+      'select 1 as "a;b"',
+      "do $$ begin perform 1; perform 2; end $$",
+      "select $a$ ; $$ ; $a$",
+      "select E'it\\'s'",
+      "select E'it\\'s';",
+      "-- a; b\nselect 1",
+    ];
+    for (const sql of one) assert.equal(holdsSeveral(sql), false, sql);
+  });
+});
