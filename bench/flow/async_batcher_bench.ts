@@ -1,5 +1,4 @@
-import { batcherLoads, batches, handLoads } from "./_batcher_cases.ts";
+import { benchCases } from "../_measure.ts";
+import { cases } from "../cases/async_batcher.ts";
 
-const group = `${batches} batches of 100 loads`;
-Deno.bench("hand-written", { group, baseline: true }, async () => void await handLoads());
-Deno.bench("AsyncBatcher.add", { group }, async () => void await batcherLoads());
+await benchCases(cases);

@@ -1,112 +1,48 @@
-import {
-  checkChoice,
-  checkCount,
-  checkDurationMs,
-  checkFunction,
-  checkName,
-  checkOptions,
-  show,
-  subject,
-} from "../kernel/checks.ts";
+import { checkChoice, checkFinite, checkOptions, subject } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
+import { deadlineOf } from "../kernel/deadlines.ts";
 import { deferred } from "../kernel/deferred.ts";
-import { isEcho } from "../kernel/echo.ts";
 import { ClosedError, TimeoutError } from "../kernel/errors.ts";
-import { discard } from "../kernel/late.ts";
 import { emit, observed } from "../kernel/observer.ts";
 import { subscribe } from "../kernel/signals.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import { WaitQueue } from "../kernel/wait_queue.ts";
-import { Batch, Entry, type EntryOwner, Line } from "./_batch.ts";
-import { BatchShapeError } from "./batch_shape_error.ts";
-import type { CallContext } from "./policy.ts";
+import { Batch, Call, type CallOwner, Cohort, Ties } from "./_batch.ts";
+import { Lanes } from "./_batch_lanes.ts";
+import { type BatchRules, batchRules } from "./_batch_rules.ts";
+import { BatchRunner, failCallers, NO_COUNTS } from "./_batch_runner.ts";
+import type {
+  AsyncBatcherCloseOptions,
+  AsyncBatcherOptions,
+  AsyncBatcherStatistics,
+  BatchFunction,
+  SettledBatchFunction,
+} from "./async_batcher_options.ts";
+import { QueueFullError } from "./queue_full_error.ts";
 
-/**
- * Serves several items at once: one result for each, in their order. An `Error` in the place of a result fails that
- * item only.
- */
-export type BatchFunction<I, O> = (
-  items: readonly I[],
-  context: CallContext,
-) => PromiseLike<readonly (O | Error)[]>;
-
-/** Options of an {@linkcode AsyncBatcher}. */
-export interface AsyncBatcherOptions {
-  /** How many items go into one batch at most; `Infinity` for no limit. Default 100. */
-  maxSize?: number;
-  /**
-   * How long the first item of a batch waits for others, in milliseconds. Default 0: only for those that are added by
-   * code that is running or ready to run now.
-   */
-  maxWaitMs?: number;
-  /** How many items may wait for a batch; callers beyond that wait to be let in. Default `Infinity`. */
-  maxPending?: number;
-  /** How many batches may run at once. Default 1. */
-  concurrency?: number;
-  /** Appears in messages and observer records. */
-  name?: string;
-}
-
-/** Options of {@linkcode AsyncBatcher.close}. */
-export interface AsyncBatcherCloseOptions {
-  /** Whether items that wait for a batch still get theirs (`"flush"`, the default) or are refused. */
-  pending?: "flush" | "reject";
-}
-
-/** What an operator wants to know of an {@linkcode AsyncBatcher}. */
-export interface AsyncBatcherStatistics {
-  /** Items that wait for a batch. */
-  readonly pending: number;
-  /** Callers that wait to be let in. */
-  readonly waiting: number;
-  /** Batches that run. */
-  readonly inUse: number;
-  /** Batches that could run besides. */
-  readonly free: number;
-  /** Whether it is closed. */
-  readonly closed: boolean;
-  /** Batches begun so far. */
-  readonly batches: number;
-  /** Items handed to the batch function so far. */
-  readonly granted: number;
-  /** Items that got a result. */
-  readonly fulfilled: number;
-  /** Items that failed, by themselves or with their batch. */
-  readonly failed: number;
-  /** Calls given up by a signal. */
-  readonly aborted: number;
-  /** Calls that reached their limit. */
-  readonly timedOut: number;
-}
-
-/** A caller that waits to be let in. */
+/** A call that waits to be let in. */
 interface Waiting<I, O> {
-  readonly entry: Entry<I, O>;
-  readonly options: WaitOptions | undefined;
-  /** When its call must have ended. */
+  readonly call: Call<I, O>;
+  readonly bounds: WaitOptions;
+  /** When it must have ended. */
   readonly endMs: number;
 }
 
 /**
- * For how many turns of the microtask queue nothing must be added before a window of 0 ms closes. Several, as callers
- * that come through an async function or two more than others are a few turns behind them.
- */
-const QUIET_TURNS = 8;
-
-const settled = Promise.resolve();
-
-/**
  * Collects items that are added one by one and has them served together.
  *
- * **Window** — opens at the first item of a batch and closes at `maxSize` items or after `maxWaitMs`, whichever comes
- * first; while all `concurrency` batches run, items go on joining the next one. **Order** — items are served in the
- * order in which they came, and results are handed out by position. **Failure** — when the function throws or rejects,
- * every caller of that batch gets that very error; an `Error` in the place of a result rejects its item only; a result
- * of the wrong shape rejects all with a `BatchShapeError`. **Abort** — before the batch is begun, the item is taken
- * out (when it was the last, the function is not called); afterwards the caller rejects at once, and the batch's own
- * signal is aborted only when all its callers have gone. **Back-pressure** — with `maxPending` items waiting, further
- * callers wait in line, first come, first served. **Close** — see {@linkcode close}; `await using` flushes. Every item
- * settles exactly once. The function runs in the async context of a caller, not each in its own.
+ * **Window** — opens at the first item of a batch and closes at `maxSize` items, at `maxWeight`, or after `maxWaitMs`,
+ * whichever comes first, and earlier when a caller has less time than that; while all `concurrency` batches run, items
+ * go on joining the next one until it is begun. **Order** — items are served in the order in which they came, and
+ * results are handed out by position or key. **Failure** — when the function throws or rejects, every caller of that
+ * batch gets that very error, or with `bisect` those whose items are to blame; an `Error` in the place of a result
+ * rejects its item only; results of the wrong shape reject all with a `BatchShapeError`. **Abort** — before the batch is
+ * begun, the item is taken out (when it was the last, the function is not called); afterwards the caller rejects at
+ * once, and the batch's own signal is aborted only when all its callers have gone. An item that several callers share
+ * (`dedupe`) stays until the last of them has gone. **Back-pressure** — with `maxPending` items waiting, further callers
+ * wait in line, first come, first served, or are refused. **Close** — see {@linkcode close}; `await using` flushes. Every
+ * item settles exactly once. **Context** — the function runs in the async context in which the batcher was made, and not
+ * in that of a caller, as it works for several; each caller goes on in its own.
  *
  * @example
  * ```ts
@@ -123,60 +59,93 @@ const settled = Promise.resolve();
  * assert.deepEqual(none.status, "rejected");
  * assert.deepEqual(queries, [[1, -1]]);
  * ```
+ *
+ * @example
+ * ```ts
+ * import { AsyncBatcher, BatchMissingError } from "@uno/async/flow";
+ * import assert from "node:assert/strict";
+ *
+ * // Found rows as a Map, and each row asked for once, however many want it.
+ * const rows = new Map([[1, "one"], [2, "two"]]);
+ * const load = new AsyncBatcher<number, string>((ids) => {
+ *   assert.deepEqual(ids, [1, 3]);
+ *   return new Map(ids.filter((id) => rows.has(id)).map((id) => [id, rows.get(id)!]));
+ * }, { dedupe: true });
+ * const [a, b, none] = await Promise.allSettled([load.add(1), load.add(1), load.add(3)]);
+ * assert.deepEqual([a, b].map((it) => it.status === "fulfilled" && it.value), ["one", "one"]);
+ * assert.ok(none.status === "rejected" && none.reason instanceof BatchMissingError);
+ * ```
+ *
+ * @example
+ * ```ts
+ * import { AsyncBatcher } from "@uno/async/flow";
+ * import assert from "node:assert/strict";
+ *
+ * // Tables do not mix, no insert is larger than the protocol allows, and a bad row fails alone.
+ * type Row = { table: string; text: string };
+ * const inserts = new AsyncBatcher<Row, string>((rows, { partition }) => {
+ *   if (rows.some(({ text }) => text === "bad")) throw new Error(`Bad row for ${partition}`);
+ *   return rows.map(({ text }) => `${partition}: ${text}`);
+ * }, { partition: ({ table }) => table, weight: ({ text }) => text.length, maxWeight: 65_536, bisect: true });
+ * const done = await Promise.allSettled([
+ *   inserts.add({ table: "a", text: "1" }),
+ *   inserts.add({ table: "a", text: "bad" }),
+ *   inserts.add({ table: "b", text: "2" }),
+ * ]);
+ * assert.deepEqual(done.map((it) => it.status === "fulfilled" ? it.value : it.reason.message), [
+ *   "a: 1",
+ *   "Bad row for a",
+ *   "b: 2",
+ * ]);
+ * ```
  */
 export class AsyncBatcher<I, O> implements AsyncDisposable {
   /** The name given at creation. */
   readonly name: string | undefined;
-  readonly #fn: BatchFunction<I, O>;
-  readonly #maxSize: number;
-  readonly #maxWaitMs: number;
-  readonly #maxPending: number;
-  readonly #concurrency: number;
-  /** At how many items waiting longer is of no use. */
-  readonly #fullSize: number;
-  readonly #line = new Line<I, O>();
-  /** Callers that wait to be let into the line. */
+  readonly #rules: BatchRules<I>;
+  /** Whether nothing has to be asked of items. */
+  readonly #plain: boolean;
+  readonly #lanes: Lanes<I, O>;
+  readonly #runner: BatchRunner<I, O>;
+  /** Callers that wait to be let into a lane. */
   readonly #waiters: WaitQueue<void, Waiting<I, O>>;
-  /** Those who wait until all calls up to one are settled. */
-  readonly #flushers: WaitQueue<void, number>;
-  readonly #running = new Set<Batch<I, O>>();
-  readonly #owner: EntryOwner<I, O> = { giveUp: (...how) => this.#giveUp(...how) };
-  readonly #counts = { batches: 0, granted: 0, fulfilled: 0, failed: 0, aborted: 0, timedOut: 0 };
-  #calls = 0;
-  /** Calls up to this one do not wait for a window any more. */
-  #closedTo = 0;
-  #timer: Disposable | undefined;
-  #timerMs = 0;
-  /** How many quiet turns of the microtask queue the window of 0 ms stays open; 0 when none is open. */
-  #turnsLeft = 0;
+  /** Those who wait until a cohort and all before it are over. */
+  readonly #flushers: WaitQueue<void, Cohort>;
+  readonly #owner: CallOwner<I, O> = { giveUp: (...how) => this.#giveUp(...how) };
+  readonly #counts = { ...NO_COUNTS };
+  #running = 0;
+  /** The earliest cohort that is not over, and the one that calls are added to. */
+  #oldest = new Cohort();
+  #cohort = this.#oldest;
+  #ids = 0;
   #closing: Promise<void> | undefined;
 
   /**
-   * Creates an empty batcher.
+   * Creates an empty batcher whose function says of each item how it went.
    *
-   * @param fn Serves a batch. Called with at least one item, never more than `maxSize`.
+   * @param fn Serves a batch. Called with at least one item, never more than `maxSize` or heavier than `maxWeight`.
    * @throws {TypeError | RangeError} When an argument is not as it says.
    */
-  constructor(fn: BatchFunction<I, O>, options: AsyncBatcherOptions = {}) {
-    checkOptions("create batcher", options);
-    const { maxSize = 100, maxWaitMs = 0, maxPending = Infinity, concurrency = 1, name } = options;
-    checkName("create batcher", name);
-    const doing = `create ${subject("batcher", name)}`;
-    checkFunction(doing, "fn", fn);
-    checkCount(doing, "maxSize", maxSize, 1);
-    checkDurationMs(doing, "maxWaitMs", maxWaitMs);
-    checkCount(doing, "maxPending", maxPending, 1);
-    checkCount(doing, "concurrency", concurrency, 1);
+  constructor(fn: SettledBatchFunction<I, O>, options: AsyncBatcherOptions<I> & { results: "settled" });
+  /**
+   * Creates an empty batcher.
+   *
+   * @param fn Serves a batch. Called with at least one item, never more than `maxSize` or heavier than `maxWeight`.
+   * @throws {TypeError | RangeError} When an argument is not as it says.
+   */
+  constructor(fn: BatchFunction<I, O>, options?: AsyncBatcherOptions<I> & { results?: "values" });
+  constructor(
+    fn: BatchFunction<I, O> | SettledBatchFunction<I, O>,
+    options: AsyncBatcherOptions<I> = {},
+  ) {
+    this.#rules = batchRules<I>(fn, options);
+    const { name, weigh, keyOf, partitionOf } = this.#rules;
     this.name = name;
-    this.#fn = fn;
-    this.#maxSize = maxSize;
-    this.#maxWaitMs = maxWaitMs;
-    this.#maxPending = maxPending;
-    this.#concurrency = concurrency;
-    this.#fullSize = Math.min(maxSize, maxPending);
+    this.#plain = weigh === undefined && keyOf === undefined && partitionOf === undefined;
+    this.#lanes = new Lanes(this.#rules, () => this.#pump());
+    this.#runner = new BatchRunner(fn as BatchFunction<I, O>, this.#rules, this.#counts);
     const behind = (): string => this.#behind();
-    const onLeave = (): void => this.#tellFlushers();
-    this.#waiters = new WaitQueue({ what: "add to batcher", structure: "batcher", name, behind, onLeave });
+    this.#waiters = new WaitQueue({ what: "add to batcher", structure: "batcher", name, behind });
     this.#flushers = new WaitQueue({ what: "flush batcher", structure: "batcher", name, behind });
   }
 
@@ -190,31 +159,27 @@ export class AsyncBatcher<I, O> implements AsyncDisposable {
    *
    * @param options `signal` gives this call up; `timeoutMs` bounds the whole of it.
    * @returns The result in the item's place.
-   * @throws The error in the item's place, or what the batch function threw.
+   * @throws The error in the item's place, or what the batch function threw; what `weight`, `dedupe` or `partition` threw.
    * @throws {BatchShapeError} When there is not one result for each item.
+   * @throws {BatchMissingError} When results came as a `Map` that has none for the item.
+   * @throws {QueueFullError} When `maxPending` items wait, with `overflow: "reject"`.
    * @throws {ClosedError} When the batcher is closed, or closed with `pending: "reject"` before the item's turn.
    * @throws {TimeoutError} When `timeoutMs` is reached.
+   * @throws {RangeError} When the item weighs more than a batch may.
    * @throws The reason of `signal`, unchanged.
    */
   add(item: I, options?: WaitOptions): Promise<O> {
-    if (options !== undefined) {
-      const refused = this.#waiters.refusal(options);
-      if (refused !== undefined) return refused;
+    if (
+      options !== undefined || !this.#plain || this.#closing !== undefined || !this.#hasRoom || observed()
+    ) {
+      return this.#addWith(item, options);
     }
-    if (this.#closing !== undefined) return Promise.reject(this.#closedError());
-    if (options?.timeoutMs === 0) {
-      this.#counts.timedOut++;
-      return Promise.reject(this.#timeoutError(0));
-    }
-    const { promise, resolve, reject } = deferred<O>();
-    const entry = new Entry<I, O>(item, this.#owner, ++this.#calls, resolve, reject);
-    if (this.#line.size < this.#maxPending && this.#waiters.size === 0) {
-      this.#letIn(entry, options, options?.timeoutMs);
-      // An open window that stays open is the common case, and costs next to nothing.
-      if (this.#turnsLeft > 0 && this.#line.size < this.#fullSize) this.#turnsLeft = QUIET_TURNS;
-      else this.#consider();
-    } else this.#wait(entry, options);
-    return promise;
+    return new Promise<O>((resolve, reject) => {
+      const cohort = this.#cohort;
+      cohort.left++;
+      this.#lanes.push(new Call<I, O>(item, cohort, resolve, reject));
+      if (this.#lanes.ready) this.#pump();
+    });
   }
 
   /**
@@ -239,7 +204,7 @@ export class AsyncBatcher<I, O> implements AsyncDisposable {
    */
   close(options: AsyncBatcherCloseOptions = {}): Promise<void> {
     try {
-      const doing = `close ${this.#subject()}`;
+      const doing = `close ${this.#subject}`;
       checkOptions(doing, options);
       const { pending = "flush" } = options;
       checkChoice(doing, "pending", pending, ["flush", "reject"]);
@@ -259,10 +224,11 @@ export class AsyncBatcher<I, O> implements AsyncDisposable {
   statistics(): AsyncBatcherStatistics {
     const { aborted, timedOut } = this.#waiters.totals;
     return Object.freeze({
-      pending: this.#line.size,
+      pending: this.#lanes.size,
       waiting: this.#waiters.size,
-      inUse: this.#running.size,
-      free: this.#concurrency - this.#running.size,
+      partitions: this.#lanes.lanes,
+      inUse: this.#running,
+      free: this.#rules.concurrency - this.#running,
       closed: this.closed,
       ...this.#counts,
       aborted: this.#counts.aborted + aborted,
@@ -270,204 +236,216 @@ export class AsyncBatcher<I, O> implements AsyncDisposable {
     });
   }
 
-  /** Takes an item into the line. */
-  #letIn(entry: Entry<I, O>, options: WaitOptions | undefined, leftMs = Infinity): void {
-    const { first } = this.#line;
-    if (this.#maxWaitMs > 0) {
-      // One that joins the open window has its time; one that waits for a batch to end may be the first of the next.
-      const joins = first !== undefined && this.#running.size < this.#concurrency;
-      entry.sinceMs = joins ? first.sinceMs : clock().now();
-    }
-    this.#line.push(entry);
-    if (options === undefined) return;
-    const { signal, timeoutMs } = options;
-    if (signal !== undefined) entry.subscription = subscribe(signal, entry);
-    if (leftMs !== Infinity) {
-      const expire = (): void => this.#giveUp(entry, this.#timeoutError(timeoutMs!), "timedOut");
-      entry.timer = clock().schedule(clock().now() + leftMs, expire, { ref: true });
-    }
+  get #hasRoom(): boolean {
+    return this.#lanes.size < this.#rules.maxPending && this.#waiters.size === 0;
   }
 
-  /** Waits for room in the line. */
-  #wait(entry: Entry<I, O>, options: WaitOptions | undefined): void {
-    const timeoutMs = options?.timeoutMs ?? Infinity;
-    const endMs = timeoutMs === Infinity ? Infinity : clock().now() + timeoutMs;
-    this.#waiters.wait({ entry, options, endMs }, options).catch((error) => entry.fail(error));
+  /** Adds an item when there is more to know, of it or of its caller. */
+  #addWith(item: I, options: WaitOptions | undefined): Promise<O> {
+    const refused = this.#waiters.refusal(options) ?? this.#refusal(options?.timeoutMs);
+    if (refused !== undefined) return refused;
+    const { promise, resolve, reject } = deferred<O>();
+    const call = new Call<I, O>(item, this.#cohort, resolve, reject);
+    const bounds = { signal: options?.signal, timeoutMs: options?.timeoutMs ?? Infinity };
+    if (!this.#plain) {
+      try {
+        this.#ask(call);
+      } catch (error) {
+        return Promise.reject(error);
+      }
+      // Functions of the user's were called, which can do anything.
+      const refusedNow = this.#waiters.refusal(bounds) ?? this.#refusal();
+      if (refusedNow !== undefined) return refusedNow;
+    }
+    if (observed()) this.#tellAdded(call);
+    if (this.#join(call, bounds, bounds.timeoutMs)) return promise;
+    if (!this.#hasRoom && this.#rules.overflow === "reject") {
+      this.#counts.refused++;
+      return Promise.reject(this.#fullError());
+    }
+    call.cohort.left++;
+    if (this.#hasRoom) {
+      this.#bind(call, bounds, bounds.timeoutMs);
+      this.#lanes.push(call);
+      this.#pump();
+    } else this.#wait(call, bounds);
+    return promise;
+  }
+
+  #refusal(timeoutMs?: number): Promise<never> | undefined {
+    if (this.#closing !== undefined) return Promise.reject(this.#closedError());
+    if (timeoutMs !== 0) return undefined;
+    this.#counts.timedOut++;
+    return Promise.reject(this.#timeoutError(0));
+  }
+
+  /** Has the user's functions look at an item. */
+  #ask(call: Call<I, O>): void {
+    const { weigh, keyOf, partitionOf, maxWeight } = this.#rules;
+    const doing = `add to ${this.#subject}`;
+    if (weigh !== undefined) {
+      call.weight = weigh(call.item);
+      checkFinite(doing, "weight", call.weight, 0);
+      if (call.weight > maxWeight) {
+        throw new RangeError(
+          `Cannot ${doing} as weight must be at most ${maxWeight}: received ${call.weight}`,
+        );
+      }
+    }
+    if (partitionOf !== undefined) call.tie(this.#owner).partition = partitionOf(call.item);
+    if (keyOf !== undefined) call.tie(this.#owner).key = keyOf(call.item);
+  }
+
+  /** Joins an equal item that waits for a batch. @returns Whether there is one. */
+  #join(call: Call<I, O>, bounds: WaitOptions, leftMs: number): boolean {
+    if (!this.#rules.dedupes) return false;
+    const ties = call.ties!;
+    const leader = this.#lanes.find(ties.partition, ties.key);
+    if (leader === undefined) return false;
+    this.#counts.joined++;
+    ties.leader = leader;
+    (leader.ties!.followers ??= new Set()).add(call);
+    leader.ties!.holders++;
+    this.#bind(call, bounds, leftMs);
+    this.#lanes.hurry(leader, ties.byMs);
+    this.#pump();
+    return true;
+  }
+
+  /** Ties a call that is let in to its signal and its limits. */
+  #bind(call: Call<I, O>, { signal, timeoutMs }: WaitOptions, leftMs: number): void {
+    if (signal === undefined && leftMs === Infinity) return;
+    const ties = call.tie(this.#owner);
+    if (signal !== undefined) ties.subscription = subscribe(signal, ties);
+    const signalMs = deadlineOf(signal);
+    if (leftMs === Infinity && signalMs === Infinity) return;
+    const now = clock().now();
+    if (leftMs !== Infinity) {
+      const expire = (): void => this.#giveUp(call, this.#timeoutError(timeoutMs!), "timedOut");
+      ties.timer = clock().schedule(now + leftMs, expire, { ref: true });
+    }
+    const { needsMs } = this.#rules;
+    const endMs = Math.min(now + leftMs, signalMs);
+    ties.byMs = needsMs === undefined ? now + (endMs - now) / 2 : endMs - needsMs;
+  }
+
+  /** Waits to be let in. */
+  #wait(call: Call<I, O>, bounds: WaitOptions): void {
+    const endMs = bounds.timeoutMs === Infinity ? Infinity : clock().now() + bounds.timeoutMs!;
+    this.#waiters.wait({ call, bounds, endMs }, bounds).catch((error) => {
+      call.fail(error);
+      call.cohort.left--;
+      this.#tellFlushers();
+    });
   }
 
   /** Lets callers in while there is room. */
   #admit(): void {
-    while (this.#line.size < this.#maxPending) {
+    while (this.#waiters.size > 0 && this.#lanes.size < this.#rules.maxPending) {
       const waiting = this.#waiters.head();
       if (waiting === undefined) return;
-      const { entry, options, endMs } = waiting;
-      this.#letIn(entry, options, endMs === Infinity ? Infinity : endMs - clock().now());
       this.#waiters.grant();
+      const { call, bounds, endMs } = waiting;
+      const leftMs = endMs === Infinity ? Infinity : endMs - clock().now();
+      if (this.#join(call, bounds, leftMs)) call.cohort.left--;
+      else {
+        this.#bind(call, bounds, leftMs);
+        this.#lanes.push(call);
+      }
     }
   }
 
-  /** Begins the batches that can begin, and sees to it that the next one does when its window closes. */
-  #consider(): void {
-    for (;;) {
-      const { first, size } = this.#line;
-      if (first === undefined || this.#running.size >= this.#concurrency) return this.#disarm();
-      if (size < this.#fullSize && first.order > this.#closedTo && !this.#isDue(first)) {
-        return this.#maxWaitMs > 0 ? this.#arm(first) : this.#holdOpen();
-      }
-      const batch = new Batch(this.#line.take(this.#maxSize));
-      this.#running.add(batch);
-      // Not now: this may be inside of `add`, and whoever calls that does not expect the batch function to run.
-      void settled.then(() => this.#serve(batch));
+  /** Begins what batches can begin. */
+  #pump(): void {
+    while (this.#lanes.ready && this.#running < this.#rules.concurrency) {
+      const calls = this.#lanes.take();
+      const { cohort, ties } = calls[0]!;
+      for (const call of calls) call.cohort.left--;
+      cohort.left++;
+      this.#running++;
+      this.#runner.begin(new Batch(calls, ties?.partition), () => {
+        this.#running--;
+        cohort.left--;
+        this.#pump();
+        this.#tellFlushers();
+      });
       this.#admit();
     }
   }
 
-  #isDue(first: Entry<I, O>): boolean {
-    return this.#maxWaitMs > 0 && this.#timer === undefined &&
-      clock().now() >= first.sinceMs + this.#maxWaitMs;
-  }
-
-  #arm(first: Entry<I, O>): void {
-    const atMs = first.sinceMs + this.#maxWaitMs;
-    if (atMs === Infinity || (this.#timer !== undefined && this.#timerMs === atMs)) return;
-    this.#disarm();
-    this.#timerMs = atMs;
-    this.#timer = clock().schedule(atMs, () => {
-      this.#timer = undefined;
-      this.#closedTo = Math.max(this.#closedTo, this.#line.first?.order ?? 0);
-      this.#consider();
-    }, { ref: true });
-  }
-
-  #disarm(): void {
-    this.#timer?.[Symbol.dispose]();
-    this.#timer = undefined;
-  }
-
-  /** Opens the window of 0 ms, or holds it open as something was added. */
-  #holdOpen(): void {
-    const open = this.#turnsLeft > 0;
-    this.#turnsLeft = QUIET_TURNS;
-    if (!open) void settled.then(this.#turn);
-  }
-
-  readonly #turn = (): void => {
-    if (--this.#turnsLeft > 0) return void settled.then(this.#turn);
-    this.#closedTo = this.#calls;
-    this.#consider();
-  };
-
-  async #serve(batch: Batch<I, O>): Promise<void> {
-    // Some may have gone since the batch was put together.
-    const entries = batch.wanted;
-    if (entries.length > 0) {
-      this.#counts.batches++;
-      this.#counts.granted += entries.length;
-      if (observed()) emit("batch", "batcher", this.name, { size: entries.length, pending: this.#line.size });
-      try {
-        this.#handOut(entries, await this.#fn(entries.map((entry) => entry.item), batch.work));
-      } catch (error) {
-        for (const entry of entries) this.#fail(entry, error);
-        if (batch.end !== undefined && !isEcho(error, batch.end)) this.#tellLate(error);
-      }
-    }
-    this.#running.delete(batch);
-    this.#consider();
-    this.#tellFlushers();
-  }
-
-  #handOut(entries: readonly Entry<I, O>[], results: readonly (O | Error)[]): void {
-    if (!Array.isArray(results) || results.length !== entries.length) {
-      if (Array.isArray(results)) { for (const result of results) discard(result, "batcher", this.name); }
-      throw this.#shapeError(entries.length, results);
-    }
-    for (let i = 0; i < entries.length; i++) {
-      const entry = entries[i]!;
-      const result = results[i] as O | Error;
-      if (result instanceof Error) {
-        if (entry.wanted) this.#fail(entry, result);
-        else this.#tellLate(result);
-      } else if (entry.wanted) {
-        this.#counts.fulfilled++;
-        entry.succeed(result);
-      } else discard(result, "batcher", this.name);
-    }
-  }
-
-  #fail(entry: Entry<I, O>, error: unknown): void {
-    if (!entry.wanted) return;
-    this.#counts.failed++;
-    entry.fail(error);
-  }
-
-  #giveUp(entry: Entry<I, O>, reason: unknown, why: "aborted" | "timedOut"): void {
-    if (!entry.wanted) return;
+  #giveUp(call: Call<I, O>, reason: unknown, why: "aborted" | "timedOut"): void {
+    if (!call.wanted) return;
     this.#counts[why]++;
-    entry.fail(reason);
-    if (entry.batch !== undefined) return entry.batch.leave(reason, this.#subject());
-    this.#line.remove(entry);
+    call.fail(reason);
+    const { leader } = call.ties!;
+    leader?.ties!.followers!.delete(call);
+    const ties = (leader ?? call).ties!;
+    if (--ties.holders > 0) return;
+    if (ties.batch !== undefined) return ties.batch.leave(reason, this.#subject);
+    this.#lanes.remove(leader ?? call);
+    (leader ?? call).cohort.left--;
     this.#admit();
-    this.#consider();
+    this.#pump();
     this.#tellFlushers();
   }
 
   #refuseAll(error: Error): void {
-    for (const entry of this.#line.take(Infinity)) this.#fail(entry, error);
+    for (const call of this.#lanes.drain()) {
+      call.cohort.left--;
+      this.#counts.failed += failCallers(call, error);
+    }
     this.#counts.failed += this.#waiters.settleAll(error);
-    this.#consider();
     this.#tellFlushers();
   }
 
   #flush(options?: WaitOptions): Promise<void> {
-    const upTo = this.#calls;
-    this.#closedTo = upTo;
-    this.#consider();
-    return this.#oldest() > upTo ? Promise.resolve() : this.#flushers.wait(upTo, options);
-  }
-
-  /** The earliest call that is not settled. */
-  #oldest(): number {
-    let oldest = this.#line.first?.order ?? this.#waiters.head()?.entry.order ?? Infinity;
-    for (const batch of this.#running) oldest = Math.min(oldest, batch.entries[0]!.order);
-    return oldest;
+    const cohort = this.#cohort;
+    cohort.flushed = true;
+    this.#cohort = cohort.next = new Cohort();
+    this.#lanes.closeAll();
+    this.#pump();
+    this.#tellFlushers();
+    return cohort.over ? Promise.resolve() : this.#flushers.wait(cohort, options);
   }
 
   #tellFlushers(): void {
-    while (this.#flushers.size > 0 && this.#oldest() > this.#flushers.head()!) this.#flushers.grant();
+    while (this.#oldest !== this.#cohort && this.#oldest.left === 0) {
+      this.#oldest.over = true;
+      this.#oldest = this.#oldest.next!;
+    }
+    while (this.#flushers.size > 0 && this.#flushers.head()?.over) this.#flushers.grant();
   }
 
-  #tellLate(error: unknown): void {
-    emit("late.failure", "batcher", this.name, { error });
+  #tellAdded(call: Call<I, O>): void {
+    const id = call.tie(this.#owner).id = ++this.#ids;
+    emit("add", "batcher", this.name, { id, pending: this.#lanes.size });
   }
 
-  #subject(): string {
+  get #subject(): string {
     return subject("batcher", this.name);
   }
 
   #behind(): string {
-    const most = this.#maxPending === Infinity ? "" : ` of ${this.#maxPending}`;
-    return `${this.#line.size}${most} pending, ${this.#waiters.size} waiting, ` +
-      `${this.#running.size} of ${this.#concurrency} batches running`;
+    const { maxPending, concurrency } = this.#rules;
+    const most = maxPending === Infinity ? "" : ` of ${maxPending}`;
+    return `${this.#lanes.size}${most} pending, ${this.#waiters.size} waiting, ` +
+      `${this.#running} of ${concurrency} batches running`;
   }
 
   #closedError(): ClosedError {
-    return new ClosedError(`Cannot add to ${this.#subject()}: it is closed`);
+    return new ClosedError(`Cannot add to ${this.#subject}: it is closed`);
+  }
+
+  #fullError(): QueueFullError {
+    const facts = { maxQueue: this.#rules.maxPending, inUse: this.#running };
+    return new QueueFullError(`Cannot add to ${this.#subject}: ${this.#behind()}`, facts);
   }
 
   #timeoutError(limitMs: number): TimeoutError {
-    const operation = `add to ${this.#subject()}`;
+    const operation = `add to ${this.#subject}`;
     return new TimeoutError(`Cannot ${operation} within ${limitMs} ms: ${this.#behind()}`, {
       operation,
       limitMs,
     });
-  }
-
-  #shapeError(expected: number, results: unknown): BatchShapeError {
-    const actual = Array.isArray(results) ? results.length : undefined;
-    return new BatchShapeError(
-      `Cannot hand out the results of ${this.#subject()} as they must be an array of ${expected}: ` +
-        `received ${show(results)}`,
-      { expected, actual },
-    );
   }
 }

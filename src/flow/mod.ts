@@ -5,13 +5,16 @@
  */
 export type { AdaptiveLimit, LimitEstimator, LimitSample } from "./adaptive_limit.ts";
 export { aimd, type AimdOptions, type LimitRange } from "./aimd.ts";
-export {
-  AsyncBatcher,
-  type AsyncBatcherCloseOptions,
-  type AsyncBatcherOptions,
-  type AsyncBatcherStatistics,
-  type BatchFunction,
-} from "./async_batcher.ts";
+export { AsyncBatcher } from "./async_batcher.ts";
+export type {
+  AsyncBatcherCloseOptions,
+  AsyncBatcherOptions,
+  AsyncBatcherStatistics,
+  BatchContext,
+  BatchFunction,
+  BatchResults,
+  SettledBatchFunction,
+} from "./async_batcher_options.ts";
 export { AsyncCache } from "./async_cache.ts";
 export type {
   AsyncCacheCloseOptions,
@@ -25,6 +28,7 @@ export type {
   CacheLoadMany,
   CacheRemoval,
 } from "./async_cache_options.ts";
+export { BatchMissingError } from "./batch_missing_error.ts";
 export { BatchShapeError } from "./batch_shape_error.ts";
 export {
   Bulkhead,

@@ -321,19 +321,22 @@ test("AsyncBatcher: late failures of a batch that nobody waits for go to the obs
 
 test("AsyncBatcher.add: timeoutMs bounds the whole call, waiting and running", async () => {
   await world(async (w) => {
-    const { batcher, batches } = doubler({ maxWaitMs: 50, name: "users" }, () => sleep(100));
-    await assert.rejects(batcher.add(1, { timeoutMs: 20 }), {
+    const { batcher, batches } = doubler({ name: "users" }, () => sleep(100));
+    const first = batcher.add(1);
+    await w.idle();
+    await assert.rejects(batcher.add(2, { timeoutMs: 20 }), {
       name: "TimeoutError",
-      message: 'Cannot add to batcher "users" within 20 ms: 1 pending, 0 waiting, 0 of 1 batches running',
+      message: 'Cannot add to batcher "users" within 20 ms: 1 pending, 0 waiting, 1 of 1 batches running',
       operation: 'add to batcher "users"',
       limitMs: 20,
     });
-    assert.deepEqual(batches, []);
-    await assert.rejects(batcher.add(2, { timeoutMs: 70 }), TimeoutError);
-    assert.deepEqual([w.now, batches], [90, [[2]]]);
-    await assert.rejects(batcher.add(3, { timeoutMs: 0 }), TimeoutError);
+    await first;
+    assert.deepEqual(batches, [[1]]);
+    await assert.rejects(batcher.add(3, { timeoutMs: 70 }), TimeoutError);
+    assert.deepEqual([w.now, batches], [170, [[1], [3]]]);
+    await assert.rejects(batcher.add(4, { timeoutMs: 0 }), TimeoutError);
     await batcher.flush();
-    assert.deepEqual([w.now, batches.length, batcher.statistics().timedOut], [170, 1, 3]);
+    assert.deepEqual([w.now, batches.length, batcher.statistics().timedOut], [200, 2, 3]);
   });
 });
 
