@@ -109,7 +109,8 @@ function signalOf(value: unknown): AbortSignal | undefined {
   return isSignal(signal) ? signal : undefined;
 }
 
-function isSignal(value: unknown): value is AbortSignal {
+/** Whether it is an `AbortSignal`, of any realm. */
+export function isSignal(value: unknown): value is AbortSignal {
   return typeof value === "object" && value !== null &&
     typeof (value as Partial<AbortSignal>).aborted === "boolean" &&
     typeof (value as Partial<AbortSignal>).addEventListener === "function";

@@ -157,7 +157,7 @@ describe("the list of what waits", () => {
     const [waits, names, found] = [await publicWaits(), await publicNames(), await exported()];
     // What has just been added may not be on the list of the public surface yet.
     const doors = await Promise.all(
-      ["flow", "resource", "task"].map((floor) =>
+      ["flow", "resource", "task", "decorate"].map((floor) =>
         readFile(new URL(`../../src/${floor}/mod.ts`, import.meta.url), "utf8")
       ),
     );

@@ -71,6 +71,12 @@ const uses = {
       await db[Symbol.asyncDispose]();
     }
   },
+  async "@uno/async/decorate"({ cached, concurrentLimited }) {
+    let calls = 0;
+    const square = cached()(concurrentLimited({ limit: 1 })(async (n) => (calls++, await (n * n))));
+    assert.deepEqual(await Promise.all([square(3), square(3), square(4)]), [9, 9, 16]);
+    assert.equal(calls, 2);
+  },
   async "@uno/async/testing"({ world }) {
     const { sleep } = await import("@uno/async/cancel");
     await world(async (w) => {

@@ -1,0 +1,2 @@
+/** Tasks of an application: decorates methods as it stands. */
+export { asTask } from "../app/as_task.ts";

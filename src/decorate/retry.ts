@@ -1,0 +1,2 @@
+/** Trying again: decorates methods as it stands. */
+export { retry } from "../flow/retry.ts";

@@ -1,0 +1,2 @@
+/** Transactions: decorates methods as it stands. */
+export { transactional } from "../database/transactional.ts";
