@@ -29,13 +29,13 @@ export class Call<I, O> {
   prev: Call<I, O> | undefined = undefined;
   next: Call<I, O> | undefined = undefined;
   readonly item: I;
-  readonly cohort: Cohort;
+  cohort: Cohort;
   /** The two ends of the caller's promise, until it is settled. */
   resolve: ((value: O) => void) | undefined;
   reject: ((reason: unknown) => void) | undefined;
   weight = 1;
-  /** When the window it belongs to was opened; the number of that window, where windows are not timed. */
-  since = 0;
+  /** When the window it belongs to was opened, where windows are timed. */
+  sinceMs = 0;
   ties: Ties<I, O> | undefined = undefined;
 
   constructor(

@@ -62,7 +62,7 @@ class Lane<I, O> extends Line<Call<I, O>> implements Linked<Lane<I, O>>, HeapIte
 
   /** When its window has to close: by the first of those who wait, or whoever has less time. */
   windowEnd(maxWaitMs: number, quietMs: number): number {
-    const endMs = Math.min(this.first!.since + maxWaitMs, this.hurried?.peek()?.byMs ?? Infinity);
+    const endMs = Math.min(this.first!.sinceMs + maxWaitMs, this.hurried?.peek()?.byMs ?? Infinity);
     return quietMs < maxWaitMs ? Math.min(endMs, this.lastMs + quietMs) : endMs;
   }
 }
@@ -100,8 +100,6 @@ export class Lanes<I, O> {
   );
   readonly #ready = new Line<Lane<I, O>>();
   #opened = 0;
-  /** The number of the window of 0 ms that is open, or is next. */
-  #window = 0;
   #timer: Disposable | undefined;
   #timerMs = Infinity;
   /** How many quiet turns of the microtask queue windows of 0 ms stay open; 0 when none is open. */
@@ -134,7 +132,6 @@ export class Lanes<I, O> {
     const { ties } = call;
     const lane = this.#laneOf(ties?.partition);
     if (this.#timed) this.#noteTimes(lane, call);
-    else call.since = this.#window;
     lane.push(call);
     lane.weight += call.weight;
     this.size++;
@@ -225,7 +222,7 @@ export class Lanes<I, O> {
     if (quietMs < maxWaitMs) lane.lastMs = clock().now();
     // One that joins the open window has its time; one that comes too late for the next batch will have its own.
     const joins = lane.heapIndex >= 0 && lane.weight + call.weight <= maxWeight;
-    call.since = joins ? lane.first!.since : clock().now();
+    call.sinceMs = joins ? lane.first!.sinceMs : clock().now();
     if (call.ties !== undefined && call.ties.byMs !== Infinity) this.#noteHurry(lane, call.ties);
   }
 
@@ -237,11 +234,6 @@ export class Lanes<I, O> {
     return lane.size >= this.#rules.maxSize || lane.weight >= this.#rules.maxWeight;
   }
 
-  /** Whether the first of those who wait has waited enough, whatever the time. */
-  #isClosed({ first }: Lane<I, O>): boolean {
-    return first!.cohort.flushed || (!this.#timed && first!.since < this.#window);
-  }
-
   /** Puts a lane where it belongs now: away when it is empty, among those with a window, or among the ready ones. */
   #place(lane: Lane<I, O>): void {
     if (lane.size === 0) {
@@ -249,7 +241,7 @@ export class Lanes<I, O> {
       if (lane.ready) this.#ready.remove(lane);
       lane.ready = false;
       if (lane !== this.#main) this.#lanes.delete(lane.partition);
-    } else if (this.#isFull(lane) || this.#isClosed(lane)) {
+    } else if (this.#isFull(lane) || lane.first!.cohort.flushed) {
       if (!lane.ready) this.#makeReady(lane);
     } else if (this.#timed) {
       const { maxWaitMs, quietMs } = this.#rules;
@@ -286,7 +278,6 @@ export class Lanes<I, O> {
   readonly #turn = (): void => {
     if (--this.#turnsLeft > 0) void settled.then(this.#turn);
     else {
-      this.#window++;
       this.closeAll();
       this.#due();
     }

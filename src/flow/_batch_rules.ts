@@ -13,6 +13,11 @@ import {
 import type { LaneRules } from "./_batch_lanes.ts";
 import type { AsyncBatcherOptions } from "./async_batcher_options.ts";
 
+const settledMark = Symbol("settled");
+
+/** Added to the options of a batcher whose function says of each item how it went. */
+export const SETTLED: AsyncBatcherOptions = { [settledMark]: true } as AsyncBatcherOptions;
+
 /** What a batcher goes by. */
 export interface BatchRules<I> extends LaneRules {
   readonly name: string | undefined;
@@ -34,7 +39,7 @@ export function batchRules<I>(fn: unknown, options: AsyncBatcherOptions<I>): Bat
   checkOptions("create batcher", options);
   const { maxSize = 100, maxWeight = Infinity, weight, maxWaitMs = 0, quietMs = Infinity, needsMs } = options;
   const { maxPending = Infinity, overflow = "wait", concurrency = 1, dedupe = false, partition } = options;
-  const { bisect = false, results = "values", name } = options;
+  const { bisect = false, name } = options;
   checkName("create batcher", name);
   const doing = `create ${subject("batcher", name)}`;
   checkFunction(doing, "fn", fn);
@@ -50,7 +55,6 @@ export function batchRules<I>(fn: unknown, options: AsyncBatcherOptions<I>): Bat
   checkSwitch(doing, "dedupe", dedupe);
   if (partition !== undefined) checkFunction(doing, "partition", partition);
   checkSwitch(doing, "bisect", bisect);
-  checkChoice(doing, "results", results, ["values", "settled"]);
   return {
     name,
     maxSize,
@@ -61,7 +65,7 @@ export function batchRules<I>(fn: unknown, options: AsyncBatcherOptions<I>): Bat
     maxPending,
     overflow,
     concurrency,
-    settled: results === "settled",
+    settled: settledMark in options,
     dedupes: dedupe !== false,
     bisects: typeof bisect === "function" ? bisect : () => bisect,
     weigh: weight,

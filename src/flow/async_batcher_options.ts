@@ -21,8 +21,8 @@ export type BatchFunction<I, O> = (
 ) => BatchResults<O | Error> | PromiseLike<BatchResults<O | Error>>;
 
 /**
- * Serves several items at once and says of each how it went, as `Promise.allSettled` does: for an
- * {@linkcode AsyncBatcher} with `results: "settled"`.
+ * Serves several items at once and says of each how it went, as `Promise.allSettled` does: for
+ * {@linkcode AsyncBatcher.ofSettled}.
  */
 export type SettledBatchFunction<I, O> = (
   items: readonly I[],
@@ -73,8 +73,6 @@ export interface AsyncBatcherOptions<I = unknown> {
    * fails alone; or for which errors. Items may then be handed over several times. Default `false`.
    */
   bisect?: boolean | ((error: unknown) => boolean);
-  /** Whether results stand for themselves (`"values"`, the default) or say how it went (`"settled"`). */
-  results?: "values" | "settled";
   /** Appears in messages and observer records. */
   name?: string;
 }

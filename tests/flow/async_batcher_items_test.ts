@@ -5,7 +5,7 @@ import { sleep } from "../../src/cancel/mod.ts";
 import {
   AsyncBatcher,
   type AsyncBatcherOptions,
-  BatchMissingError,
+  type BatchMissingError,
   BatchShapeError,
   ClosedError,
   TimeoutError,
@@ -16,7 +16,7 @@ import { world } from "../../src/testing/mod.ts";
 const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
 
 /** A batcher that gives items back and remembers its batches. */
-function echo<I>(options?: AsyncBatcherOptions<I> & { results?: "values" }, ms = 0) {
+function echo<I>(options?: AsyncBatcherOptions<I>, ms = 0) {
   const batches: (readonly I[])[] = [];
   const batcher = new AsyncBatcher<I, I>(async (items) => {
     batches.push(items);
@@ -238,6 +238,26 @@ describe("a batcher that partitions", () => {
       assert.deepEqual(batches, []);
     });
   });
+
+  test("AsyncBatcher: a function that looks at an item may flush, and a later flush waits for the item", async () => {
+    await world(async (w) => {
+      let flushing = true;
+      const { batcher } = echo<number>({
+        partition: (n) => {
+          if (flushing) void batcher.flush();
+          return n;
+        },
+        maxWaitMs: 100,
+      }, 10);
+      let served = false;
+      const call = batcher.add(1).then(() => served = true);
+      flushing = false;
+      await w.advance(50);
+      await batcher.flush();
+      assert.deepEqual([served, w.now], [true, 60]);
+      await call;
+    });
+  });
 });
 
 describe("results of a batch", () => {
@@ -280,10 +300,10 @@ describe("results of a batch", () => {
     await world(async () => {
       const value = new Error("a value");
       for (const asMap of [false, true]) {
-        const batcher = new AsyncBatcher<number, Error>(async (items) => {
+        const batcher = AsyncBatcher.ofSettled<number, Error>(async (items) => {
           const settled = await Promise.allSettled(items.map((n) => n === 1 ? value : Promise.reject(null)));
           return asMap ? new Map(items.map((n, i) => [n, settled[i]!])) : settled;
-        }, { results: "settled" });
+        });
         assert.deepEqual(await Promise.allSettled([batcher.add(1), batcher.add(2)]), [
           { status: "fulfilled", value },
           { status: "rejected", reason: null },
@@ -299,9 +319,8 @@ describe("results of a batch", () => {
       for (const wrong of [undefined, null, "x", { status: "pending" }]) {
         let disposed = 0;
         const value = { [Symbol.dispose]: () => void disposed++ };
-        const batcher = new AsyncBatcher<number, unknown>(
-          () => [{ status: "fulfilled" as const, value }, wrong as PromiseSettledResult<unknown>],
-          { results: "settled" },
+        const batcher = AsyncBatcher.ofSettled<number, unknown>(
+          () => [{ status: "fulfilled", value }, wrong as PromiseSettledResult<unknown>],
         );
         const errors = await Promise.all([1, 2].map((n) => batcher.add(n).catch((e) => e)));
         assert.ok(errors[0] instanceof BatchShapeError && errors[0] === errors[1]);
@@ -328,7 +347,7 @@ describe("results of a batch", () => {
 
 describe("a batcher that bisects", () => {
   /** Serves batches without any of `poison`; counts calls. */
-  function poisoned(poison: number[], options: AsyncBatcherOptions<number> & { results?: "values" }, ms = 0) {
+  function poisoned(poison: number[], options: AsyncBatcherOptions<number>, ms = 0) {
     const calls: (readonly number[])[] = [];
     const batcher = new AsyncBatcher<number, number>(async (items) => {
       calls.push(items);
@@ -433,6 +452,23 @@ describe("a batcher that bisects", () => {
 });
 
 describe("what observers are told of batches", () => {
+  test("AsyncBatcher: a failure that comes when all have gone is told, and nothing is tried again for nobody", async () => {
+    await world(async (w) => {
+      const records: ObserverRecord[] = [];
+      using _watching = observe({ record: (r) => void (r.kind === "late.failure" && records.push(r)) });
+      const error = new Error("late");
+      const batcher = new AsyncBatcher<number, number>(
+        () => sleep(10).then(() => Promise.reject(error)),
+        { bisect: true },
+      );
+      const calls = [1, 2].map((n) => batcher.add(n, { timeoutMs: 5 }).catch((e) => e));
+      assert.ok((await Promise.all(calls)).every((e) => e instanceof TimeoutError));
+      await w.advance(10);
+      const { batches, bisected } = batcher.statistics();
+      assert.deepEqual([batches, bisected, records.map(({ data }) => data)], [1, 0, [{ error }]]);
+    });
+  });
+
   test("AsyncBatcher: records link each batch to its members", async () => {
     await world(async (w) => {
       const records: ObserverRecord[] = [];
