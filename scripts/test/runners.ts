@@ -204,6 +204,8 @@ function explain(
   if (ending.code !== 0) return undefined;
   // A file that ends its process early, or whose tests are never registered, must not count as fine.
   const ran = new Set(tests.map((test) => test.file));
+  // Deno's report names the file that calls `describe`, which may be a helper of the test file.
+  for (const line of output) ran.add(/^running [1-9]\d* tests? from (.+)$/.exec(line)?.[1] ?? "");
   const empty = options.files.filter((file) => ![...ran].some((other) => other?.endsWith(file)));
   return empty.length > 0 ? `ran no test of ${empty.join(", ")}` : undefined;
 }

@@ -71,10 +71,11 @@ function start(command: ServerCommand, folder: string, port: number): Promise<Se
       if (isReady) return;
       said += new TextDecoder().decode(chunk);
       isReady = ready.test(said);
+      // What it says to clients who come too early is no failure of its own.
       if (isReady) {
         clearTimeout(limit);
         resolve({ port, stop: () => stop(keeper) });
-      } else if (/FATAL|Aborting/.test(said)) failed("it gave up");
+      } else if (/FATAL(?!: *the database system is)|Aborting/.test(said)) failed("it gave up");
     };
     keeper.stdout.on("data", hear);
     keeper.stderr.on("data", hear);
