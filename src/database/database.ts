@@ -3,12 +3,13 @@ import { checkDurationMs, checkOptions, checkWaitOptions, show, subject } from "
 import { MisuseError } from "../kernel/errors.ts";
 import type { HoldOptions, WaitOptions } from "../kernel/types.ts";
 import type { PoolCloseReport } from "../resource/pool_options.ts";
-import type { Driver } from "./driver.ts";
+import type { Dialect, Driver } from "./driver.ts";
 import { Ambient } from "./propagation.ts";
 import type { QueryResult, Session, SessionSource } from "./session.ts";
 import { type SessionInfo, Sessions } from "./sessions.ts";
 import { type DatabaseOptions, settingsOf } from "./settings.ts";
 import type { Sql } from "./sql.ts";
+import { type StreamOptions, streamRows } from "./stream.ts";
 import { begin, type BeginOptions, transaction, type TransactionOptions } from "./transaction.ts";
 import type { Transaction } from "./transaction_scope.ts";
 
@@ -72,6 +73,8 @@ export interface DatabaseStatistics {
 export class Database implements SessionSource, AsyncDisposable {
   /** The name given at creation. */
   readonly name: string | undefined;
+  /** The family of SQL it speaks. */
+  readonly dialect: Dialect;
   readonly #sessions: Sessions;
   /** Where code further in finds its transaction, with a `context`; for this library's own use. */
   readonly ambient: Ambient | undefined;
@@ -88,6 +91,7 @@ export class Database implements SessionSource, AsyncDisposable {
     }
     const settings = settingsOf(driver, options);
     this.name = settings.name;
+    this.dialect = driver.dialect;
     this.#sessions = new Sessions(driver, settings);
     const { context } = options;
     this.ambient = context === undefined ? undefined : new Ambient(context, this.name);
@@ -135,13 +139,7 @@ export class Database implements SessionSource, AsyncDisposable {
     params?: readonly unknown[],
     options?: WaitOptions,
   ): Promise<QueryResult<R>> {
-    if (this.current !== undefined) {
-      throw new MisuseError(
-        `Cannot query ${
-          subject("database", this.name)
-        }: a transaction is in effect here, and this would not be part of it`,
-      );
-    }
+    if (this.current !== undefined) throw this.#besideTransaction("query");
     if (options?.timeoutMs !== undefined) {
       checkWaitOptions(`query ${subject("database", this.name)}`, options);
       const { timeoutMs, signal } = options;
@@ -151,6 +149,42 @@ export class Database implements SessionSource, AsyncDisposable {
     }
     await using session = await this.session(options);
     return await session.query<R>(sql, params, options);
+  }
+
+  /**
+   * The rows of a statement that returns some, read bit by bit on a session of its own; see {@linkcode Session.stream}.
+   *
+   * The session is taken when the first row is asked for, and given back when the iteration has ended.
+   *
+   * @throws As {@linkcode Database.session} and {@linkcode Session.stream}, when a row is asked for.
+   *
+   * @example
+   * ```ts
+   * import { mapTasks } from "@uno/async";
+   * import { Database } from "@uno/async/database";
+   * import { sqliteDriver } from "@uno/async/database/sqlite";
+   * import assert from "node:assert/strict";
+   *
+   * await using db = new Database(sqliteDriver({ file: ":memory:" }));
+   * await db.query("create table orders (id integer primary key, total integer not null)");
+   * await db.query("insert into orders (total) values (10), (20), (30)");
+   *
+   * const rows = db.stream<{ total: number }>("select total from orders where total > ?", [10]);
+   * const taxes: number[] = [];
+   * for await (const tax of mapTasks(rows, async ({ total }) => await Promise.resolve(total / 5))) taxes.push(tax);
+   * assert.deepEqual(taxes, [4, 6]);
+   * ```
+   */
+  stream<R = Record<string, unknown>>(
+    sql: string | Sql,
+    params?: readonly unknown[],
+    options?: StreamOptions,
+  ): AsyncIterable<R> {
+    return streamRows<R>({ sql, params, options }, async () => {
+      if (this.current !== undefined) throw this.#besideTransaction("stream from");
+      const session = await this.#sessions.acquire({ signal: options?.signal });
+      return { wire: session.wire, sender: session, lease: session };
+    });
   }
 
   /**
@@ -224,5 +258,13 @@ export class Database implements SessionSource, AsyncDisposable {
       refused,
       leaked,
     });
+  }
+
+  #besideTransaction(doing: string): MisuseError {
+    return new MisuseError(
+      `Cannot ${doing} ${
+        subject("database", this.name)
+      }: a transaction is in effect here, and this would not be part of it`,
+    );
   }
 }

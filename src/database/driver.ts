@@ -97,6 +97,14 @@ export interface Result {
   readonly insertId?: number | bigint;
 }
 
+/** The rows of a statement that the driver reads bit by bit; nothing else is asked of its connection meanwhile. */
+export interface RowReader {
+  /** The next rows, at most so many; none at the end. Asked for the next ones only when this has settled. */
+  read(maxRows: number): readonly unknown[] | PromiseLike<readonly unknown[]>;
+  /** Leaves the rest. Settles when the next statement may be sent. */
+  close(): void | PromiseLike<void>;
+}
+
 /** One physical connection. */
 export interface Connection {
   /** What the server calls it: a process id, a thread id. */
@@ -108,6 +116,11 @@ export interface Connection {
    * and may do so without a promise.
    */
   query(sql: string, params: readonly unknown[]): Result | PromiseLike<Result>;
+  /**
+   * Begins to read the rows of a statement bit by bit. Not needed of drivers for PostgreSQL, where cursors serve; of
+   * others that have none, all rows are read at once.
+   */
+  stream?(sql: string, params: readonly unknown[]): RowReader;
   /** Stops the running statement. Settles only when no later statement can be struck by it. */
   cancel?(): PromiseLike<void>;
   /** Says once when the connection is lost, also between statements. A statement that runs then must reject. */

@@ -14,6 +14,7 @@ export type {
   FailureKind,
   IsolationLevel,
   Result,
+  RowReader,
   ServerLimits,
   TwoPhase,
   TxModes,
@@ -53,6 +54,7 @@ export { type CompiledSql, Sql, sql, type SqlTag } from "./sql.ts";
 export type { ConnectOptions, DatabaseOptions } from "./settings.ts";
 export type { SessionInfo } from "./sessions.ts";
 export type { QueryResult, Session, SessionSource } from "./session.ts";
+export type { StreamOptions } from "./stream.ts";
 export { type BeginOptions, transaction, type TransactionOptions } from "./transaction.ts";
 export type { Transaction } from "./transaction_scope.ts";
 export { ClosedError, MisuseError, TimeoutError, type TimeoutErrorOptions } from "../kernel/errors.ts";

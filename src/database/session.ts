@@ -1,11 +1,13 @@
 import { linkSignals } from "../cancel/link_signals.ts";
 import { timeout } from "../cancel/timeout.ts";
-import { checkWaitOptions, show, subject } from "../kernel/checks.ts";
+import { checkWaitOptions, subject } from "../kernel/checks.ts";
 import { ClosedError } from "../kernel/errors.ts";
 import { emit, observed } from "../kernel/observer.ts";
 import type { HoldOptions, WaitOptions } from "../kernel/types.ts";
 import type { Result } from "./driver.ts";
-import { Sql } from "./sql.ts";
+import type { Sql } from "./sql.ts";
+import { besideStream, checkStatement, compiled, type Statement } from "./_statement.ts";
+import { type StreamOptions, streamRows } from "./stream.ts";
 import type { Order, Sender, Wire } from "./wire.ts";
 
 /** What a statement gives, with its rows typed. */
@@ -42,6 +44,27 @@ export interface Session {
     params?: readonly unknown[],
     options?: WaitOptions,
   ): Promise<QueryResult<R>>;
+  /**
+   * The rows of a statement that returns some, read bit by bit: for more of them than should be in memory at once.
+   *
+   * Nothing is sent before it is iterated, and each iteration runs the statement. **Back-pressure** — the next rows are
+   * asked for when the ones before were taken. **Leaving early** — by `break`, `return` or a throw in the loop: the rest is
+   * left, and the session is free again when the loop has ended. **Abort** — the next row asked for, or being waited
+   * for, rejects with the signal's reason, and the rest is left. **Beside it** — the session is busy from the first row
+   * asked for to the end: another statement is a `MisuseError`, as is `commit()`; a roll-back ends it.
+   * **PostgreSQL** — by a cursor; outside of a transaction in one of its own, which only reads. **MySQL** — the server
+   * sends ahead what fits on the line. **SQLite** — a snapshot is held, and other connections write on.
+   *
+   * @param options `batchRows` is how many rows are asked for at once, 1 to 10,000; default 100. `signal` ends it.
+   * @throws {TypeError | RangeError} For bad arguments, at once; all else when a row is asked for.
+   * @throws {MisuseError} When the session has another stream open.
+   * @throws {DatabaseError} When the database refuses the statement, by kind.
+   */
+  stream<R = Record<string, unknown>>(
+    sql: string | Sql,
+    params?: readonly unknown[],
+    options?: StreamOptions,
+  ): AsyncIterable<R>;
 }
 
 /** Something that sessions can be had from: a `Database`. */
@@ -50,12 +73,8 @@ export interface SessionSource {
   session(options?: HoldOptions): Promise<Session & AsyncDisposable>;
 }
 
-const NO_PARAMS: readonly unknown[] = Object.freeze([]);
-
-/** What a user asks for. */
-export interface Call {
-  readonly sql: string | Sql;
-  readonly params: readonly unknown[] | undefined;
+/** What a user asks for, and within what. */
+export interface Call extends Statement {
   readonly options: WaitOptions | undefined;
 }
 
@@ -64,18 +83,10 @@ export interface Call {
  * {@linkcode Wire.run}, it answers and throws at once when it can.
  */
 export function send(wire: Wire, sender: Sender, call: Call, signal?: AbortSignal): Result | Promise<Result> {
-  let { sql, params = NO_PARAMS, options } = call;
-  if (!Array.isArray(params)) {
-    throw new TypeError(`Cannot query as params must be an array: received ${show(params)}`);
-  }
-  if (sql instanceof Sql) {
-    if (params.length > 0) {
-      throw new TypeError(`Cannot query as params must be left out beside sql: received ${params.length}`);
-    }
-    ({ text: sql, params } = sql.compile(wire.driver.dialect));
-  } else if (typeof sql !== "string") {
-    throw new TypeError(`Cannot query as sql must be a string, or made by sql: received ${show(sql)}`);
-  }
+  const { options } = call;
+  checkStatement("query", call);
+  const { text: sql, params } = compiled(call, wire.driver.dialect);
+  if (wire.reading !== undefined) throw besideStream("query", wire);
   const order: Order = { sql, params, stage: "body", sender, signal };
   return options === undefined ? wire.run(order) : runWithin(wire, order, options);
 }
@@ -109,6 +120,13 @@ export class LeasedSession implements Session, AsyncDisposable, Sender {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  stream<R>(sql: string | Sql, params?: readonly unknown[], options?: StreamOptions): AsyncIterable<R> {
+    return streamRows<R>({ sql, params, options }, () => {
+      this.#used = true;
+      return { wire: this.wire, sender: this };
+    });
   }
 
   admit(): void {

@@ -3,11 +3,13 @@ import { isThenable } from "../kernel/deferred.ts";
 import { MisuseError } from "../kernel/errors.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import type { Failure, Result, TxModes } from "./driver.ts";
+import { besideStream } from "./_statement.ts";
 import { type DatabaseStage, TransactionClosedError, TransactionDoomedError } from "./errors.ts";
 import { type QueryResult, send, type Session } from "./session.ts";
 import { Sql } from "./sql.ts";
+import { type StreamOptions, streamRows } from "./stream.ts";
 import { Unawaited } from "./unawaited.ts";
-import { anybody, commandIn, type Sender, type Wire } from "./wire.ts";
+import { commandIn, type Sender, type Wire } from "./wire.ts";
 
 /** A transaction, or a savepoint in one. */
 export interface Transaction extends Session, AsyncDisposable {
@@ -22,7 +24,7 @@ export interface Transaction extends Session, AsyncDisposable {
    *
    * @throws {TransactionDoomedError} When it can only be rolled back; it then is.
    * @throws {TransactionClosedError} When it has ended before.
-   * @throws {MisuseError} While a savepoint in it is open; when a statement was not awaited and is still under way.
+   * @throws {MisuseError} While a savepoint or a stream in it is open; when a statement was not awaited and is still under way.
    * @throws The failure of a statement that nobody awaited: it is not committed over.
    * @throws {CommitOutcomeUnknownError} When COMMIT was sent and no answer came.
    */
@@ -125,9 +127,20 @@ export abstract class Scope implements Transaction, Sender {
     }
   }
 
+  stream<R>(sql: string | Sql, params?: readonly unknown[], options?: StreamOptions): AsyncIterable<R> {
+    return streamRows<R>({ sql, params, options }, () => {
+      const { wire, limits } = this.root;
+      if (this.inner !== undefined) throw this.besideSavepoint("query");
+      this.root.statements++;
+      return { wire, sender: this, limits, inside: true };
+    });
+  }
+
   commit(): Promise<void> {
+    const { wire } = this.root;
     if (this.state !== "open") return Promise.reject(this.ended("commit"));
     if (this.inner !== undefined) return Promise.reject(this.besideSavepoint("commit"));
+    if (wire.reading !== undefined) return Promise.reject(besideStream(`commit ${this.kind}`, wire));
     const unseen = this.unseen();
     // From here on nothing more of it runs: what still waits for its turn is refused then.
     this.state = "ending";
@@ -171,6 +184,8 @@ export abstract class Scope implements Transaction, Sender {
   ): Promise<Transaction | T> {
     if (fn !== undefined) checkFunction("open savepoint", "fn", fn);
     if (this.inner !== undefined) throw this.besideSavepoint("open a savepoint in");
+    const { wire } = this.root;
+    if (wire.reading !== undefined) throw besideStream("open a savepoint", wire);
     const inner = this.inner = new Savepoint(this);
     await inner.open();
     if (fn === undefined) return inner;
@@ -353,13 +368,14 @@ export class Savepoint extends Scope {
   protected async takeBack(): Promise<void> {
     const { root } = this;
     const { wire } = root;
+    const sender: Sender = { admit() {}, refused: (failure, error) => this.refused(failure, error) };
     try {
       await wire.quiet();
       // When the whole is to be rolled back anyway, there is nothing to do here.
       if (root.doom !== undefined || root.limits?.aborted || wire.inTransaction === false) return;
-      await this.#run(`ROLLBACK TO SAVEPOINT ${this.#name}`, anybody);
+      await this.#run(`ROLLBACK TO SAVEPOINT ${this.#name}`, sender);
       // It would stay, and a long transaction gather thousands.
-      await this.#run(`RELEASE SAVEPOINT ${this.#name}`, anybody);
+      await this.#run(`RELEASE SAVEPOINT ${this.#name}`, sender);
     } catch (error) {
       // Not knowing what is left of it, the rest can't be committed.
       root.doom ??= { cause: error };

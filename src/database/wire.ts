@@ -41,6 +41,16 @@ export interface Order {
   readonly sender: Sender;
   /** Gives up the wait for its turn, or stops it while it runs. */
   readonly signal?: AbortSignal;
+  /** Carries it out, where that is not to run the statement. */
+  readonly perform?: (connection: Connection) => Result | PromiseLike<Result>;
+}
+
+/** Rows that are being read from a connection. */
+export interface Reading {
+  /** The statement they come from, in a word. */
+  readonly command: string;
+  /** Leaves the rest, as what is around it ends. */
+  stop(): void | PromiseLike<void>;
 }
 
 /** Sends what has to be sent in any case. */
@@ -56,6 +66,8 @@ export class Wire {
   readonly settings: DatabaseSettings;
   /** Whether somebody has it. */
   inUse = false;
+  /** What is being read from it: nothing else is to be sent between. */
+  reading: Reading | undefined;
   #busy = false;
   #running: PromiseLike<unknown> | undefined;
   #lost: { readonly error: unknown } | undefined;
@@ -85,9 +97,9 @@ export class Wire {
     return this.#lost === undefined;
   }
 
-  /** Whether a statement runs or waits. */
+  /** Whether a statement runs or waits, or rows are being read. */
   get busy(): boolean {
-    return this.#busy;
+    return this.#busy || this.reading !== undefined;
   }
 
   /** What the last statement was, in a word. */
@@ -126,6 +138,7 @@ export class Wire {
   /** Waits, at most the grace, until nothing runs any more; what runs is cancelled. Destroys it otherwise. */
   async quiet(): Promise<void> {
     while (this.#running !== undefined && this.usable) await this.#interrupt(this.#running);
+    await this.reading?.stop();
   }
 
   /** Rolls back, within its own limit. A connection on which that fails is destroyed, which rolls back as well. */
@@ -169,6 +182,8 @@ export class Wire {
 
   async #runInTurn(order: Order): Promise<Result> {
     await this.#turns.wait(undefined, order);
+    // If the one before has failed, its failure is to be known before those that it causes.
+    await undefined;
     return await this.#start(order);
   }
 
@@ -186,7 +201,10 @@ export class Wire {
     this.#lastSql = order.sql;
     const since = observed() ? clock().now() : 0;
     try {
-      result = this.connection.query(order.sql, order.params);
+      const { perform } = order;
+      result = perform === undefined
+        ? this.connection.query(order.sql, order.params)
+        : perform(this.connection);
     } catch (error) {
       this.#next();
       throw this.#typed(error, order);

@@ -1,5 +1,5 @@
 /** One connection of `node:sqlite`. */
-import type { Connection, Result } from "../driver.ts";
+import type { Connection, Result, RowReader } from "../driver.ts";
 import { placeholdersIn } from "./_sqlite_placeholders.ts";
 import {
   bindable,
@@ -26,6 +26,7 @@ interface Changes {
 interface Statement {
   readonly sourceSQL: string;
   all(...params: unknown[]): unknown[];
+  iterate(...params: unknown[]): Iterator<unknown>;
   run(...params: unknown[]): Changes;
   columns(): readonly unknown[];
   setReadBigInts(on: boolean): void;
@@ -63,12 +64,8 @@ export class SqliteConnection implements Connection {
   }
 
   query(sql: string, params: readonly unknown[]): Result {
-    const prepared = this.#prepared.get(sql) ?? this.#prepare(sql);
-    const { command, placeholders } = prepared;
-    if (params.length !== placeholders) {
-      const takes = `${placeholders} ${placeholders === 1 ? "value" : "values"}`;
-      throw new TypeError(`Cannot run ${command} as it takes ${takes}: received ${params.length}`);
-    }
+    const prepared = this.#preparedFor(sql, params);
+    const { command } = prepared;
     const outcome = carryOut(prepared, params);
     if (Array.isArray(outcome)) return { rows: outcome, rowCount: outcome.length, command };
     const { changes, lastInsertRowid } = outcome;
@@ -86,6 +83,28 @@ export class SqliteConnection implements Connection {
     return prepared.done;
   }
 
+  stream(sql: string, params: readonly unknown[]): RowReader {
+    const prepared = this.#preparedFor(sql, params);
+    const { statement, command } = prepared;
+    if (!prepared.returnsRows) {
+      throw new TypeError(`Cannot stream ${command} as it must return rows: it returns none`);
+    }
+    const rows = statement.iterate(...bindable(params));
+    return {
+      read(maxRows) {
+        const some: unknown[] = [];
+        while (some.length < maxRows) {
+          const { done, value } = within(command, () => rows.next());
+          if (done) break;
+          some.push(Object.setPrototypeOf(value, Object.prototype));
+        }
+        return some;
+      },
+      // Its statement would keep its tables from being changed.
+      close: () => void rows.return?.(),
+    };
+  }
+
   inTransaction(): boolean {
     return this.raw.isTransaction;
   }
@@ -94,6 +113,14 @@ export class SqliteConnection implements Connection {
     this.#prepared.clear();
     this.raw.close();
     return Promise.resolve();
+  }
+
+  #preparedFor(sql: string, params: readonly unknown[]): Prepared {
+    const prepared = this.#prepared.get(sql) ?? this.#prepare(sql);
+    const { command, placeholders } = prepared;
+    if (params.length === placeholders) return prepared;
+    const takes = `${placeholders} ${placeholders === 1 ? "value" : "values"}`;
+    throw new TypeError(`Cannot run ${command} as it takes ${takes}: received ${params.length}`);
   }
 
   #prepare(sql: string): Prepared {
@@ -132,12 +159,19 @@ function carryOut(
   params: readonly unknown[],
 ): unknown[] | Changes {
   const values = params.length === 0 ? params : bindable(params);
-  try {
+  return within(command, () => {
     if (!returnsRows) return statement.run(...values);
     const rows = statement.all(...values);
     // They come without a prototype, and would equal no object that a test writes down.
     for (const row of rows) Object.setPrototypeOf(row, Object.prototype);
     return rows;
+  });
+}
+
+/** Explains what `node:sqlite` only hints at. */
+function within<T>(command: string, work: () => T): T {
+  try {
+    return work();
   } catch (cause) {
     if (!isOutOfRange(cause)) throw cause;
     throw new RangeError(

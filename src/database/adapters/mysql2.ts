@@ -19,8 +19,6 @@ export interface Mysql2Connection {
   reset(): Promise<void>;
   end(): Promise<void>;
   destroy(): void;
-  /** What is below it. */
-  readonly connection?: { readonly stream?: { destroy?(): unknown } };
   on(event: string, listener: (error?: unknown) => void): unknown;
 }
 
@@ -204,7 +202,7 @@ class MysqlConnection implements Connection {
     for (const one of [this.raw, this.#canceller]) {
       one?.destroy();
       // Its own way to destroy is to say good-bye, which on a half-open line takes for ever.
-      one?.connection?.stream?.destroy?.();
+      (one?.connection as { readonly stream?: { destroy?(): unknown } } | undefined)?.stream?.destroy?.();
     }
     this.#giveUp?.();
   }

@@ -1,0 +1,83 @@
+/** Rows of `mysql2` as they come over the line, which is held when nobody asks for more. */
+import type { RowReader } from "../driver.ts";
+
+/** What is used of a statement on its way. */
+export interface Mysql2Command {
+  on(event: "result" | "error" | "end", listener: (value: unknown) => void): unknown;
+}
+
+/** What is used of the line below a connection of `mysql2/promise`. */
+export interface Mysql2Line {
+  query(sql: string): Mysql2Command;
+  execute(sql: string, params: never): Mysql2Command;
+  pause(): void;
+  resume(): void;
+}
+
+/** Reads the rows of one statement. */
+export class MysqlRows implements RowReader {
+  readonly #line: Mysql2Line;
+  readonly #cancel: () => Promise<void>;
+  #rows: unknown[] = [];
+  #ended = false;
+  #error: { readonly error: unknown } | undefined;
+  #max = 1;
+  #held = false;
+  #closed = false;
+  #wake: (() => void) | undefined;
+
+  /** @param cancel Has the server stop the statement. */
+  constructor(line: Mysql2Line, command: Mysql2Command, cancel: () => Promise<void>) {
+    this.#line = line;
+    this.#cancel = cancel;
+    command.on("result", (row) => {
+      if (this.#closed) return;
+      this.#rows.push(row);
+      if (this.#rows.length < this.#max) return;
+      this.#held = true;
+      line.pause();
+      this.#wake?.();
+    });
+    command.on("error", (error) => this.fail(error));
+    command.on("end", () => this.#end());
+  }
+
+  async read(maxRows: number): Promise<readonly unknown[]> {
+    this.#max = maxRows;
+    while (this.#rows.length < maxRows && !this.#ended) {
+      const woken = new Promise<void>((resolve) => this.#wake = resolve);
+      this.#goOn();
+      await woken;
+    }
+    if (this.#error !== undefined) throw this.#error.error;
+    return this.#rows.splice(0, maxRows);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#rows = [];
+    if (this.#ended) return;
+    const ended = new Promise<void>((resolve) => this.#wake = resolve);
+    // What is under way has to be taken off the line all the same.
+    this.#goOn();
+    await this.#cancel();
+    if (!this.#ended) await ended;
+  }
+
+  /** Nothing more comes, by a failure. */
+  fail(error: unknown): void {
+    if (!this.#closed) this.#error ??= { error };
+    this.#end();
+  }
+
+  #end(): void {
+    this.#ended = true;
+    this.#wake?.();
+  }
+
+  #goOn(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    this.#line.resume();
+  }
+}
