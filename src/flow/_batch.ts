@@ -26,14 +26,11 @@ export interface CallOwner<I, O> {
  * {@linkcode Ties}.
  */
 export class Call<I, O> {
-  prev: Call<I, O> | undefined = undefined;
-  next: Call<I, O> | undefined = undefined;
   readonly item: I;
   cohort: Cohort;
   /** The two ends of the caller's promise, until it is settled. */
   resolve: ((value: O) => void) | undefined;
   reject: ((reason: unknown) => void) | undefined;
-  weight = 1;
   /** When the window it belongs to was opened, where windows are timed. */
   sinceMs = 0;
   ties: Ties<I, O> | undefined = undefined;
@@ -92,6 +89,9 @@ export class Ties<I, O> implements AbortTarget, HeapItem {
   timer: Disposable | undefined;
   /** When its batch should have begun, as its caller has no more time than that. */
   byMs = Infinity;
+  /** Its place among those who wait with it. */
+  at = 0;
+  weight = 0;
   /** What kind of batch it goes into, and what makes another item the same. */
   partition: unknown;
   key: unknown;

@@ -160,13 +160,12 @@ export class BatchIntake<I, O> {
     const { weigh, keyOf, partitionOf, maxWeight } = this.rules;
     const doing = `add to ${this.#subject}`;
     if (weigh !== undefined) {
-      call.weight = weigh(call.item);
-      checkFinite(doing, "weight", call.weight, 0);
-      if (call.weight > maxWeight) {
-        throw new RangeError(
-          `Cannot ${doing} as weight must be at most ${maxWeight}: received ${call.weight}`,
-        );
+      const weight = weigh(call.item);
+      checkFinite(doing, "weight", weight, 0);
+      if (weight > maxWeight) {
+        throw new RangeError(`Cannot ${doing} as weight must be at most ${maxWeight}: received ${weight}`);
       }
+      call.tie(this.#owner).weight = weight;
     }
     if (partitionOf !== undefined) call.tie(this.#owner).partition = partitionOf(call.item);
     if (keyOf !== undefined) call.tie(this.#owner).key = keyOf(call.item);
@@ -237,7 +236,7 @@ export class BatchIntake<I, O> {
       const calls = this.#lanes.take();
       const { cohort, ties } = calls[0]!;
       for (const call of calls) call.cohort.left--;
-      cohort.left++;
+      cohort.left++; // For the batch, which the earliest of its cohorts waits for.
       this.#running++;
       this.#runner.begin(new Batch(calls, ties?.partition), () => {
         this.#running--;

@@ -2,42 +2,10 @@
 import { clock } from "../kernel/clock.ts";
 import { Heap, type HeapItem } from "../kernel/heap.ts";
 import type { Call, Ties } from "./_batch.ts";
-
-interface Linked<T> {
-  prev: T | undefined;
-  next: T | undefined;
-}
-
-/** First in, first out; any of them can leave in O(1). */
-class Line<T extends Linked<T>> {
-  first: T | undefined = undefined;
-  #last: T | undefined = undefined;
-  size = 0;
-
-  push(one: T): void {
-    const last = this.#last;
-    if (last === undefined) this.first = one;
-    else {
-      one.prev = last;
-      last.next = one;
-    }
-    this.#last = one;
-    this.size++;
-  }
-
-  remove(one: T): void {
-    const { prev, next } = one;
-    if (prev === undefined) this.first = next;
-    else prev.next = next;
-    if (next === undefined) this.#last = prev;
-    else next.prev = prev;
-    one.prev = one.next = undefined;
-    this.size--;
-  }
-}
+import { CallLine } from "./_batch_line.ts";
 
 /** Calls that may share a batch, oldest first. Either its window is open, or it is ready: its next batch may begin. */
-class Lane<I, O> extends Line<Call<I, O>> implements Linked<Lane<I, O>>, HeapItem {
+class Lane<I, O> extends CallLine<I, O> implements HeapItem {
   heapIndex = -1;
   prev: Lane<I, O> | undefined = undefined;
   next: Lane<I, O> | undefined = undefined;
@@ -64,6 +32,34 @@ class Lane<I, O> extends Line<Call<I, O>> implements Linked<Lane<I, O>>, HeapIte
   windowEnd(maxWaitMs: number, quietMs: number): number {
     const endMs = Math.min(this.first!.sinceMs + maxWaitMs, this.hurried?.peek()?.byMs ?? Infinity);
     return quietMs < maxWaitMs ? Math.min(endMs, this.lastMs + quietMs) : endMs;
+  }
+}
+
+/** Lanes whose next batch may begin, in the order in which that came about; any of them can leave in O(1). */
+class ReadyLine<I, O> {
+  first: Lane<I, O> | undefined = undefined;
+  #last: Lane<I, O> | undefined = undefined;
+
+  push(lane: Lane<I, O>): void {
+    const last = this.#last;
+    if (last === undefined) this.first = lane;
+    else {
+      lane.prev = last;
+      last.next = lane;
+    }
+    this.#last = lane;
+    lane.ready = true;
+  }
+
+  remove(lane: Lane<I, O>): void {
+    if (!lane.ready) return;
+    const { prev, next } = lane;
+    if (prev === undefined) this.first = next;
+    else prev.next = next;
+    if (next === undefined) this.#last = prev;
+    else next.prev = prev;
+    lane.prev = lane.next = undefined;
+    lane.ready = false;
   }
 }
 
@@ -98,7 +94,7 @@ export class Lanes<I, O> {
   readonly #windows = new Heap<Lane<I, O>>((a, b) =>
     a.dueMs < b.dueMs || (a.dueMs === b.dueMs && a.order < b.order)
   );
-  readonly #ready = new Line<Lane<I, O>>();
+  readonly #ready = new ReadyLine<I, O>();
   #opened = 0;
   #timer: Disposable | undefined;
   #timerMs = Infinity;
@@ -119,7 +115,7 @@ export class Lanes<I, O> {
 
   /** Whether a batch may begin. */
   get ready(): boolean {
-    return this.#ready.size > 0;
+    return this.#ready.first !== undefined;
   }
 
   /** Who waits with that key. */
@@ -133,7 +129,7 @@ export class Lanes<I, O> {
     const lane = this.#laneOf(ties?.partition);
     if (this.#timed) this.#noteTimes(lane, call);
     lane.push(call);
-    lane.weight += call.weight;
+    if (ties !== undefined) lane.weight += ties.weight;
     this.size++;
     if (this.#rules.dedupes) (lane.byKey ??= new Map()).set(ties!.key, call);
     if (this.size >= this.#rules.maxPending) this.closeAll();
@@ -149,7 +145,9 @@ export class Lanes<I, O> {
     const lane = this.#laneOf(ties.partition);
     // Those in the middle make no difference to a window.
     const matters = lane.first === call || lane.ready || ties.heapIndex >= 0;
-    this.#takeOut(lane, call);
+    lane.remove(call);
+    this.size--;
+    this.#untie(lane, ties);
     if (matters) this.#place(lane);
   }
 
@@ -168,16 +166,14 @@ export class Lanes<I, O> {
   take(): Call<I, O>[] {
     const lane = this.#ready.first!;
     const { maxSize, maxWeight } = this.#rules;
-    const calls: Call<I, O>[] = [];
     let weight = 0;
-    for (let call = lane.first; call !== undefined && calls.length < maxSize; call = lane.first) {
-      weight += call.weight;
-      if (weight > maxWeight && calls.length > 0) break;
-      this.#takeOut(lane, call);
-      calls.push(call);
-    }
+    const calls = lane.take(
+      maxSize,
+      maxWeight === Infinity ? undefined : ({ ties }) => (weight += ties!.weight) <= maxWeight,
+    );
+    for (const { ties } of calls) if (ties !== undefined) this.#untie(lane, ties);
+    this.size -= calls.length;
     this.#ready.remove(lane);
-    lane.ready = false;
     this.#place(lane);
     return calls;
   }
@@ -193,8 +189,9 @@ export class Lanes<I, O> {
   /** Takes everybody out. */
   *drain(): Iterable<Call<I, O>> {
     for (const lane of [this.#main, ...this.#lanes.values()]) {
-      for (let call = lane.first; call !== undefined; call = lane.first) {
-        this.#takeOut(lane, call);
+      for (const call of lane.take(Infinity)) {
+        if (call.ties !== undefined) this.#untie(lane, call.ties);
+        this.size--;
         yield call;
       }
       this.#place(lane);
@@ -208,20 +205,18 @@ export class Lanes<I, O> {
     return lane;
   }
 
-  #takeOut(lane: Lane<I, O>, call: Call<I, O>): void {
-    lane.remove(call);
-    lane.weight = lane.size === 0 ? 0 : lane.weight - call.weight;
-    this.size--;
-    if (call.ties === undefined) return;
-    lane.hurried?.remove(call.ties);
-    lane.byKey?.delete(call.ties.key);
+  /** One of those with ties has been taken out. */
+  #untie(lane: Lane<I, O>, ties: Ties<I, O>): void {
+    lane.weight = lane.size === 0 ? 0 : lane.weight - ties.weight;
+    lane.hurried?.remove(ties);
+    lane.byKey?.delete(ties.key);
   }
 
   #noteTimes(lane: Lane<I, O>, call: Call<I, O>): void {
     const { quietMs, maxWaitMs, maxWeight } = this.#rules;
     if (quietMs < maxWaitMs) lane.lastMs = clock().now();
     // One that joins the open window has its time; one that comes too late for the next batch will have its own.
-    const joins = lane.heapIndex >= 0 && lane.weight + call.weight <= maxWeight;
+    const joins = lane.heapIndex >= 0 && lane.weight + (call.ties?.weight ?? 0) <= maxWeight;
     call.sinceMs = joins ? lane.first!.sinceMs : clock().now();
     if (call.ties !== undefined && call.ties.byMs !== Infinity) this.#noteHurry(lane, call.ties);
   }
@@ -238,8 +233,7 @@ export class Lanes<I, O> {
   #place(lane: Lane<I, O>): void {
     if (lane.size === 0) {
       this.#windows.remove(lane);
-      if (lane.ready) this.#ready.remove(lane);
-      lane.ready = false;
+      this.#ready.remove(lane);
       if (lane !== this.#main) this.#lanes.delete(lane.partition);
     } else if (this.#isFull(lane) || lane.first!.cohort.flushed) {
       if (!lane.ready) this.#makeReady(lane);
@@ -255,13 +249,11 @@ export class Lanes<I, O> {
 
   #makeReady(lane: Lane<I, O>): void {
     this.#windows.remove(lane);
-    lane.ready = true;
     this.#ready.push(lane);
   }
 
   #open(lane: Lane<I, O>, dueMs: number): void {
-    if (lane.ready) this.#ready.remove(lane);
-    lane.ready = false;
+    this.#ready.remove(lane);
     if (!this.#windows.remove(lane)) lane.order = ++this.#opened;
     lane.dueMs = dueMs;
     this.#windows.push(lane);

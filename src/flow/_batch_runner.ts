@@ -124,23 +124,27 @@ export class BatchRunner<I, O> {
 
   #handOut(calls: readonly Call<I, O>[], results: readonly unknown[]): void {
     const { settled, name } = this.#rules;
-    for (let i = 0; i < calls.length; i++) {
-      const call = calls[i]!;
-      const result = results[i];
-      if (result instanceof Failed || (!settled && result instanceof Error)) {
-        const error = result instanceof Failed ? result.error : result;
-        if (call.held) this.#counts.failed += failCallers(call, error);
-        else this.#tellLate(error);
-      } else if (!call.held) discard(result, "batcher", name);
-      else if (call.ties?.followers === undefined) {
-        call.succeed(result as O);
-        this.#counts.fulfilled++;
-      } else {
-        for (const caller of callersOf(call)) {
-          caller.succeed(result as O);
-          this.#counts.fulfilled++;
-        }
+    let fulfilled = 0;
+    try {
+      for (let i = 0; i < calls.length; i++) {
+        const call = calls[i]!;
+        const result = results[i];
+        if (typeof result === "object" && isFailure(result, settled)) {
+          const error = result instanceof Failed ? result.error : result;
+          if (call.held) this.#counts.failed += failCallers(call, error);
+          else this.#tellLate(error);
+        } else if (call.ties === undefined) {
+          call.succeed(result as O);
+          fulfilled++;
+        } else if (call.held) {
+          for (const caller of callersOf(call)) {
+            caller.succeed(result as O);
+            fulfilled++;
+          }
+        } else discard(result, "batcher", name);
       }
+    } finally {
+      this.#counts.fulfilled += fulfilled;
     }
   }
 
@@ -159,6 +163,10 @@ export class BatchRunner<I, O> {
   #tellLate(error: unknown): void {
     emit("late.failure", "batcher", this.#rules.name, { error });
   }
+}
+
+function isFailure(result: unknown, settled: boolean): boolean {
+  return result instanceof Failed || (!settled && result instanceof Error);
 }
 
 function itemOf<I, O>(call: Call<I, O>): I {

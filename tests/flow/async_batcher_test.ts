@@ -508,6 +508,33 @@ test("AsyncBatcher: 100k items aborted from the tail leave at once and nothing s
   assert.deepEqual({ ...census }, before);
 });
 
+test("AsyncBatcher: a long line keeps its order when many leave it, from anywhere, between batches", async () => {
+  await world(async (w) => {
+    const { batcher, batches } = doubler({ maxSize: 7 }, () => sleep(10));
+    const controllers = range(0, 1_000).map(() => new AbortController());
+    const calls = controllers.map(({ signal }, n) =>
+      batcher.add(n, n % 5 === 0 ? undefined : { signal }).catch((e) => e)
+    );
+    await w.idle();
+    const gone = new Set<number>();
+    for (let turn = 0; batcher.statistics().pending > 0; turn++) {
+      for (let n = turn % 3; n < 1_000; n += 3 + turn % 4) {
+        if (n % 5 === 0 || batches.some((items) => items.includes(n))) continue;
+        controllers[n]!.abort("gone");
+        gone.add(n);
+      }
+      await w.advance(10);
+    }
+    await batcher.flush();
+    const served = batches.flat();
+    assert.deepEqual(served, range(0, 1_000).filter((n) => !gone.has(n)));
+    assert.ok(batches.slice(0, -1).every((items) => items.length === 7));
+    assert.ok(gone.size > 300 && served.length > 200);
+    const results = await Promise.all(calls);
+    assert.deepEqual(results, range(0, 1_000).map((n) => gone.has(n) ? "gone" : 2 * n));
+  });
+});
+
 test("AsyncBatcher: each caller goes on in its own async context", async () => {
   const storage = new AsyncLocalStorage<number>();
   const { batcher } = doubler({ maxSize: 3, maxPending: 4 });
