@@ -23,9 +23,12 @@ const folder = new URL(`${hash}/`, cache);
 /** The configuration Deno is started with, so that it looks for packages in the folder and nowhere else. */
 export const denoConfig: string = fileURLToPath(new URL("deno.json", folder));
 
-/** Loads a peer. */
+/** Loads a peer, or a door of it. */
 export async function peer<M>(name: string): Promise<M> {
-  if (!(name in versions)) throw new Error(`Cannot load "${name}": it is not in peers.json`);
+  const [first, second] = name.split("/");
+  if (!(name.startsWith("@") ? `${first}/${second}` in versions : first! in versions)) {
+    throw new Error(`Cannot load "${name}": it is not in peers.json`);
+  }
   // From a module in the folder, as each runtime looks for a package beside whoever imports it.
   const { load } = await import(new URL("load.mjs", folder).href) as { load(name: string): Promise<M> };
   return await load(name);

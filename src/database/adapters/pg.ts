@@ -148,12 +148,11 @@ class PgConnection implements Connection {
   }
 
   async query(sql: string, params: readonly unknown[]): Promise<Result> {
-    // One statement, one result.
-    const { rows = [], rowCount, command } = await this.raw.query({
-      text: sql,
-      values: params as unknown[],
-      queryMode: "extended",
-    }) as PgResult;
+    // A text without a semicolon is one statement by itself, and takes the shorter way if it has no values either.
+    const config = params.length === 0 && !sql.includes(";")
+      ? { text: sql }
+      : { text: sql, values: params as unknown[], queryMode: "extended" as const };
+    const { rows = [], rowCount, command } = await this.raw.query(config) as PgResult;
     return { rows, rowCount: rowCount ?? 0, command };
   }
 

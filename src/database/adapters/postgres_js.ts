@@ -109,11 +109,15 @@ export function postgresJsDriver(module: PostgresJsModule, options: PostgresJsOp
   };
 }
 
+const SIMPLE = { simple: true, prepare: false };
+const EXTENDED = { simple: false, prepare: false };
+const PREPARED = { simple: false, prepare: true };
+
 class PostgresJsConnection implements Connection {
   readonly raw: PostgresJsSql;
   id: number | undefined;
   readonly #another: (more: object) => PostgresJsSql;
-  readonly #how: { simple: boolean; prepare: boolean };
+  readonly #prepare: boolean;
   readonly #transaction = new TransactionTracker();
   #canceller: PostgresJsSql | undefined;
   #lost = false;
@@ -121,7 +125,7 @@ class PostgresJsConnection implements Connection {
 
   constructor(make: (more: object) => PostgresJsSql, prepare: boolean) {
     this.#another = make;
-    this.#how = { simple: false, prepare };
+    this.#prepare = prepare;
     const onclose = (): void => {
       if (this.#lost) return;
       this.#lost = true;
@@ -131,7 +135,7 @@ class PostgresJsConnection implements Connection {
   }
 
   async open(): Promise<void> {
-    const [row] = await this.raw.unsafe("select pg_backend_pid() as pid", [] as never, this.#how);
+    const [row] = await this.raw.unsafe("select pg_backend_pid() as pid", [] as never, EXTENDED);
     this.id = (row as { pid: number }).pid;
   }
 
@@ -148,13 +152,19 @@ class PostgresJsConnection implements Connection {
       });
     }
     try {
-      const result = await this.raw.unsafe(sql, params as never, this.#how);
+      const result = await this.raw.unsafe(sql, params as never, this.#how(sql, params));
       this.#transaction.succeeded(sql);
       return { rows: [...result], rowCount: result.count ?? 0, command: result.command };
     } catch (error) {
       this.#transaction.failed(sql);
       throw error;
     }
+  }
+
+  /** A text without a semicolon is one statement by itself, and takes the shorter way if it has no values either. */
+  #how(sql: string, params: readonly unknown[]): { simple: boolean; prepare: boolean } {
+    if (this.#prepare) return PREPARED;
+    return params.length === 0 && !sql.includes(";") ? SIMPLE : EXTENDED;
   }
 
   inTransaction(): boolean {
@@ -165,7 +175,7 @@ class PostgresJsConnection implements Connection {
     if (this.#lost) return;
     const other = this.#canceller = this.#another({});
     try {
-      await other.unsafe("select pg_cancel_backend($1)", [this.id] as never, this.#how);
+      await other.unsafe("select pg_cancel_backend($1)", [this.id] as never, EXTENDED);
     } finally {
       this.#canceller = undefined;
       await other.end({ timeout: 0 });
@@ -173,7 +183,7 @@ class PostgresJsConnection implements Connection {
   }
 
   async reset(): Promise<void> {
-    await this.raw.unsafe(RESET, [] as never, { simple: true, prepare: false });
+    await this.raw.unsafe(RESET, [] as never, SIMPLE);
   }
 
   async close({ force }: { readonly force: boolean }): Promise<void> {
