@@ -24,7 +24,10 @@ export interface PgClient {
   /** What is below it, as {@linkcode PgWire}. */
   readonly connection?: object;
   connect(): Promise<unknown>;
-  query(config: { text: string; values?: unknown[]; queryMode?: "extended" }): Promise<PgResult | PgResult[]>;
+  query(
+    text: string | { text: string; values: unknown[]; queryMode: "extended" },
+    values?: unknown[],
+  ): Promise<PgResult | PgResult[]>;
   end(): Promise<void>;
   on(event: string, listener: (error?: Error) => void): unknown;
   getTransactionStatus?(): string | null;
@@ -148,11 +151,11 @@ class PgConnection implements Connection {
   }
 
   async query(sql: string, params: readonly unknown[]): Promise<Result> {
-    // A text without a semicolon is one statement by itself, and takes the shorter way if it has no values either.
-    const config = params.length === 0 && !sql.includes(";")
-      ? { text: sql }
-      : { text: sql, values: params as unknown[], queryMode: "extended" as const };
-    const { rows = [], rowCount, command } = await this.raw.query(config) as PgResult;
+    // With values, pg itself takes no more than one statement. A text without a semicolon is one, and spares messages.
+    const answer = params.length > 0
+      ? this.raw.query(sql, params as unknown[])
+      : this.raw.query(sql.includes(";") ? { text: sql, values: [], queryMode: "extended" } : sql);
+    const { rows = [], rowCount, command } = await answer as PgResult;
     return { rows, rowCount: rowCount ?? 0, command };
   }
 
@@ -183,7 +186,7 @@ class PgConnection implements Connection {
   }
 
   async reset(): Promise<void> {
-    await this.raw.query({ text: RESET });
+    await this.raw.query(RESET);
   }
 
   async close({ force }: { readonly force: boolean }): Promise<void> {
