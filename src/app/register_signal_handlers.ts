@@ -62,9 +62,9 @@ export async function registerSignalHandlers(
   const listening: Disposable[] = [];
   const heard = (name: SignalName, handler: (context: SignalContext) => unknown): void => {
     const task = group.spawn(({ signal }) => handler({ name, signal }), { name });
-    task.catch((error) => {
-      if (task.state === "failed") onError(error, name);
-    }).catch((error) => showOn(host)(error, name));
+    task.catch((error) => task.state === "failed" ? onError(error, name) : undefined).catch((error) =>
+      showOn(host)(error, name)
+    );
   };
   try {
     for (const [name, handler] of entries) listening.push(listen(host, name, () => heard(name, handler)));

@@ -253,7 +253,7 @@ export class SlotRunner {
     const doing = `enter ${this.slots.describe()}`;
     checkOptions(doing, options);
     checkName(doing, options.label, "label");
-    if (options.owner !== undefined) checkOptions(`${doing} as owner`, options.owner);
+    checkOptions(doing, options.owner, "owner");
     return this.#request(doing, LEASED, options);
   }
 

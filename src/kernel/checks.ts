@@ -51,10 +51,10 @@ export function checkFunction(doing: string, what: string, value: unknown): void
   if (typeof value !== "function") complain(TypeError, doing, what, "a function", value);
 }
 
-/** Throws unless `value` is absent or an options object. */
-export function checkOptions(doing: string, value: unknown): void {
+/** Throws unless `value` is absent or an object, such as options. */
+export function checkOptions(doing: string, value: unknown, what = "options"): void {
   if (value !== undefined && (typeof value !== "object" || value === null)) {
-    complain(TypeError, doing, "options", "an object", value);
+    complain(TypeError, doing, what, "an object", value);
   }
 }
 

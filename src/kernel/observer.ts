@@ -1,5 +1,7 @@
 /** The port through which everything the library does can be watched: off by default, and unable to do harm. */
 
+import { isThenable } from "./deferred.ts";
+
 /** One thing that happened. */
 export interface ObserverRecord {
   /** What happened, such as `wait`, `retry`, `task.stuck`. */
@@ -29,7 +31,7 @@ export function observed(): boolean {
 /**
  * Sends every record to `observer` until disposed.
  *
- * An observer that throws disturbs nothing: its first error is printed once, further ones are dropped.
+ * An observer that throws, or rejects, disturbs nothing: its first error is printed once, further ones are dropped.
  *
  * @throws {TypeError} When `observer` has no `record` method.
  */
@@ -58,11 +60,16 @@ export function emit(kind: string, structure: string, name: string | undefined, 
   };
   for (const observer of observers) {
     try {
-      observer.record(event);
+      const answer: unknown = observer.record(event);
+      if (isThenable(answer)) answer.then(undefined, (error) => complain(observer, error));
     } catch (error) {
-      if (broken.has(observer)) continue;
-      broken.add(observer);
-      console.error("An observer of @uno/async threw; its further errors are not shown:", error);
+      complain(observer, error);
     }
   }
+}
+
+function complain(observer: Observer, error: unknown): void {
+  if (broken.has(observer)) return;
+  broken.add(observer);
+  console.error("An observer of @uno/async threw; its further errors are not shown:", error);
 }

@@ -16,7 +16,7 @@ export function requestOf(
   checkOptions(doing, options);
   const { owner, label, priority } = options ?? {};
   checkName(doing, label, "label");
-  if (owner !== undefined) checkOptions(`${doing} as owner`, owner);
+  checkOptions(doing, owner, "owner");
   if (priority !== undefined) checkFinite(doing, "priority", priority);
   return {
     rank: priority === undefined ? 0 : -priority,

@@ -214,7 +214,7 @@ export class AsyncResource<T> implements AsyncDisposable {
     const doing = `use ${this.#what}`;
     checkOptions(doing, options);
     checkName(doing, options.label, "label");
-    if (options.owner !== undefined) checkOptions(`${doing} as owner`, options.owner);
+    checkOptions(doing, options.owner, "owner");
   }
 
   #take(hold: HoldOptions | undefined): Use<T> {

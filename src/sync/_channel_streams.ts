@@ -80,7 +80,7 @@ export async function pipeInto<T>(
     // Even if it was aborted in the same turn: nobody else would ever hear of the failure.
     if (failure !== undefined) {
       tap.leave(true).catch(ignore);
-      if (!preventClose) channel.close(failure.error);
+      if (!preventClose) channel.close(failureOf(failure.error));
       throw failure.error;
     }
     const leaving = tap.leave(false).catch(ignore);
@@ -99,6 +99,13 @@ export async function pipeInto<T>(
   }
   await tap.leave(true);
   if (!preventClose) channel.close();
+}
+
+/** What receivers are told: a stream may fail with `undefined`, which would make the channel's end a quiet one. */
+function failureOf(error: unknown): unknown {
+  return error === undefined
+    ? new Error("Cannot receive from channel: its source failed with undefined")
+    : error;
 }
 
 /** `putBack` makes a value the next one again; `isEnd` tells the error of a channel closed without a reason. */

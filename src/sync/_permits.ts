@@ -42,7 +42,7 @@ function request(weight: number, hold: HoldOptions | undefined): Request {
 /** Checks the `owner` and `label` of {@linkcode HoldOptions}. */
 export function checkHold(doing: string, hold: HoldOptions): void {
   checkName(doing, hold.label, "label");
-  if (hold.owner !== undefined) checkOptions(`${doing} as owner`, hold.owner);
+  checkOptions(doing, hold.owner, "owner");
 }
 
 /** How a {@linkcode Permits} speaks of itself. */

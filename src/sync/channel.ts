@@ -5,6 +5,7 @@ import {
   checkFunction,
   checkName,
   checkOptions,
+  show,
   subject,
 } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
@@ -451,12 +452,10 @@ export class Channel<T> implements AsyncIterable<T> {
   #weightOf(value: T): number {
     if (this.#weigh === undefined) return 1;
     const weight = this.#weigh(value);
-    if (!(weight >= 0 && weight < Infinity)) {
-      throw new RangeError(
-        `Cannot send to ${
-          subject("channel", this.name)
-        } as weigh must give a finite number >= 0: received ${weight}`,
-      );
+    if (!(typeof weight === "number" && weight >= 0 && weight < Infinity)) {
+      const Class = typeof weight === "number" ? RangeError : TypeError;
+      const doing = `send to ${subject("channel", this.name)}`;
+      throw new Class(`Cannot ${doing} as weigh must give a finite number >= 0: received ${show(weight)}`);
     }
     return weight;
   }

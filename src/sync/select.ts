@@ -119,7 +119,9 @@ function first(
   const places: Place[] = [];
   let subscription: Subscription | undefined;
   let timer: Disposable | undefined;
+  let over = false;
   const decided = (): void => {
+    over = true;
     // Out of every line in the same step: whoever comes next must not find us anywhere.
     for (const place of places) place.leave();
     subscription?.cancel();
@@ -134,7 +136,13 @@ function first(
     reject(reason);
     decided();
   };
-  for (const it of cases) places.push(it.join(signal, granted, rejected));
+  for (const it of cases) {
+    places.push(it.join(signal, granted, rejected));
+    if (!over) continue;
+    // An observer that was told of this place has made a choice possible: the place itself is still to be left.
+    decided();
+    return promise;
+  }
   if (signal !== undefined) {
     subscription = subscribe(signal, { aborted: rejected, describe: () => "select" });
   }

@@ -10,9 +10,11 @@ export interface Watched {
   live(): TaskNode<unknown>[];
 }
 
-/** Tells the observer, once, of tasks that were aborted and do not end. */
+/** Tells the observer of tasks that were aborted and do not end: of each once, when it is time. */
 export class StuckWatch implements Disposable {
   readonly #watched: Watched;
+  /** When to tell of an aborted task that nobody was told of. */
+  readonly #dueMs = new WeakMap<TaskNode<unknown>, number>();
   #timer: Disposable | undefined;
   #over = false;
 
@@ -20,11 +22,13 @@ export class StuckWatch implements Disposable {
     this.#watched = watched;
   }
 
-  /** Begins to watch. Again, or after the end: does nothing. */
-  begin(): void {
+  /** A running task was aborted. */
+  add(task: TaskNode<unknown>): void {
     const { afterMs } = this.#watched;
-    if (afterMs === Infinity || this.#timer !== undefined || this.#over) return;
-    this.#timer = clock().schedule(clock().now() + afterMs, () => this.#look(), { ref: false });
+    if (afterMs === Infinity || this.#over) return;
+    const dueMs = clock().now() + afterMs;
+    this.#dueMs.set(task, dueMs);
+    this.#timer ??= this.#arm(dueMs);
   }
 
   [Symbol.dispose](): void {
@@ -32,11 +36,23 @@ export class StuckWatch implements Disposable {
     this.#timer?.[Symbol.dispose]();
   }
 
-  #look(): void {
+  #arm(atMs: number): Disposable {
+    return clock().schedule(atMs, () => this.#look(atMs), { ref: false });
+  }
+
+  #look(atMs: number): void {
     const { name, afterMs } = this.#watched;
-    const tasks = this.#watched.live()
-      .filter(({ abortedWith }) => abortedWith !== undefined)
-      .map((task) => ({ ...task.tree(), spawnedAt: task.site?.stack }));
-    if (tasks.length > 0) emit("task.stuck", "group", name, { afterMs, tasks });
+    const stuck: TaskNode<unknown>[] = [];
+    let nextMs = Infinity;
+    for (const task of this.#watched.live()) {
+      const dueMs = this.#dueMs.get(task);
+      if (dueMs === undefined) continue;
+      if (dueMs > atMs) nextMs = Math.min(nextMs, dueMs);
+      else if (this.#dueMs.delete(task)) stuck.push(task);
+    }
+    this.#timer = nextMs === Infinity ? undefined : this.#arm(nextMs);
+    if (stuck.length === 0) return;
+    const tasks = stuck.map((task) => ({ ...task.tree(), spawnedAt: task.site?.stack }));
+    emit("task.stuck", "group", name, { afterMs, tasks });
   }
 }

@@ -16,6 +16,8 @@ export interface TaskOwner {
   readonly name: string | undefined;
   /** The deadline of the group, `Infinity` for none, in milliseconds on the clock. */
   deadline(): number;
+  /** The task was aborted while it ran; only there if somebody wants to know. */
+  readonly aborted: ((task: TaskNode<unknown>) => void) | undefined;
   /** The task has ended, in whichever way. */
   settled(task: TaskNode<unknown>): void;
 }
@@ -152,7 +154,10 @@ export class TaskNode<T> implements Task<T>, HeapItem {
     this.abortedWith = { reason };
     if (observed()) this.tell("task.cancel", { reason });
     if (this.state === "queued") this.#settle("cancelled", reason);
-    else this.#controller?.abort(reason);
+    else {
+      this.#controller?.abort(reason);
+      this.#owner.aborted?.(this as TaskNode<unknown>);
+    }
   }
 
   /** Waits for it no longer: whoever does is told the reason of the abort that it ignores. */

@@ -120,10 +120,10 @@ async function race(
   if (jobs.length === 0) {
     throw new RangeError("Cannot run tasks as jobs must be at least one to have a first: received none");
   }
-  return await TaskGroup.run(async (group) => {
+  let winner: Task<unknown> | undefined;
+  const result = TaskGroup.run(async (group) => {
     const first = deferred<unknown>();
     const failures: unknown[] = [];
-    let winner: Task<unknown> | undefined;
     const entrant = (job: Job<unknown>): Job<unknown> => async (context) => {
       if (winner !== undefined) return; // it was queued, and is not called any more
       // Here, before its end lets a queued one start. Too late when aborted: a failure is then thrown by the group.
@@ -158,6 +158,13 @@ async function race(
     group.cancel();
     return value;
   }, { ...options, policy: "supervise", errors: errors === "first" ? errors : "auto" });
+  try {
+    return await result;
+  } catch (error) {
+    // An abort came between the winner's end and ours: nobody gets what it came to.
+    if (winner?.state === "fulfilled") discard(await winner, "group", options.name);
+    throw error;
+  }
 }
 
 /** Takes a failure for a result, unless an abort has ended the whole: then nobody gets results. */

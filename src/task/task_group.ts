@@ -111,14 +111,16 @@ export class TaskGroup implements AsyncDisposable {
     this.#options = { ...options };
     this.#places = new Places(maxConcurrency, this.#what);
     this.#deadlineMs = timeoutMs === Infinity ? Infinity : clock().now() + timeoutMs;
+    const watch = stuckAfterMs === undefined
+      ? undefined
+      : new StuckWatch({ name, afterMs: stuckAfterMs, live: () => this.#tasks.snapshot() });
+    this.#watch = watch;
     this.#owner = {
       name,
       deadline: () => this.#deadline(),
+      aborted: watch && ((task) => watch.add(task)),
       settled: (task) => this.#settled(task),
     };
-    if (stuckAfterMs !== undefined) {
-      this.#watch = new StuckWatch({ name, afterMs: stuckAfterMs, live: () => this.#tasks.snapshot() });
-    }
     groupOpened(this);
     if (signal?.aborted) this.#abortFromOutside(signal.reason);
     else if (timeoutMs === 0) this.#expire();
@@ -419,7 +421,6 @@ export class TaskGroup implements AsyncDisposable {
     this.#controller?.abort(reason);
     this.#stopping?.abort(reason);
     for (const task of this.#tasks.snapshot()) task.abort(reason);
-    this.#watch?.begin();
   }
 
   /** Waits until nothing is left, ending daemons in reverse, and closes. One run for all who ask. */
@@ -437,7 +438,6 @@ export class TaskGroup implements AsyncDisposable {
       }
       const daemon = this.#tasks.last;
       if (daemon === undefined) break;
-      this.#watch?.begin();
       daemon.abort(ownAbort(`Cannot go on with daemon ${JSON.stringify(daemon.name)}: its group has ended`));
       await daemon.settled;
     }

@@ -13,6 +13,7 @@ import {
 } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { Deque } from "../kernel/deque.ts";
+import { ignore, isThenable } from "../kernel/deferred.ts";
 import { ClosedError, MisuseError, ownAbort, TaskGroupError } from "../kernel/errors.ts";
 import { emit } from "../kernel/observer.ts";
 import type { TaskNode } from "./_task_node.ts";
@@ -273,9 +274,14 @@ export class TaskManager implements AsyncDisposable {
     this.#failed++;
     emit("task.failure", "task manager", this.name, { task: task.name, error });
     if (task.observed) return;
+    if (this.#failures.length === KEPT_FAILURES) {
+      // Those that somebody has observed meanwhile are not thrown: they must not keep others out.
+      this.#failures.splice(0, KEPT_FAILURES, ...this.#failures.filter(({ task }) => !task.observed));
+    }
     if (this.#failures.length < KEPT_FAILURES) this.#failures.push({ task, error });
     try {
-      this.#onFailure?.(error, task.name);
+      const answer: unknown = this.#onFailure?.(error, task.name);
+      if (isThenable(answer)) answer.then(undefined, ignore);
     } catch {
       // Whoever is told can't make it worse.
     }

@@ -132,6 +132,22 @@ describe("registerSignalHandlers", () => {
     });
   });
 
+  test("shows what onError rejects with, and goes on", async () => {
+    await world(async (w) => {
+      const host = new FakeHost();
+      const handlers = {
+        SIGHUP: (): never => {
+          throw new Error("handler");
+        },
+      };
+      const onError = () => Promise.reject(new Error("onError"));
+      await using _handlers = await registerSignalHandlers(handlers, { host, onError });
+      host.send("SIGHUP");
+      await w.idle();
+      assert.match(host.printed.join(), /onError/);
+    });
+  });
+
   test("refuses missing handlers and what is no host", async () => {
     await assert.rejects(registerSignalHandlers(undefined as never), /as options must be an object/);
     await assert.rejects(registerSignalHandlers({}, { host: {} as never }), /as host must have/);

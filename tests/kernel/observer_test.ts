@@ -52,6 +52,21 @@ describe("observe", () => {
     }
   });
 
+  test("one that rejects does no more harm than one that throws", async () => {
+    const complaint = mock.method(console, "error", () => {});
+    try {
+      const error = new Error("no");
+      using _broken = observe({ record: () => Promise.reject(error) });
+      emit("a", "b", undefined);
+      emit("a", "b", undefined);
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      assert.equal(complaint.mock.callCount(), 1);
+      assert.equal(complaint.mock.calls[0]!.arguments[1], error);
+    } finally {
+      complaint.mock.restore();
+    }
+  });
+
   test("refuses what cannot record", () => {
     for (const value of [undefined, null, {}, { record: 1 }]) {
       assert.throws(() => observe(value as unknown as Observer), TypeError);

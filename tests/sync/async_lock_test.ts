@@ -162,6 +162,11 @@ describe("AsyncLock", () => {
     });
   });
 
+  test("refuses an owner that is no object, and says so", async () => {
+    const message = 'Cannot acquire lock "x" as owner must be an object: received 5';
+    await assert.rejects(new AsyncLock({ name: "x" }).acquire({ owner: 5 as never }), { message });
+  });
+
   test("refuses its own holder, and knows the owner by identity only", async () => {
     await world(async () => {
       const lock = new AsyncLock({ name: "x" });

@@ -106,6 +106,17 @@ describe("Channel.pipeFrom", () => {
     });
   });
 
+  test("passes on a failure that is undefined, too: its end is not taken for a quiet one", async () => {
+    await world(async () => {
+      const channel = new Channel<number>();
+      const failing = new ReadableStream<number>({ start: (controller) => controller.error() });
+      assert.ok(await channel.pipeFrom(failing).then(() => false, (error) => error === undefined));
+      const message = "Cannot receive from channel: its source failed with undefined";
+      await assert.rejects(channel.receive(), { message });
+      await assert.rejects(channel.values().next(), { message });
+    });
+  });
+
   test("a failure of the source in the turn of the abort is not lost", async () => {
     await world(async () => {
       const broken = new Error("broken");

@@ -142,6 +142,19 @@ describe("Channel with weights", () => {
     });
   });
 
+  test("refuses a weight that is no number, whichever way it is sent", async () => {
+    await world(async () => {
+      for (const bad of ["5", 5n, null, undefined, true, {}, Symbol("5")]) {
+        const channel = new Channel<number>({ capacity: 1, weigh: () => bad as number });
+        await assert.rejects(channel.send(1), TypeError);
+        assert.throws(() => channel.trySend(1), TypeError);
+        assert.throws(() => channel.sending(1), TypeError);
+        const { buffered, weight, sent } = channel.statistics();
+        assert.deepEqual({ buffered, weight, sent }, { buffered: 0, weight: 0, sent: 0 });
+      }
+    });
+  });
+
   test("never holds more than it may but for one heavy value, and forgets no weight, at random", async () => {
     const step = fc.oneof(
       fc.record({ do: fc.constant("send" as const), weight: fc.nat(6) }),

@@ -4,6 +4,7 @@ import { sleep } from "../../src/cancel/sleep.ts";
 import { census } from "../../src/kernel/census.ts";
 import { ignore } from "../../src/kernel/deferred.ts";
 import { TimeoutError } from "../../src/kernel/errors.ts";
+import { observe } from "../../src/kernel/observer.ts";
 import { Channel, ChannelClosedError, type ChannelStatistics } from "../../src/sync/channel.ts";
 import { select, type SelectCase, trySelect } from "../../src/sync/select.ts";
 import { world } from "../../src/testing/mod.ts";
@@ -384,6 +385,32 @@ describe("select", () => {
       await assert.rejects(behind, ChannelClosedError);
       assert.equal(channel.size, 1);
     });
+  });
+
+  test("takes no further place, and leaves none, when an observer of its waits makes a choice possible", async () => {
+    for (const told of ["a", "b"]) {
+      for (const sent of ["a", "b"]) {
+        await world(async () => {
+          const channels = { a: new Channel<string>({ name: "a" }), b: new Channel<string>({ name: "b" }) };
+          const watching = observe({
+            record: ({ kind, name }) => {
+              if (kind === "wait" && name === told) channels[sent as "a" | "b"].trySend(sent);
+            },
+          });
+          const controller = new AbortController();
+          const { signal } = controller;
+          const cases = [channels.a.receiving(), channels.b.receiving()];
+          const selected = select(cases, { signal, timeoutMs: 100 });
+          watching[Symbol.dispose]();
+          assertNobody(...(sent === "b" && told === "a" ? [] : Object.values(channels)));
+          channels.b.trySend("b"); // to the one case in which nobody was there when it was sent
+          assert.equal(await selected, sent);
+          assertNobody(...Object.values(channels));
+          assert.equal(channels.a.trySend("lost"), false);
+          assert.equal(channels.b.trySend("lost"), false);
+        });
+      }
+    }
   });
 
   test("leaves no waiter, subscription or listener behind in a million rounds", async () => {

@@ -5,7 +5,7 @@ import { observe } from "../../src/kernel/observer.ts";
 import { runTasks } from "../../src/task/run_tasks.ts";
 import type { Job } from "../../src/task/task.ts";
 import { TaskGroupError, TimeoutError } from "../../src/task/mod.ts";
-import { world } from "../../src/testing/mod.ts";
+import { sweep, world } from "../../src/testing/mod.ts";
 
 async function failureOf(promise: PromiseLike<unknown>): Promise<unknown> {
   try {
@@ -164,6 +164,33 @@ describe('runTasks until "first" or "firstSuccess"', () => {
       }
     });
   });
+});
+
+describe('runTasks until "first" or "firstSuccess", aborted', () => {
+  for (const until of RACES) {
+    test(`${until}: at any moment, what a job came to is either returned or disposed`, async () => {
+      let [made, disposed, returned] = [0, 0, 0];
+      const connection = (): Disposable => {
+        made++;
+        return { [Symbol.dispose]: () => void disposed++ };
+      };
+      const connect = (ms: number): Job<Disposable> => async ({ signal }) => {
+        await sleep(ms, { signal });
+        return connection();
+      };
+      // Its clean-up holds the result of the other up.
+      const slowToEnd: Job<Disposable> = async ({ signal }) => {
+        await sleep(100, { signal }).catch(() => {});
+        await sleep(10);
+        return connection();
+      };
+      await sweep(async (signal) => {
+        [made, disposed, returned] = [0, 0, 0];
+        await runTasks([connect(5), slowToEnd, connect(5)], { until, signal });
+        returned++;
+      }, () => assert.equal(returned + disposed, made));
+    });
+  }
 });
 
 describe('runTasks until "settled"', () => {

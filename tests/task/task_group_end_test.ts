@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 import { sleep } from "../../src/cancel/mod.ts";
 import { observe, type ObserverRecord } from "../../src/kernel/observer.ts";
 import { ClosedError, TaskGroup, TaskGroupError, TimeoutError } from "../../src/task/mod.ts";
+import type { TaskContext } from "../../src/task/mod.ts";
 import { AsyncSemaphore } from "../../src/sync/mod.ts";
 import { world } from "../../src/testing/mod.ts";
 
@@ -386,6 +387,34 @@ describe("TaskGroup: stuckAfterMs", () => {
       await group.join();
       const { tasks } = records[0]!.data as { tasks: { name: string }[] };
       assert.deepEqual(tasks.map(({ name }) => name), ["deaf"]);
+    });
+  });
+
+  test("tells of each when its own time is over, however it was aborted, and of none twice", async () => {
+    await world(async (w) => {
+      const told: [names: string[], atMs: number][] = [];
+      using _watching = observe({
+        record: ({ kind, data }) => {
+          const tasks = (data as { tasks?: { name: string }[] } | undefined)?.tasks ?? [];
+          if (kind === "task.stuck") told.push([tasks.map(({ name }) => name), w.now]);
+        },
+      });
+      const deafFor = (ms: number) => async ({ signal }: TaskContext): Promise<void> => {
+        await sleep(1_000, { signal }).catch(() => {});
+        await sleep(ms);
+      };
+      const group = new TaskGroup({ stuckAfterMs: 50 });
+      group.spawn(deafFor(200), { daemon: true, name: "first daemon" });
+      group.spawn(deafFor(80), { daemon: true, name: "second daemon" });
+      const inTime = group.spawn(deafFor(1));
+      const deaf = group.spawn(deafFor(500), { name: "deaf" });
+      await sleep(0);
+      inTime.cancel();
+      await sleep(100);
+      deaf.cancel();
+      await group.join();
+      assert.deepEqual(told, [[["deaf"], 150], [["second daemon"], 650], [["first daemon"], 730]]);
+      assert.equal(w.timers.length, 0);
     });
   });
 

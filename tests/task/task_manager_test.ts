@@ -432,6 +432,40 @@ describe("TaskManager: disposal", () => {
 });
 
 describe("TaskManager.unobserved", () => {
+  test("failures that were observed after a while keep no later one from being thrown", async () => {
+    await world(async () => {
+      const manager = new TaskManager();
+      for (let i = 0; i < 150; i++) {
+        const task = manager.spawn(`observed ${i}`, failAfter(0, new Error("observed")));
+        await task.settled;
+        await task.catch(() => {});
+      }
+      const error = new Error("nobody saw it");
+      manager.spawn("unobserved", failAfter(0, error));
+      await sleep(1);
+      assert.deepEqual(manager.unobserved(), [error]);
+      await assert.rejects(async () => await manager[Symbol.asyncDispose](), error);
+    });
+  });
+
+  test("what onFailure throws or rejects with is ignored", async () => {
+    await world(async () => {
+      let told = 0;
+      const refuse = (): never => {
+        told++;
+        throw new Error("ignored");
+      };
+      for (const onFailure of [refuse, () => Promise.reject(refuse)]) {
+        const manager = new TaskManager({ onFailure });
+        const error = new Error("one");
+        manager.spawn("a", failAfter(1, error));
+        await sleep(5);
+        await assert.rejects(async () => await manager[Symbol.asyncDispose](), error);
+      }
+      assert.equal(told, 1);
+    });
+  });
+
   test("gives the failures that nobody has observed, as long as they are not thrown", async () => {
     await world(async () => {
       const manager = new TaskManager();
