@@ -25,38 +25,38 @@ export function checkExitTimeout(doing: string, value: unknown): void {
 
 /** Failures of one scope in the order of time. */
 export class ExitErrors {
-  #errors: unknown[] = [];
+  #errors = new Set<unknown>();
 
   /** Adds a failure. It takes the place of those that it carries as `cause`, or is: it says what they mean. */
   add(error: unknown): void {
     const carried = causes(error);
-    const place = this.#errors.findIndex((earlier) => carried.has(earlier));
-    const others = this.#errors.filter((earlier) => !carried.has(earlier));
-    others.splice(place < 0 ? others.length : place, 0, error);
-    this.#errors = others;
+    // Nearly always it carries none: looking through all of them each time would cost n² for n failures.
+    if (![...carried].some((cause) => this.#errors.has(cause))) return void this.#errors.add(error);
+    const errors = [...this.#errors];
+    const place = errors.findIndex((earlier) => carried.has(earlier));
+    errors[place] = error;
+    this.#errors = new Set(errors.filter((earlier, i) => i === place || !carried.has(earlier)));
   }
 
   /** Whether there is any. */
   get any(): boolean {
-    return this.#errors.length > 0;
+    return this.#errors.size > 0;
   }
 
   /** The first failure; `undefined` when there is none. */
   get first(): unknown {
-    return this.#errors[0];
+    const [first] = this.#errors;
+    return first;
   }
 
   /** Throws what there is: one as it is, several as an `AggregateError` in order, `cause` the first. */
   throwIfAny(doing: string): void {
-    const [first, ...more] = this.#errors;
-    if (this.#errors.length === 0) return;
-    if (more.length === 0) throw first;
-    const text = showError(first);
-    throw new AggregateError(
-      this.#errors,
-      `Cannot ${doing}: ${this.#errors.length} failures, the first: ${text}`,
-      { cause: first },
-    );
+    if (!this.any) return;
+    const { first } = this;
+    const { size } = this.#errors;
+    if (size === 1) throw first;
+    const message = `Cannot ${doing}: ${size} failures, the first: ${showError(first)}`;
+    throw new AggregateError([...this.#errors], message, { cause: first });
   }
 }
 

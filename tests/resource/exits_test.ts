@@ -182,6 +182,20 @@ describe("exitTimeoutMs", () => {
   });
 });
 
+describe("failures on the way out that are the same", () => {
+  test("count once, whatever they are", async () => {
+    for (const error of [new Error("same"), NaN, undefined, "text"]) {
+      const stack = new AsyncExitStack();
+      for (let i = 0; i < 2; i++) {
+        stack.callback(() => {
+          throw error;
+        });
+      }
+      assert.ok(Object.is(await failureOf(stack.close()), error));
+    }
+  });
+});
+
 describe("failures on the way out that can't be looked at", () => {
   for (const [name, opaque] of opaqueErrors()) {
     test(`${name}: keeps no exit from running, and is thrown as it is`, async () => {
