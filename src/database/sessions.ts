@@ -1,6 +1,7 @@
 /** The connections of a database: opened when needed, kept, looked after, and given out one holder at a time. */
 import { show, subject } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
+import { ClosedError, TimeoutError } from "../kernel/errors.ts";
 import { emit, observed } from "../kernel/observer.ts";
 import type { HoldOptions } from "../kernel/types.ts";
 import { AsyncResourcePool } from "../resource/async_resource_pool.ts";
@@ -121,8 +122,10 @@ export class Sessions {
   async #connect(signal: AbortSignal, lost: () => void): Promise<Wire> {
     try {
       const connection = await this.#driver.connect({ signal });
-      this.#failures = 0;
-      return new Wire(this.#driver, connection, this.#settings, lost);
+      const wire = new Wire(this.#driver, connection, this.#settings, lost);
+      // The pool takes one that is lost already for a failed attempt.
+      this.#failures = wire.usable ? 0 : this.#failures + 1;
+      return wire;
     } catch (cause) {
       if (signal.aborted) throw signal.reason;
       const { kind, state } = this.#driver.classify(cause);
@@ -149,6 +152,9 @@ export class Sessions {
 
 /** Whether what connecting failed with may be different the next time. */
 function mayPass(error: unknown): boolean {
-  if (!(error instanceof ConnectFailedError)) return error instanceof Error && error.name === "TimeoutError";
+  // Too slow, or gone again in the moment it was there.
+  if (!(error instanceof ConnectFailedError)) {
+    return error instanceof TimeoutError || error instanceof ClosedError;
+  }
   return error.failure === "connection" || error.failure === "conflict";
 }

@@ -2,7 +2,7 @@
 import { clock } from "../kernel/clock.ts";
 import { noteDeadline } from "../kernel/deadlines.ts";
 import { isEcho } from "../kernel/echo.ts";
-import { TimeoutError } from "../kernel/errors.ts";
+import { ClosedError, TimeoutError } from "../kernel/errors.ts";
 import { emit } from "../kernel/observer.ts";
 import { Canceller } from "../kernel/signals.ts";
 import type { PoolSettings } from "./_pool_settings.ts";
@@ -121,7 +121,7 @@ export class Creator<T> {
       const { what } = this.#settings;
       return this.#failed(
         attempt,
-        new Error(`Cannot create resource of ${what}: it was gone when it was made`),
+        new ClosedError(`Cannot create resource of ${what}: it was gone when it was made`),
       );
     }
     attempt.over = true;

@@ -194,15 +194,16 @@ const PARTS = /'(?:[^']|'')*'|"[^"]*"|--[^\n]*|\/\*|\$(\w*)\$|;/g;
 
 /** Whether a text holds more than one statement; in doubt, as with unusual quotes, yes. */
 export function holdsSeveral(sql: string): boolean {
+  const text = beginning(sql);
   // Where a backslash keeps a quote from ending depends on the kind of string.
-  if (/\\'[^]*;\s*\S/.test(sql)) return true;
+  if (/\\'[^]*;\s*\S/.test(text)) return true;
   PARTS.lastIndex = 0;
-  for (let match = PARTS.exec(sql); match !== null; match = PARTS.exec(sql)) {
+  for (let match = PARTS.exec(text); match !== null; match = PARTS.exec(text)) {
     const [part, tag] = match;
-    if (part === ";") return beginning(sql.slice(PARTS.lastIndex)) !== "";
+    if (part === ";") return beginning(text.slice(PARTS.lastIndex)) !== "";
     const end = part === "/*" ? "*/" : tag === undefined ? undefined : `$${tag}$`;
     if (end === undefined) continue;
-    const at = sql.indexOf(end, PARTS.lastIndex);
+    const at = text.indexOf(end, PARTS.lastIndex);
     if (at < 0) return false;
     PARTS.lastIndex = at + end.length;
   }

@@ -87,6 +87,8 @@ describe("holdsSeveral of PostgreSQL", () => {
     const one = [
       "select 1",
       "select 1;",
+      " ; ;select 1",
+      "/* a /* b */ c */ -- d\n ;begin",
       "select 1; -- select 2",
       "select 1; /* a /* b */ c */ ;",
       "select ';'",
