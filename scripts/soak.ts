@@ -162,7 +162,7 @@ async function soak(subject: ServerSubject, forMs: number, random: () => number)
     `\n${transactions} transactions in ${seconds.toFixed(0)} s (${
       (transactions / seconds).toFixed(0)
     } a second), ` +
-      `${connected} connections, ${totals.kills} of them killed; heap ${first.toFixed(1)} MB early, ${
+      `${connected} connections, ${totals.kills} kills; heap ${first.toFixed(1)} MB early, ${
         last.toFixed(1)
       } MB late`,
   );
