@@ -11,12 +11,22 @@ class Abandoner<T> implements AbortTarget {
     this.settle()?.reject(reason);
   }
 
+  /** Waits for the work. Here, where its reactions see nothing but this: they live as long as the work. */
+  follow(work: PromiseLike<T>): void {
+    // Not Promise.race: its reaction on a long-lived promise would keep the caller's promise for as long.
+    Promise.resolve(work).then(
+      (value) => this.settle()?.resolve(value),
+      (error) => this.settle()?.reject(error),
+    );
+  }
+
   /** The two ends, once; work that ends later finds none, and keeps nothing of the caller alive until then. */
   settle(): { resolve: (value: T) => void; reject: (reason: unknown) => void } | undefined {
     const { resolve, reject } = this;
     if (resolve === undefined || reject === undefined) return undefined;
     this.resolve = this.reject = undefined;
     this.subscription?.cancel();
+    this.subscription = undefined;
     return { resolve, reject };
   }
 }
@@ -54,11 +64,7 @@ export function abortable<T>(work: PromiseLike<T>, signal: AbortSignal): Promise
       return reject(signal.reason);
     }
     const waiter = new Abandoner<T>();
-    // Not Promise.race: its reaction on a long-lived promise would keep this call's promise for as long.
-    Promise.resolve(work).then(
-      (value) => waiter.settle()?.resolve(value),
-      (error) => waiter.settle()?.reject(error),
-    );
+    waiter.follow(work);
     waiter.resolve = resolve;
     waiter.reject = reject;
     waiter.subscription = subscribe(signal, waiter);
