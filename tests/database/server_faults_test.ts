@@ -159,7 +159,7 @@ for (const subject of subjects) {
         const hurried = assert.rejects(db.query("select 1 as one", [], { timeoutMs: 200 }), {
           name: /TimeoutError/,
         });
-        await pause(isSource ? 900 : 300);
+        await pause(isSource ? 500 : 300);
         await hurried;
         proxy.refusing = false;
         await patient;

@@ -168,8 +168,8 @@ for (const { name, dialect, skip, ...subject } of subjects) {
         for (const session of sessions) await session[Symbol.asyncDispose]();
         const long = await db.begin();
         await insert(long, "long");
-        // The driver's own pool would end it now.
-        await pause(1_300);
+        // Their own pools would end it now; pg and mysql2 have theirs elsewhere.
+        if (name === "postgres.js" || name === "Bun.SQL") await pause(1_200);
         await insert(long, "longer");
         await long.commit();
         assert.equal((await ids()).length, 5);
