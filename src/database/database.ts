@@ -4,7 +4,7 @@ import { MisuseError } from "../kernel/errors.ts";
 import type { HoldOptions, WaitOptions } from "../kernel/types.ts";
 import type { PoolCloseReport } from "../resource/pool_options.ts";
 import type { Dialect, Driver } from "./driver.ts";
-import { Ambient } from "./propagation.ts";
+import { ambientOf, noteAmbient } from "./propagation.ts";
 import type { QueryResult, Session, SessionSource } from "./session.ts";
 import { type SessionInfo, Sessions } from "./sessions.ts";
 import { type DatabaseOptions, settingsOf } from "./settings.ts";
@@ -76,8 +76,6 @@ export class Database implements SessionSource, AsyncDisposable {
   /** The family of SQL it speaks. */
   readonly dialect: Dialect;
   readonly #sessions: Sessions;
-  /** Where code further in finds its transaction, with a `context`; for this library's own use. */
-  readonly ambient: Ambient | undefined;
   #closing: Promise<PoolCloseReport> | undefined;
 
   /**
@@ -94,12 +92,12 @@ export class Database implements SessionSource, AsyncDisposable {
     this.dialect = driver.dialect;
     this.#sessions = new Sessions(driver, settings);
     const { context } = options;
-    this.ambient = context === undefined ? undefined : new Ambient(context, this.name);
+    if (context !== undefined) noteAmbient(this, context, this.name);
   }
 
   /** The transaction that is in effect here, for a database with a `context`. */
   get current(): Transaction | undefined {
-    return this.ambient?.current;
+    return ambientOf(this)?.current;
   }
 
   /** Whether {@linkcode close} was called. */
@@ -171,7 +169,8 @@ export class Database implements SessionSource, AsyncDisposable {
    *
    * const rows = db.stream<{ total: number }>("select total from orders where total > ?", [10]);
    * const taxes: number[] = [];
-   * for await (const tax of mapTasks(rows, async ({ total }) => await Promise.resolve(total / 5))) taxes.push(tax);
+   * const taxOf = async ({ total }: { total: number }) => await Promise.resolve(total / 5);
+   * for await (const tax of mapTasks(rows, taxOf, { concurrency: 2 })) taxes.push(tax);
    * assert.deepEqual(taxes, [4, 6]);
    * ```
    */

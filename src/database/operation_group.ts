@@ -90,7 +90,12 @@ export class SessionOperationGroup implements AsyncDisposable {
   readonly #id: string;
   #ending: Promise<void> | undefined;
 
-  /** @param on The database of operations that do not name one. */
+  /**
+   * Creates it; nothing runs yet.
+   *
+   * @param on The database of operations that do not name one.
+   * @throws {TypeError | RangeError} For bad options.
+   */
   constructor(on: SessionSource, options: OperationGroupOptions = {}) {
     const doing = "create operation group";
     if (typeof on?.session !== "function") {

@@ -42,6 +42,7 @@ export class Outermost extends Scope implements Root {
   refusals: WeakSet<object> | undefined;
   statements = 0;
   due: Hooks;
+  ends: Root["ends"];
   readonly #session: LeasedSession;
   readonly #options: OutermostOptions;
   #signal: AbortSignal | undefined;
@@ -206,6 +207,8 @@ export class Outermost extends Scope implements Root {
   /** Gives the session back and calls the hooks; without a promise when that is done at once. */
   #finish(outcome: "committed" | "rolled back" | "unknown"): Promise<void> | undefined {
     this.state = outcome;
+    // Before anybody else can have the session, or hear of it.
+    for (const end of this.ends ?? []) end(outcome);
     this.#options.clock?.[Symbol.dispose]();
     const puttingInOrder = this.#session.release();
     if (observed()) {

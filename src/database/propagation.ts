@@ -56,6 +56,18 @@ interface Carried {
   readonly outer: Carried | undefined;
 }
 
+const ambients = new WeakMap<object, Ambient>();
+
+/** Gives a database an ambience of its own. */
+export function noteAmbient(of: object, carrier: ContextCarrier, name: string | undefined): void {
+  ambients.set(of, new Ambient(carrier, name));
+}
+
+/** That of a database, if it has one. */
+export function ambientOf(of: object): Ambient | undefined {
+  return ambients.get(of);
+}
+
 /** The transactions of one database that the flow of control is in. */
 export class Ambient {
   readonly #carrier: ContextCarrier;

@@ -24,7 +24,11 @@ export class Sql {
   readonly #texts: readonly string[];
   readonly #values: readonly unknown[];
 
-  /** @param texts The texts around the values; one more than there are values. Use {@linkcode sql} instead. */
+  /**
+   * Creates it; use {@linkcode sql} instead.
+   *
+   * @param texts The texts around the values; one more than there are values.
+   */
   constructor(texts: readonly string[], values: readonly unknown[]) {
     this.#texts = texts;
     this.#values = values;

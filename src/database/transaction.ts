@@ -28,7 +28,7 @@ import {
   TransactionDoomedError,
 } from "./errors.ts";
 import { Outermost, type OutermostOptions } from "./outermost.ts";
-import { type Ambient, type Propagation, PROPAGATIONS } from "./propagation.ts";
+import { ambientOf, type Propagation, PROPAGATIONS } from "./propagation.ts";
 import { LeasedSession, type SessionSource } from "./session.ts";
 import { checkFiniteMs } from "./settings.ts";
 import { mayRunAgain, type RetryRule, retryRule, type TransactionRetry } from "./transaction_retry.ts";
@@ -127,7 +127,7 @@ export function transaction<T>(
 ): Promise<T> {
   try {
     const rule = checkTransaction(on, fn, options);
-    const { ambient } = on as { readonly ambient?: Ambient };
+    const ambient = ambientOf(on);
     if (ambient === undefined) return run(on, fn, options, rule);
     return ambient.propagate(fn, options, (owner = {}) => {
       const bound = (tx: Transaction): T | PromiseLike<T> => ambient.run(tx as Outermost, () => fn(tx));
@@ -317,7 +317,7 @@ function checkTransaction(on: SessionSource, fn: unknown, options: TransactionOp
   const { retry, attemptTimeoutMs, propagation } = options;
   if (propagation !== undefined) {
     checkChoice(doing, "propagation", propagation, PROPAGATIONS);
-    if ((on as { readonly ambient?: Ambient }).ambient === undefined) {
+    if (ambientOf(on) === undefined) {
       throw new RangeError(`Cannot ${doing} as propagation needs a database with a context: it has none`);
     }
   }

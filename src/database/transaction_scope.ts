@@ -82,7 +82,12 @@ export interface Root {
   statements: number;
   /** Hooks that are due however it ends: of savepoints that were taken back. */
   due: Hooks;
+  /** Told how it ended, at once and whatever became of it; must not throw. */
+  ends: ((outcome: TransactionOutcome) => void)[] | undefined;
 }
+
+/** What became of a transaction. */
+export type TransactionOutcome = "committed" | "rolled back" | "unknown";
 
 /** What a transaction and a savepoint have in common. */
 export abstract class Scope implements Transaction, Sender {

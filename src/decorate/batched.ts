@@ -53,7 +53,7 @@ export type ForOne<F extends AsyncMethod> = Parameters<F>[0] extends readonly un
  *
  * @example
  * ```ts
- * import { batched } from "./mod.ts";
+ * import { batched } from "@uno/async/decorate";
  * import assert from "node:assert/strict";
  *
  * class Users {
@@ -73,7 +73,7 @@ export type ForOne<F extends AsyncMethod> = Parameters<F>[0] extends readonly un
  *
  * @example
  * ```ts
- * import { batched } from "./mod.ts";
+ * import { batched } from "@uno/async/decorate";
  * import assert from "node:assert/strict";
  *
  * class Users {

@@ -48,7 +48,7 @@ const kind: Kind<Cache, CachedOptions<any[]>> = {
  *
  * @example
  * ```ts
- * import { cached } from "./mod.ts";
+ * import { cached } from "@uno/async/decorate";
  * import assert from "node:assert/strict";
  *
  * class Users {
@@ -78,7 +78,7 @@ export function cached<A extends any[] = any[], V = any, K = any>(
  *
  * @example
  * ```ts
- * import { cached } from "./mod.ts";
+ * import { cached } from "@uno/async/decorate";
  * import { AsyncCache } from "@uno/async/flow";
  * import assert from "node:assert/strict";
  *

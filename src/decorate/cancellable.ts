@@ -23,7 +23,7 @@ export interface CancellableOptions {
  *
  * @example
  * ```ts
- * import { cancellable } from "./mod.ts";
+ * import { cancellable } from "@uno/async/decorate";
  * import assert from "node:assert/strict";
  *
  * class Archive {
@@ -44,7 +44,7 @@ export function cancellable<F extends AsyncMethod>(fn: F, context?: ClassMethodD
  *
  * @example
  * ```ts
- * import { cancellable } from "./mod.ts";
+ * import { cancellable } from "@uno/async/decorate";
  * import assert from "node:assert/strict";
  *
  * class Feed implements Disposable {

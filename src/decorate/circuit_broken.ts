@@ -44,7 +44,7 @@ const keyed: typeof plain = { ...plain, make: (options) => new KeyedCircuitBreak
  *
  * @example
  * ```ts
- * import { circuitBroken } from "./mod.ts";
+ * import { circuitBroken } from "@uno/async/decorate";
  * import { CircuitOpenError } from "@uno/async/flow";
  * import assert from "node:assert/strict";
  *

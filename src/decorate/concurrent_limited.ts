@@ -34,7 +34,7 @@ const kind: Kind<Limiter | Bulkhead, LimiterOptions & PerOptions> = {
  *
  * @example
  * ```ts
- * import { concurrentLimited } from "./mod.ts";
+ * import { concurrentLimited } from "@uno/async/decorate";
  * import assert from "node:assert/strict";
  *
  * let [running, most] = [0, 0];

@@ -35,7 +35,7 @@ const kind: Kind<RateLimiter | SharedRateLimiter, RateLimiterOptions & PerOption
  * @example
  * ```ts
  * import { timeout } from "@uno/async/cancel";
- * import { rateLimited } from "./mod.ts";
+ * import { rateLimited } from "@uno/async/decorate";
  * import { RateLimitError } from "@uno/async/flow";
  * import assert from "node:assert/strict";
  *

@@ -17,40 +17,58 @@ import {
 
 /** What is used of a `Client` of `pg`. */
 export interface PgClient {
+  /** What the server calls the connection. */
   readonly processID?: number | null;
+  /** What a request to cancel has to show. */
   readonly secretKey?: number | null;
+  /** Where it is connected to. */
   readonly host?: string;
+  /** Where it is connected to. */
   readonly port?: number;
   /** What is below it, as {@linkcode PgWire}. */
   readonly connection?: object;
+  /** Opens it. */
   connect(): Promise<unknown>;
+  /** Runs a statement. */
   query(
     text: string | { text: string; values: unknown[]; queryMode: "extended" },
     values?: unknown[],
   ): Promise<PgResult | PgResult[]>;
+  /** Ends it in good order. */
   end(): Promise<void>;
+  /** Listens to an event. */
   on(event: string, listener: (error?: Error) => void): unknown;
+  /** What the server said last: `I` outside of a transaction. */
   getTransactionStatus?(): string | null;
 }
 
 /** What is used of the line below a client. */
 export interface PgWire {
+  /** The socket. */
   readonly stream: { destroy(): unknown };
+  /** Whether the line is encrypted. */
   readonly ssl?: unknown;
+  /** Opens it. */
   connect(port: number | string, host?: string): void;
+  /** Asks the server to stop what a connection does. */
   cancel(processID: number, secretKey: number): void;
+  /** Listens to an event. */
   on(event: string, listener: (error?: Error) => void): unknown;
 }
 
 /** What a statement gives in `pg`. */
 export interface PgResult {
+  /** The rows. */
   readonly rows?: unknown[];
+  /** How many rows it returned or changed. */
   readonly rowCount?: number | null;
+  /** What it did. */
   readonly command?: string;
 }
 
 /** What is used of the package: `import pg from "pg"`. */
 export interface PgModule {
+  /** A connection. */
   readonly Client: new (config?: never) => PgClient;
 }
 

@@ -16,8 +16,11 @@ import {
 
 /** What is used of a PGlite. */
 export interface Pglite {
+  /** Resolves when it can be used. */
   readonly waitReady: Promise<void>;
+  /** Runs a statement. */
   query(sql: string, params?: unknown[]): Promise<{ rows: unknown[]; affectedRows?: number }>;
+  /** Ends it. */
   close(): Promise<void>;
 }
 

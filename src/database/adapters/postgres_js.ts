@@ -18,17 +18,21 @@ import {
 
 /** What a statement gives in Postgres.js: the rows, with more about them. */
 export interface PostgresJsResult extends Array<unknown> {
+  /** How many rows it returned or changed. */
   readonly count?: number | null;
+  /** What it did. */
   readonly command?: string;
 }
 
 /** What is used of an instance of Postgres.js. */
 export interface PostgresJsSql {
+  /** Runs a statement that is a text. */
   unsafe(
     sql: string,
     params: never,
     options: { simple: boolean; prepare: boolean },
   ): PromiseLike<PostgresJsResult>;
+  /** Ends it in good order. */
   end(options: { timeout: number }): Promise<void>;
 }
 
