@@ -1,0 +1,384 @@
+import { checkOptions, show, subject } from "../kernel/checks.ts";
+import { ClosedError } from "../kernel/errors.ts";
+import type { WaitOptions } from "../kernel/types.ts";
+import type { AsyncBatcherCloseOptions, AsyncBatcherStatistics } from "../flow/async_batcher_options.ts";
+import type { AsyncCacheStatistics } from "../flow/async_cache_options.ts";
+import { UnoBatches, type UnoBatchOptions } from "./_uno_batches.ts";
+import { checkDelete, checkInsert, checkUpdate, TablesInside } from "./_uno_inside.ts";
+import { UnoCache, type UnoCacheOptions } from "./_uno_cache.ts";
+import {
+  checkId,
+  checkRead,
+  type FilterOptions,
+  type Read,
+  type ReadOptions,
+  readRow,
+  readRows,
+} from "./_uno_reads.ts";
+import type { Row } from "./_uno_statements.ts";
+import { listTags, rowTags } from "./_uno_tags.ts";
+import { Database } from "./database.ts";
+import { checkTable, type Table } from "./table.ts";
+import type { TransactionOptions } from "./transaction.ts";
+import { Scope, type Transaction } from "./transaction_scope.ts";
+import type { ChangeOptions, TableAccess, UnoTransaction } from "./uno_transaction.ts";
+import type { Where } from "./where.ts";
+
+/** Options of a {@linkcode UnoDb}. */
+export interface UnoDbOptions {
+  /** How reads with `cache: true` are kept. */
+  cache?: UnoCacheOptions;
+  /** How `batchInsert` and `batchUpdate` are put together. */
+  batch?: UnoBatchOptions;
+}
+
+/** What an operator wants to know of a {@linkcode UnoDb}. */
+export interface UnoDbStatistics {
+  /** The cache of reads. */
+  readonly cache: AsyncCacheStatistics;
+  /** The batches of `batchInsert`. */
+  readonly inserts: AsyncBatcherStatistics;
+  /** The batches of `batchUpdate`. */
+  readonly updates: AsyncBatcherStatistics;
+}
+
+/**
+ * Tables of a database, with typed rows: reads that may be cached, writes that may be batched, and transactions.
+ *
+ * It is no object mapper: rows are plain objects, and what goes beyond one table is SQL ({@linkcode sql}) in a
+ * transaction.
+ *
+ * **Writes** — each is a transaction of its own, run again after a conflict, unless it is made in one. **Cache** — on
+ * request, per read; equal criteria are one entry, whatever their order, and callers who ask at once share one read.
+ * Nothing that was read before a commit is found once that was acknowledged: what is being written is not kept, and
+ * leaves the cache with the commit, also when its outcome is not known. That a row is not there is kept as well. What
+ * other processes, triggers and statements of your own write is not seen before `ttlMs`, unless told by
+ * {@linkcode invalidate} or {@linkcode UnoTransaction.touch}. **Batches** — each caller gets the row that is its own, and
+ * fails alone when that is refused. **Context** — where the database finds transactions by itself, all of this is part of
+ * the one in effect. **Databases** — PostgreSQL, SQLite 3.35 and MariaDB 10.5 or newer; MySQL's own server can't return
+ * what was inserted: there only reads, `update`, `batchUpdate` and `delete` work. **Close** — see {@linkcode close}.
+ *
+ * @example
+ * ```ts
+ * import { Database, table, UnoDb } from "@uno/async/database";
+ * import { sqliteDriver } from "@uno/async/database/sqlite";
+ * import assert from "node:assert/strict";
+ *
+ * const orders = table<{ id: number; status: string; total: number }, "id">("orders", {
+ *   key: "id",
+ *   columns: ["id", "status", "total"],
+ * });
+ * await using db = new Database(sqliteDriver({ file: ":memory:" }));
+ * await db.query("create table orders (id integer primary key, status text default 'open', total integer)");
+ * await using uno = new UnoDb(db, { cache: { ttlMs: 10_000 } });
+ *
+ * const made = await Promise.all([10, 20, 30].map((total) => uno.batchInsert(orders, { total })));
+ * assert.deepEqual(made.map(({ total }) => total), [10, 20, 30]);
+ *
+ * const [first] = await uno.filter(orders, { status: "open", total: { gte: 20 } }, { orderBy: { desc: "total" } });
+ * assert.deepEqual(first?.total, 30);
+ *
+ * assert.deepEqual((await uno.get(orders, 1, { cache: true }))?.status, "open");
+ * await uno.transaction(async (tables) => {
+ *   await tables.update(orders, 1, { status: "paid" });
+ * });
+ * assert.deepEqual((await uno.get(orders, 1, { cache: true }))?.status, "paid");
+ * ```
+ */
+export class UnoDb implements TableAccess, AsyncDisposable {
+  /** The database, which is the caller's to close. */
+  readonly db: Database;
+  readonly #cache: UnoCache;
+  readonly #batches: UnoBatches;
+  readonly #batchOptions: UnoBatchOptions;
+  readonly #inside = new WeakMap<Scope, TablesInside>();
+  #closing: Promise<void> | undefined;
+
+  /**
+   * @param db What it works on.
+   * @throws {TypeError | RangeError} For bad options.
+   */
+  constructor(db: Database, options: UnoDbOptions = {}) {
+    const doing = "create UnoDb";
+    if (!(db instanceof Database)) {
+      throw new TypeError(`Cannot ${doing} as db must be a Database: received ${show(db)}`);
+    }
+    checkOptions(doing, options ?? null);
+    const { cache, batch = {} } = options;
+    checkOptions(`${doing} as batch`, batch ?? null);
+    this.db = db;
+    this.#cache = new UnoCache(doing, db.name, cache);
+    const { maxSize, maxWaitMs, maxPending, concurrency } = batch;
+    this.#batchOptions = { maxSize, maxWaitMs, maxPending, concurrency };
+    this.#batches = this.#batchesOf(
+      (work, signal) => db.transaction((tx) => work(tx as Scope), { signal }),
+      this.#batchOptions,
+    );
+  }
+
+  /** Whether {@linkcode close} was called. */
+  get closed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  /**
+   * The row with a key; see {@linkcode TableAccess.get}.
+   *
+   * @param options `signal` and `timeoutMs` bound the wait for a session and the statement; a read that is shared goes
+   * on for others.
+   * @throws As {@linkcode Database.query}.
+   */
+  async get<R extends object, K extends keyof R>(
+    table: Table<R, K>,
+    id: R[K],
+    options: ReadOptions = {},
+  ): Promise<R | undefined> {
+    const here = this.#here("get row");
+    if (here !== undefined) return await here.get(table, id, options);
+    checkRead("get row", table as Table, options);
+    const read = readRow(`get ${show(table.name)} row`, table as Table, id);
+    return await this.#read(read, options, ([row]: readonly Row[]) => row, (row) => {
+      return rowTags(table as Table, id, row !== undefined);
+    }) as R | undefined;
+  }
+
+  /**
+   * The rows that match; see {@linkcode TableAccess.filter}.
+   *
+   * @throws As {@linkcode Database.query}.
+   *
+   * @example
+   * ```ts
+   * import { Database, table, UnoDb } from "@uno/async/database";
+   * import { sqliteDriver } from "@uno/async/database/sqlite";
+   * import assert from "node:assert/strict";
+   *
+   * const notes = table<{ id: number; text: string }, "id">("notes", { key: "id", columns: ["id", "text"] });
+   * await using db = new Database(sqliteDriver({ file: ":memory:" }));
+   * await db.query("create table notes (id integer primary key, text text not null)");
+   * await using uno = new UnoDb(db);
+   * for (const text of ["apple", "pear", "plum"]) await uno.insert(notes, { text });
+   *
+   * const page = await uno.filter(notes, { text: { like: "p%" } }, { orderBy: "text", limit: 1 });
+   * assert.deepEqual(page, [{ id: 2, text: "pear" }]);
+   * const next = await uno.filter(notes, { text: { like: "p%" } }, { orderBy: "text", limit: 1, after: page[0] });
+   * assert.deepEqual(next, [{ id: 3, text: "plum" }]);
+   * assert.equal((await uno.filter(notes, { or: [{ id: { lt: 2 } }, { text: "plum" }] })).length, 2);
+   * ```
+   */
+  async filter<R extends object>(
+    table: Table<R>,
+    where: Where<R>,
+    options: FilterOptions<R> = {},
+  ): Promise<R[]> {
+    const here = this.#here("filter rows");
+    if (here !== undefined) return await here.filter(table, where, options);
+    const of = table as unknown as Table;
+    checkRead("filter rows", of, options);
+    const read = readRows(`filter ${show(table.name)}`, of, where, options as FilterOptions<Row>);
+    const rows = await this.#read(read, options, (rows: readonly Row[]) => rows, () => listTags(of));
+    return [...rows] as R[];
+  }
+
+  /** Inserts a row, in a transaction of its own; see {@linkcode TableAccess.insert}. */
+  async insert<R extends object>(
+    table: Table<R>,
+    row: Partial<R>,
+    options: WaitOptions = {},
+  ): Promise<R> {
+    checkInsert(table as unknown as Table, row, options);
+    return await this.#write("insert row", (tables, wait) => tables.insert(table, row, wait), options);
+  }
+
+  /** Changes a row, in a transaction of its own; see {@linkcode TableAccess.update}. */
+  async update<R extends object, K extends keyof R>(
+    table: Table<R, K>,
+    id: R[K],
+    changes: Partial<R>,
+    options: ChangeOptions = {},
+  ): Promise<R | undefined> {
+    checkUpdate(table as Table, id, changes, options);
+    const { version } = options;
+    return await this.#write(
+      "update row",
+      (tables) => tables.update(table, id, changes, { version }),
+      options,
+    );
+  }
+
+  /** Deletes a row, in a transaction of its own; see {@linkcode TableAccess.delete}. */
+  async delete<R extends object, K extends keyof R>(
+    table: Table<R, K>,
+    id: R[K],
+    options: ChangeOptions = {},
+  ): Promise<boolean> {
+    checkDelete(table as Table, id, options);
+    const { version } = options;
+    return await this.#write(
+      "delete row",
+      (tables, wait) => tables.delete(table, id, { ...wait, version }),
+      options,
+    );
+  }
+
+  /** Inserts a row together with those of other callers; see {@linkcode TableAccess.batchInsert}. */
+  async batchInsert<R extends object>(
+    table: Table<R>,
+    row: Partial<R>,
+    options: WaitOptions = {},
+  ): Promise<R> {
+    const here = this.#here("insert row");
+    if (here !== undefined) return await here.batchInsert(table, row, options);
+    const columns = checkInsert(table as unknown as Table, row, options);
+    const item = { table: table as unknown as Table, columns, row: { ...row } as Row };
+    return await this.#batches.insert(item, options) as R;
+  }
+
+  /** Changes a row together with those of other callers; see {@linkcode TableAccess.batchUpdate}. */
+  async batchUpdate<R extends object, K extends keyof R>(
+    table: Table<R, K>,
+    id: R[K],
+    changes: Partial<R>,
+    options: WaitOptions = {},
+  ): Promise<R | undefined> {
+    const here = this.#here("update row");
+    if (here !== undefined) return await here.batchUpdate(table, id, changes, options);
+    const columns = checkUpdate(table as Table, id, changes, options);
+    const item = { table: table as Table, columns, id, changes: { ...changes } as Row };
+    return await this.#batches.update(item, options) as R | undefined;
+  }
+
+  /**
+   * Runs `fn` in a transaction, with its tables; **it may run again** after a conflict. See {@linkcode transaction}.
+   *
+   * @returns What `fn` returns.
+   */
+  async transaction<T>(
+    fn: (tables: UnoTransaction) => T | PromiseLike<T>,
+    options?: TransactionOptions,
+  ): Promise<T> {
+    this.#refuseClosed("run transaction");
+    if (typeof fn !== "function") {
+      throw new TypeError(`Cannot run transaction as fn must be a function: received ${show(fn)}`);
+    }
+    return await this.db.transaction(async (tx) => {
+      const tables = this.in(tx);
+      const value = await fn(tables);
+      await tables.flush();
+      return value;
+    }, options);
+  }
+
+  /**
+   * Runs `fn` in a serializable transaction: as if it were alone; **it may run again**, and more often than at weaker
+   * levels. See {@linkcode transaction}, also for how often (`retry`).
+   *
+   * @returns What `fn` returns.
+   */
+  serializable<T>(
+    fn: (tables: UnoTransaction) => T | PromiseLike<T>,
+    options?: Omit<TransactionOptions, "isolation">,
+  ): Promise<T> {
+    return this.transaction(fn, { ...options, isolation: "serializable" });
+  }
+
+  /** The tables inside a transaction, or a savepoint, of this database. */
+  in(tx: Transaction): UnoTransaction {
+    if (!(tx instanceof Scope)) {
+      throw new TypeError(
+        `Cannot use tables in transaction as it must be one of a Database: received ${show(tx)}`,
+      );
+    }
+    let tables = this.#inside.get(tx);
+    if (tables === undefined) {
+      tables = new TablesInside({
+        tx,
+        dialect: this.db.dialect,
+        cache: this.#cache,
+        batches: () =>
+          this.#batchesOf((work) => tx.savepoint((inner) => work(inner as Scope)), {
+            ...this.#batchOptions,
+            // What waits there holds locks, and there is one savepoint at a time.
+            maxWaitMs: 0,
+            concurrency: 1,
+          }),
+      });
+      this.#inside.set(tx, tables);
+    }
+    return tables;
+  }
+
+  /** Drops what is cached of a row, or of a whole table, as it was changed elsewhere. */
+  invalidate<R extends object>(table: Table<R> | string, id?: unknown): void {
+    if (typeof table !== "string") checkTable("invalidate rows", table);
+    if (id !== undefined) checkId("invalidate rows", id);
+    this.#cache.invalidate({ table: typeof table === "string" ? table : table.name, id });
+  }
+
+  /**
+   * Takes nothing new, ends what waits for a batch, and drops the cache; the database stays open.
+   *
+   * @param options `pending` says whether rows that wait are still sent (`"flush"`, the default) or their callers get a
+   * {@linkcode ClosedError} (`"reject"`).
+   */
+  close(options: AsyncBatcherCloseOptions = {}): Promise<void> {
+    const { pending = "flush" } = options ?? {};
+    const batches = this.#batches.close(pending);
+    return this.#closing ??= batches.then(() => this.#cache.close());
+  }
+
+  /** {@linkcode close}, with everything sent. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** A snapshot of the cache and the batches. */
+  statistics(): UnoDbStatistics {
+    return Object.freeze({ cache: this.#cache.statistics(), ...this.#batches.statistics() });
+  }
+
+  #batchesOf(
+    atomically: ConstructorParameters<typeof UnoBatches>[0]["atomically"],
+    options: UnoBatchOptions,
+  ): UnoBatches {
+    const { name, dialect } = this.db;
+    return new UnoBatches({ name, dialect, cache: this.#cache, atomically, options });
+  }
+
+  async #read<T>(
+    { sql, key }: Read,
+    { cache = false, signal, timeoutMs }: ReadOptions,
+    valueOf: (rows: readonly Row[]) => T,
+    tagsOf: (value: T) => readonly string[],
+  ): Promise<T> {
+    if (cache === false) {
+      return valueOf((await this.db.query<Row>(sql, undefined, { signal, timeoutMs })).rows);
+    }
+    const load = async (signal: AbortSignal): Promise<T> =>
+      valueOf((await this.db.query<Row>(sql, undefined, { signal })).rows);
+    const ttlMs = cache === true ? undefined : cache.ttlMs;
+    return await this.#cache.read({ key, ttlMs, load, tagsOf }, { signal, timeoutMs });
+  }
+
+  async #write<T>(
+    doing: string,
+    work: (tables: UnoTransaction, wait?: WaitOptions) => Promise<T>,
+    { signal, timeoutMs }: WaitOptions,
+  ): Promise<T> {
+    const here = this.#here(doing);
+    if (here !== undefined) return await work(here, { signal, timeoutMs });
+    return await this.db.transaction((tx) => work(this.in(tx)), { signal, timeoutMs });
+  }
+
+  /** The tables of the transaction that is in effect here, if there is one. */
+  #here(doing: string): UnoTransaction | undefined {
+    this.#refuseClosed(doing);
+    const { current } = this.db;
+    return current === undefined ? undefined : this.in(current);
+  }
+
+  #refuseClosed(doing: string): void {
+    if (this.#closing === undefined) return;
+    throw new ClosedError(`Cannot ${doing} on ${subject("database", this.db.name)}: its UnoDb is closed`);
+  }
+}
