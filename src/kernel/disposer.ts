@@ -16,7 +16,8 @@ export interface LeaseOwner<L> {
  */
 export class OwnedLease<D = undefined> implements Lease {
   readonly #owner: LeaseOwner<OwnedLease<D>>;
-  #held = true;
+  /** A suspended one holds again by itself, unless it was disposed of before. One field, as every lease has it. */
+  #held: boolean | "suspended" | "disposed" = true;
   /** What is held, in the engine's terms. A field, as constructing a subclass would cost more than a whole lock. */
   readonly data: D;
 
@@ -26,29 +27,38 @@ export class OwnedLease<D = undefined> implements Lease {
   }
 
   get held(): boolean {
-    return this.#held;
+    return this.#held === true;
   }
 
   release(): void {
-    if (!this.#held) this.end("release"); // throws
+    if (this.#held !== true) this.end("release"); // throws
     this.#held = false;
     this.#owner.giveBack(this);
   }
 
   [Symbol.dispose](): void {
-    if (this.#held) this.release();
+    if (this.#held === true) this.release();
+    else if (this.#held === "suspended") this.#held = "disposed";
   }
 
   /** Ends the lease without giving back: what was held is the caller's to pass on. @internal */
   end(doing: string): void {
-    if (!this.#held) {
+    if (this.#held !== true) {
       throw new MisuseError(`Cannot ${doing} ${this.#owner.describe()}: this lease was given back before`);
     }
     this.#held = false;
   }
 
-  /** Lets an ended lease hold again. @internal */
-  renew(): void {
+  /** Ends the lease until it is renewed. @internal */
+  suspend(doing: string): void {
+    this.end(doing);
+    this.#held = "suspended";
+  }
+
+  /** Lets a suspended lease hold again. @returns Whether it was disposed of meanwhile, and is to be given back. @internal */
+  renew(): boolean {
+    const disposed = this.#held === "disposed";
     this.#held = true;
+    return disposed;
   }
 }

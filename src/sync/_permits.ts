@@ -63,6 +63,8 @@ export class Permits implements LeaseOwner<Permit> {
   readonly kind: string;
   readonly name: string | undefined;
   readonly queue: WaitQueue<Permit, Request>;
+  /** Permits that hold again although they were disposed of while they did not. */
+  readonly #forsaken = new Set<Permit>();
   capacity: number;
   inUse = 0;
   /** The reason new requests are refused with, once closed. */
@@ -134,7 +136,7 @@ export class Permits implements LeaseOwner<Permit> {
 
   /** Takes a permit back for a while, as a condition does while it waits; ends with {@linkcode resume}. */
   suspend(permit: Permit): void {
-    permit.end("wait with");
+    permit.suspend("wait with");
     this.giveBack(permit);
   }
 
@@ -143,6 +145,7 @@ export class Permits implements LeaseOwner<Permit> {
     const again: Request = { ...permit.data, again: permit };
     if (this.#isFree(again.weight)) this.#grant(again);
     else await this.queue.wait(again);
+    if (this.#forsaken.delete(permit)) permit[Symbol.dispose]();
   }
 
   resize(capacity: number): void {
@@ -187,7 +190,7 @@ export class Permits implements LeaseOwner<Permit> {
     this.inUse += request.weight;
     if (request === PLAIN) return this.holder = new OwnedLease(this, request);
     const permit = request.again ?? new OwnedLease(this, request);
-    if (request.again !== undefined) permit.renew();
+    if (request.again !== undefined && permit.renew()) this.#forsaken.add(permit);
     const { data } = permit;
     if (data.owner !== undefined || data.label !== undefined) data.sinceMs = clock().now();
     return this.holder = permit;

@@ -218,6 +218,13 @@ export class TaskNode<T> implements Task<T>, HeapItem {
     if (observed()) this.tell("task.start", { waitedMs: clock().now() - this.since });
     try {
       const result = fn(new Context(this as TaskNode<unknown>));
+      if (result === this as unknown) {
+        throw new TypeError(
+          `Cannot end task ${
+            JSON.stringify(this.name)
+          } as it must not return its own handle: it would wait for itself`,
+        );
+      }
       if (isThenable(result)) {
         Promise.resolve(result).then(
           (value) => this.#settle("fulfilled", value),

@@ -206,6 +206,21 @@ describe("Condition.wait", () => {
       });
     });
   });
+
+  test("whose lease was disposed of meanwhile gives the lock back as soon as it holds it again", () =>
+    world(async () => {
+      const lock = new AsyncLock();
+      const changed = new Condition(lock);
+      let waiting: Promise<void>;
+      {
+        using lease = await lock.acquire();
+        waiting = changed.wait(lease);
+      }
+      changed.notify();
+      await waiting;
+      assert.equal(lock.held, false);
+      using _next = await lock.acquire({ timeoutMs: 10 });
+    }));
 });
 
 describe("Condition.notify", () => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { Deadline, sleep, timeout } from "../../src/cancel/mod.ts";
-import { ClosedError, TaskGroup, TimeoutError } from "../../src/task/mod.ts";
+import { ClosedError, type Task, TaskGroup, TimeoutError } from "../../src/task/mod.ts";
 import { world } from "../../src/testing/mod.ts";
 
 describe("TaskGroup.run", () => {
@@ -564,6 +564,16 @@ describe("TaskGroup with await using", () => {
 });
 
 describe("TaskGroup.statistics", () => {
+  test("spawn: a task that returns its own handle fails, and does not wait for itself", () =>
+    world(async () => {
+      await assert.rejects(
+        TaskGroup.run((group) => {
+          const task: Task<unknown> = group.spawn(() => task, { name: "loop" });
+        }),
+        { name: "TypeError", message: /^Cannot end task "loop" as it must not return its own handle/ },
+      );
+    }));
+
   test("counts what runs, what is queued, and how tasks ended", async () => {
     await world(async (w) => {
       const group = new TaskGroup({ name: "g", maxConcurrency: 2, policy: "supervise" });
