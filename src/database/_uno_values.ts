@@ -33,7 +33,7 @@ export function copied<T>(value: T): T {
 
 function copy(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
-  if (isDate(value)) return new Date(value);
+  if (isDate(value)) return structuredClone(value);
   if (value instanceof Uint8Array) return value.slice();
   if (Array.isArray(value)) return Object.freeze(value.map(copy));
   const entries = Object.entries(value).map(([name, part]) => [name, copy(part)]);

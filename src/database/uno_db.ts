@@ -95,6 +95,8 @@ export class UnoDb implements TableAccess, AsyncDisposable {
   #closing: Promise<void> | undefined;
 
   /**
+   * Creates it; nothing is asked of the database yet.
+   *
    * @param db What it works on.
    * @throws {TypeError | RangeError} For bad options.
    */

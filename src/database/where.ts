@@ -6,9 +6,9 @@ import type { Table } from "./table.ts";
 /** What a column is compared with; several are combined by "and". */
 export interface Comparison<V> {
   /** Equal to it. */
-  readonly eq?: V;
+  readonly eq?: V | null;
   /** Not equal to it; rows where it is null do not match, unless that is what is not to be. */
-  readonly ne?: V;
+  readonly ne?: V | null;
   /** One of them; of none, no row matches. */
   readonly in?: readonly V[];
   /** Less. */
