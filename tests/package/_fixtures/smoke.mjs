@@ -71,6 +71,35 @@ const uses = {
       await db[Symbol.asyncDispose]();
     }
   },
+  "@uno/async/database/bun-sql"({ bunSqlDriver }) {
+    const driver = bunSqlDriver({ hostname: "localhost", database: "shop" });
+    assert.deepEqual([driver.target, driver.begin({ readOnly: true })], ["localhost/shop", [
+      "BEGIN READ ONLY",
+    ]]);
+  },
+  "@uno/async/database/mysql2"({ mysql2Driver }) {
+    const driver = mysql2Driver({ createConnection() {} }, { host: "localhost", database: "shop" });
+    const deadlock = Object.assign(new Error("Deadlock found"), { errno: 1213, sqlState: "40001" });
+    assert.deepEqual(driver.classify(deadlock), {
+      kind: "conflict",
+      state: "40001",
+      lost: false,
+      txGone: true,
+    });
+  },
+  "@uno/async/database/pg"({ pgDriver }) {
+    const driver = pgDriver({ Client: class {} }, { host: "localhost", database: "shop" });
+    const conflict = Object.assign(new Error("could not serialize"), { severity: "ERROR", code: "40001" });
+    assert.equal(driver.classify(conflict).kind, "conflict");
+  },
+  "@uno/async/database/pglite"({ pgliteDriver }) {
+    const driver = pgliteDriver(class {}, { dataDir: "./data" });
+    assert.deepEqual([driver.target, driver.maxSessions], ["./data", 1]);
+  },
+  "@uno/async/database/postgres-js"({ postgresJsDriver }) {
+    const driver = postgresJsDriver(() => {}, { host: "localhost", database: "shop" });
+    assert.deepEqual(driver.begin({ isolation: "serializable" }), ["BEGIN ISOLATION LEVEL SERIALIZABLE"]);
+  },
   async "@uno/async/decorate"({ cached, concurrentLimited }) {
     let calls = 0;
     const square = cached()(concurrentLimited({ limit: 1 })(async (n) => (calls++, await (n * n))));
