@@ -1,6 +1,6 @@
 /** Criteria for rows: a small, closed set, as SQL and as a text that is the same for equal ones. */
 import { show } from "../kernel/checks.ts";
-import { Sql, sql } from "./sql.ts";
+import { type Sql, sql } from "./sql.ts";
 import type { Table } from "./table.ts";
 
 /** What a column is compared with; several are combined by "and". */

@@ -59,7 +59,8 @@ export const scenarios: Readonly<Record<string, (db: Database) => Promise<void>>
     assert.deepEqual(await ids({}, { offset: 4 }), [5, 6]);
     assert.deepEqual(await ids({}, { ...by, limit: 2, offset: 2 }), [3, 4]);
     const pages: number[][] = [];
-    for (let after: Order | undefined;;) {
+    let after: Order | undefined;
+    for (;;) {
       const page = await uno.filter(orders, {}, { orderBy: { desc: "status" }, limit: 2, after });
       if (page.length === 0) break;
       pages.push(page.map(({ id }) => id));
