@@ -1,0 +1,312 @@
+/** The cache of `UnoDb` follows commits, whatever the order in which reads and writes run into each other. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { observe } from "@uno/async";
+import { sleep } from "@uno/async/cancel";
+import { CommitOutcomeUnknownError, Database, table, UnoDb } from "@uno/async/database";
+import { sweep, world } from "@uno/async/testing";
+import { RowsServer } from "./_rows_driver.ts";
+
+const rows = table<{ id: number; total: number }, "id">("rows", { key: "id", columns: ["id", "total"] });
+
+const idArb = fc.integer({ min: 1, max: 3 });
+const stepArb = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant("get" as const), id: idArb }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("list" as const) }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      kind: fc.constant("write" as const),
+      writes: fc.array(fc.record({ how: fc.constantFrom("update", "delete", "insert"), id: idArb }), {
+        minLength: 1,
+        maxLength: 3,
+      }),
+      fails: fc.boolean(),
+    }),
+  },
+);
+
+describe("UnoDb cache", () => {
+  it("gives nothing from before a commit that was acknowledged before the read", async () => {
+    let found = 0;
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.record({ afterMs: fc.integer({ min: 0, max: 4 }), step: stepArb }), {
+          size: "max",
+          maxLength: 40,
+        }),
+        fc.infiniteStream(fc.tuple(fc.integer({ min: 0, max: 6 }), fc.integer({ min: 0, max: 6 }))),
+        fc.infiniteStream(fc.constantFrom("answered", "answered", "answered", "lost", "late")),
+        (steps, latencies, fates) =>
+          world(async () => {
+            const server = new RowsServer();
+            server.commit(new Map([[1, -1], [2, -2]]));
+            server.latencyMs = () => latencies.next().value as [number, number];
+            server.fate = () => fates.next().value as "answered";
+            await using db = new Database(server.driver, { max: 4 });
+            await using uno = new UnoDb(db);
+            // The last commit that was acknowledged, of each row and of any.
+            const acknowledged = new Map<number | "any", number>();
+            const acknowledge = (of: number | "any", commit: number): void => {
+              acknowledged.set(of, Math.max(acknowledged.get(of) ?? 1, commit));
+            };
+            let next = 1;
+            const running: Promise<unknown>[] = [];
+            const begin = (one: Promise<unknown>): void => {
+              one.catch(() => {});
+              running.push(one);
+            };
+            const read = async (
+              what: number | "any",
+              pick: () => Promise<unknown>,
+              of: (k: number) => unknown,
+            ): Promise<void> => {
+              const floor = acknowledged.get(what) ?? 1;
+              const value = JSON.stringify(await pick());
+              const possible = server.history.slice(floor).map((_, i) => JSON.stringify(of(floor + i)));
+              assert.ok(possible.includes(value), `${value} is none of ${possible}, from commit ${floor} on`);
+            };
+            const get = (id: number): Promise<void> =>
+              read(id, async () =>
+                (await uno.get(rows, id, { cache: true }))?.total, (k) =>
+                server.history[k]!.get(id));
+            const list = (): Promise<void> =>
+              read(
+                "any",
+                async () =>
+                  (await uno.filter(rows, {}, { cache: true })).map(({ id, total }) => [id, total]),
+                (k) => [...server.history[k]!].sort(([a], [b]) => a - b),
+              );
+            for (const { afterMs, step } of steps) {
+              await sleep(afterMs);
+              if (step.kind === "get") begin(get(step.id));
+              else if (step.kind === "list") begin(list());
+              else {
+                begin((async () => {
+                  const failure = new Error("taken back");
+                  const mark = {};
+                  try {
+                    await uno.transaction(async (tables) => {
+                      await tables.tx.query("mark", [mark]);
+                      for (const { how, id } of step.writes) {
+                        if (how === "update") await tables.update(rows, id, { total: next++ });
+                        else if (how === "delete") await tables.delete(rows, id);
+                        else if (await tables.get(rows, id) === undefined) {
+                          await tables.insert(rows, { id, total: next++ });
+                        }
+                      }
+                      if (step.fails) throw failure;
+                    });
+                    const { commit, ids } = server.marks.get(mark)!;
+                    if (ids.length > 0) acknowledge("any", commit);
+                    for (const id of ids) acknowledge(id, commit);
+                  } catch (error) {
+                    if (error !== failure && !(error instanceof CommitOutcomeUnknownError)) {
+                      assert.equal((error as Error).name, "ConstraintError");
+                    }
+                  }
+                })());
+              }
+            }
+            for (const outcome of await Promise.allSettled(running)) {
+              if (outcome.status === "rejected") throw outcome.reason;
+            }
+            // What was on its way has come to an end, and everybody may know of it.
+            await sleep(100);
+            for (const  of of[1, 2, 3, "any"] as const) acknowledge(of, server.history.length - 1);
+            const { hits } = uno.statistics().cache;
+            for (let i = 0; i < 2; i++) await Promise.all([get(1), get(2), get(3), list()]);
+            found += uno.statistics().cache.hits - hits;
+          }),
+      ),
+      { numRuns: 300 },
+    );
+    assert.ok(found > 100, "and it does keep what it may");
+  });
+
+  it("does not keep what is being written, and keeps it after a roll-back", () =>
+    world(async () => {
+      const server = new RowsServer();
+      server.commit(new Map([[1, 10]]));
+      await using db = new Database(server.driver);
+      await using uno = new UnoDb(db);
+      const get = () => uno.get(rows, 1, { cache: true });
+      await assert.rejects(uno.transaction(async (tables) => {
+        await tables.update(rows, 1, { total: 11 });
+        assert.deepEqual(await tables.get(rows, 1, { cache: true }), { id: 1, total: 11 }, "its own");
+        await get();
+        await get();
+        assert.equal(server.selects, 3, "others read it anew");
+        throw new Error("no");
+      }));
+      await get();
+      await get();
+      assert.equal(server.selects, 4);
+    }));
+
+  it("keeps nothing for a while of a transaction whose outcome is not known", () =>
+    world(async () => {
+      const server = new RowsServer();
+      server.commit(new Map([[1, 10]]));
+      await using db = new Database(server.driver);
+      await using uno = new UnoDb(db);
+      const get = async () => (await uno.get(rows, 1, { cache: true }))?.total;
+      await get();
+      server.fate = () => "late";
+      await assert.rejects(uno.update(rows, 1, { total: 11 }), CommitOutcomeUnknownError);
+      assert.deepEqual(await get(), 10);
+      await sleep(100);
+      assert.deepEqual(await get(), 11, "it had still come to be");
+      await sleep(60_000);
+      const { selects } = server;
+      await get();
+      await get();
+      assert.equal(server.selects, selects + 1);
+    }));
+
+  it("shares one read among those who ask at once, and keeps that there is no row", () =>
+    world(async () => {
+      const server = new RowsServer();
+      server.commit(new Map([[1, 10]]));
+      await using db = new Database(server.driver);
+      await using uno = new UnoDb(db);
+      const found = await Promise.all(Array.from({ length: 50 }, () => uno.get(rows, 1, { cache: true })));
+      assert.equal(new Set(found).size, 1);
+      assert.equal(server.selects, 1);
+      for (let i = 0; i < 2; i++) assert.equal(await uno.get(rows, 9, { cache: true }), undefined);
+      assert.equal(server.selects, 2);
+      // Equal criteria in another order are one.
+      await uno.filter(rows, { id: { in: [1, 2, 1] }, total: { gt: 1, lt: 9 } }, { cache: true });
+      await uno.filter(rows, { total: { lt: 9, gt: 1 }, id: { in: [2, 1] } }, { cache: true });
+      assert.equal(server.selects, 3);
+      await uno.filter(rows, { total: { lt: 9, gt: 1 }, id: { in: [2, 1] } }, { cache: true, limit: 1 });
+      assert.equal(server.selects, 4);
+    }));
+
+  it("gives out what nobody can change", () =>
+    world(async () => {
+      const server = new RowsServer();
+      server.commit(new Map([[1, 10]]));
+      await using db = new Database(server.driver);
+      await using uno = new UnoDb(db);
+      const row = (await uno.get(rows, 1, { cache: true }))!;
+      assert.throws(() => row.total = 7, TypeError);
+      const list = await uno.filter(rows, {}, { cache: true });
+      list.pop();
+      assert.equal((await uno.filter(rows, {}, { cache: true })).length, 1);
+    }));
+
+  it("ends a read after its TTL, that of the read before that of all", () =>
+    world(async () => {
+      const server = new RowsServer();
+      await using db = new Database(server.driver);
+      await using uno = new UnoDb(db, { cache: { ttlMs: 1_000 } });
+      await uno.get(rows, 1, { cache: { ttlMs: 100 } });
+      await uno.get(rows, 2, { cache: true });
+      await sleep(500);
+      await uno.get(rows, 1, { cache: true });
+      await uno.get(rows, 2, { cache: true });
+      assert.equal(server.selects, 3);
+    }));
+
+  it("drops what is told to have changed elsewhere, and tells what has changed here", () =>
+    world(async () => {
+      const server = new RowsServer();
+      server.commit(new Map([[1, 10], [2, 20]]));
+      const told: unknown[] = [];
+      await using db = new Database(server.driver);
+      await using uno = new UnoDb(db, { cache: { changed: (changes) => void told.push(...changes) } });
+      const both = () => Promise.all([1, 2].map((id) => uno.get(rows, id, { cache: true })));
+      await both();
+      uno.invalidate(rows, 1);
+      await both();
+      assert.equal(server.selects, 3);
+      uno.invalidate("ROWS");
+      await both();
+      assert.equal(server.selects, 5);
+      await uno.update(rows, 2, { total: 21 });
+      await uno.transaction((tables) => tables.touch(rows));
+      await sleep(0);
+      assert.deepEqual(told, [{ table: "rows", id: 2 }, { table: "rows", id: undefined }]);
+    }));
+
+  it("tells the observer when telling others fails, and the write stands", () =>
+    world(async () => {
+      const server = new RowsServer();
+      server.commit(new Map([[1, 10]]));
+      const failure = new Error("no line");
+      const records: unknown[] = [];
+      using _watching = observe({
+        record: ({ kind, data }) => {
+          if (kind === "invalidation.failed") records.push((data as { error: unknown }).error);
+        },
+      });
+      await using db = new Database(server.driver);
+      for (
+        const changed of [() => Promise.reject(failure), () => {
+          throw failure;
+        }]
+      ) {
+        await using uno = new UnoDb(db, { cache: { changed } });
+        assert.deepEqual(await uno.update(rows, 1, { total: 11 }), { id: 1, total: 11 });
+        await sleep(0);
+      }
+      assert.deepEqual(records, [failure, failure]);
+    }));
+
+  it("goes by keys that a database may take for equal", () =>
+    world(async () => {
+      const server = new RowsServer();
+      await using db = new Database(server.driver);
+      await using uno = new UnoDb(db);
+      const words = table<{ id: string | number | bigint; total: number }, "id">("words", {
+        key: "id",
+        columns: ["id", "total"],
+      });
+      for (
+        const [read, written] of [["abc", "ABC "], ["é", "E"], ["5.0", 5], [7n, "7"], [
+          "a-b",
+          "{AB}",
+        ]] as const
+      ) {
+        await uno.get(words, read, { cache: true });
+        const { selects } = server;
+        await uno.get(words, read, { cache: true });
+        assert.equal(server.selects, selects, "it is kept");
+        uno.invalidate(words, written);
+        await uno.get(words, read, { cache: true });
+        assert.equal(server.selects, selects + 1, `${written} is ${read}`);
+      }
+    }));
+
+  it("aborted at any await, reads and writes leave sessions and later reads good", async () => {
+    let server: RowsServer;
+    let db: Database;
+    let uno: UnoDb;
+    const { points } = await sweep(async (signal) => {
+      server = new RowsServer();
+      server.commit(new Map([[1, 10]]));
+      db = new Database(server.driver, { max: 2 });
+      uno = new UnoDb(db);
+      await uno.get(rows, 1, { cache: true, signal });
+      await Promise.all([
+        uno.filter(rows, {}, { cache: true, signal }),
+        uno.update(rows, 1, { total: 11 }, { signal }),
+        uno.batchInsert(rows, { id: 2, total: 20 }, { signal }),
+        uno.batchInsert(rows, { id: 3, total: 30 }, { signal }),
+      ]);
+      await uno.delete(rows, 1, { signal });
+    }, async () => {
+      const all = (await uno.filter(rows, {}, { cache: true })).map(({ id, total }) => [id, total]);
+      assert.deepEqual(all, [...server.state].sort(([a], [b]) => a - b));
+      for (const id of [1, 2, 3]) {
+        assert.equal((await uno.get(rows, id, { cache: true }))?.total, server.state.get(id));
+      }
+      await uno.close();
+      assert.equal(db.statistics().inUse, 0);
+      await db.close();
+    });
+    assert.ok(points > 30);
+  });
+});
