@@ -290,12 +290,13 @@ describe("UnoDb cache", () => {
       db = new Database(server.driver, { max: 2 });
       uno = new UnoDb(db);
       await uno.get(rows, 1, { cache: true, signal });
-      await Promise.all([
+      const outcomes = await Promise.allSettled([
         uno.filter(rows, {}, { cache: true, signal }),
         uno.update(rows, 1, { total: 11 }, { signal }),
         uno.batchInsert(rows, { id: 2, total: 20 }, { signal }),
         uno.batchInsert(rows, { id: 3, total: 30 }, { signal }),
       ]);
+      for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
       await uno.delete(rows, 1, { signal });
     }, async () => {
       const all = (await uno.filter(rows, {}, { cache: true })).map(({ id, total }) => [id, total]);
