@@ -114,7 +114,7 @@ describe("UnoDb cache", () => {
             }
             // What was on its way has come to an end, and everybody may know of it.
             await sleep(100);
-            for (const  of of[1, 2, 3, "any"] as const) acknowledge(of, server.history.length - 1);
+            for (const what of [1, 2, 3, "any"] as const) acknowledge(what, server.history.length - 1);
             const { hits } = uno.statistics().cache;
             for (let i = 0; i < 2; i++) await Promise.all([get(1), get(2), get(3), list()]);
             found += uno.statistics().cache.hits - hits;
