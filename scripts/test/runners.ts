@@ -105,7 +105,8 @@ const bun: Runner = {
 };
 
 const node: Runner = {
-  arguments: (files) => ["--test", `--test-reporter=${reporter}`, ...files],
+  // Each file is a process that often waits; by itself Node runs one fewer than there are processors.
+  arguments: (files) => ["--test", "--test-concurrency=3", `--test-reporter=${reporter}`, ...files],
   reader(options) {
     const events = new NodeEvents();
     const noise = new Map<string, string>();
