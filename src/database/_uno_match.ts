@@ -16,9 +16,13 @@ export function inOrderOf(
 ): readonly Row[] | undefined {
   if (given.length !== returned.length) return undefined;
   if (given.length === 1 || isSame(given, returned, columns)) return returned;
-  const telling = columns.filter((column) => holdSame(given, returned, column));
+  const telling: (readonly [column: string, text: typeof exact])[] = [];
+  for (const column of columns) {
+    const text = given.some((row) => isNumber(row[column])) ? numeric : exact;
+    if (holdSame(given, returned, (row) => text(row[column]))) telling.push([column, text]);
+  }
   if (telling.length === 0) return undefined;
-  const textOf = (row: Row): string => telling.map((column) => text(row[column])).join("\0");
+  const textOf = (row: Row): string => JSON.stringify(telling.map(([column, text]) => text(row[column])));
   const byText = new Map<string, Row[]>();
   for (const row of [...returned].reverse()) {
     const key = textOf(row);
@@ -37,17 +41,18 @@ export function inOrderOf(
 
 /** Whether they are the same, one by one: the usual case, and quick. */
 function isSame(given: readonly Row[], returned: readonly Row[], columns: readonly string[]): boolean {
-  return given.every((row, i) => columns.every((column) => row[column] === returned[i]![column]));
+  return columns.length > 0 &&
+    given.every((row, i) => columns.every((column) => row[column] === returned[i]![column]));
 }
 
-function holdSame(given: readonly Row[], returned: readonly Row[], column: string): boolean {
+function holdSame(given: readonly Row[], returned: readonly Row[], textOf: (row: Row) => string): boolean {
   const counts = new Map<string, number>();
   for (const row of given) {
-    const value = text(row[column]);
+    const value = textOf(row);
     counts.set(value, (counts.get(value) ?? 0) + 1);
   }
   for (const row of returned) {
-    const value = text(row[column]);
+    const value = textOf(row);
     const left = counts.get(value);
     if (left === undefined) return false;
     if (left === 1) counts.delete(value);
@@ -56,12 +61,22 @@ function holdSame(given: readonly Row[], returned: readonly Row[], column: strin
   return true;
 }
 
-/** A value, whichever way a driver gives it: numbers may come back as text, booleans as numbers. */
-function text(value: unknown): string {
+function isNumber(value: unknown): boolean {
+  return typeof value === "number" || typeof value === "bigint";
+}
+
+/** A value of a column of numbers, which may come back as text. */
+function numeric(value: unknown): string {
+  if (typeof value !== "string") return exact(value);
+  return /^-?\d+\.\d*$/.test(value) ? value.replace(/\.?0*$/, "") : value;
+}
+
+/** A value as a text; booleans may come back as numbers. */
+function exact(value: unknown): string {
   if (value === null || value === undefined) return "null";
   if (typeof value === "boolean") return value ? "1" : "0";
   if (typeof value === "number" || typeof value === "bigint") return String(value);
-  if (typeof value === "string") return /^-?\d+\.\d*?0*$/.test(value) ? value.replace(/\.?0+$/, "") : value;
+  if (typeof value === "string") return `'${value}`;
   if (isDate(value)) return `@${value.getTime()}`;
   if (value instanceof Uint8Array) return `#${value.join()}`;
   return JSON.stringify(value, sorted) ?? String(value);

@@ -92,7 +92,7 @@ export async function insertRows(
     undefined,
     options,
   );
-  const stored = inOrderOf(rows, result.rows, columns.filter((column) => table.columns.includes(column)));
+  const stored = inOrderOf(rows, result.rows, columns);
   if (stored !== undefined) return stored;
   const { length } = result.rows;
   const what = length === rows.length ? "rows that can't be told apart" : `${length}`;
