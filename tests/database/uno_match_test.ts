@@ -23,7 +23,7 @@ describe("inOrderOf: which returned row is whose", () => {
         assert.equal(new Set(found.map((row) => (row as Row).id)).size, given.length, "each once");
         for (const [i, row] of found.entries()) {
           const { id: _, ...rest } = row as Row;
-          assert.deepEqual(rest, given[i]);
+          assert.deepEqual(rest, { ...given[i] });
         }
       }),
     );
