@@ -3,18 +3,11 @@ import { AsyncBatcher } from "../flow/async_batcher.ts";
 import type { AsyncBatcherStatistics } from "../flow/async_batcher_options.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import type { UnoCache } from "./_uno_cache.ts";
-import {
-  insertRows,
-  MOST_PARAMETERS,
-  type Row,
-  type Update,
-  updateRows,
-  updateWeight,
-} from "./_uno_statements.ts";
+import { insertRows, MOST_PARAMETERS, type Update, updateRows, updateWeight } from "./_uno_statements.ts";
+import type { Row, Shape } from "./_uno_table.ts";
 import { changeTags, insertTags } from "./_uno_tags.ts";
 import type { Dialect } from "./driver.ts";
 import { DatabaseError } from "./errors.ts";
-import type { Table } from "./table.ts";
 import type { Scope } from "./transaction_scope.ts";
 
 /** How the batches of a {@linkcode UnoDb} are made up; see `AsyncBatcher`. */
@@ -33,14 +26,12 @@ export interface UnoBatchOptions {
 export type Atomically = <T>(work: (tx: Scope) => Promise<T>, signal: AbortSignal) => Promise<T>;
 
 interface Insert {
-  readonly table: Table;
-  readonly columns: readonly string[];
+  readonly shape: Shape;
   readonly row: Row;
 }
 
 interface Change extends Update {
-  readonly table: Table;
-  readonly columns: readonly string[];
+  readonly shape: Shape;
 }
 
 /** What the batches are made with. */
@@ -54,49 +45,57 @@ export interface UnoBatchSettings {
 
 /** The batches of a database, or of one transaction. */
 export class UnoBatches {
+  readonly #cache: UnoCache;
   readonly #inserts: AsyncBatcher<Insert, Row>;
   readonly #updates: AsyncBatcher<Change, Row | undefined>;
 
   constructor({ name, dialect, cache, atomically, options }: UnoBatchSettings) {
+    this.#cache = cache;
     const rules = {
       ...options,
       name,
-      partition: shapeOf,
+      partition: ({ shape }: Insert | Change) => shape,
       // A row that is refused by itself takes none of the others with it.
       bisect: isOfOneRow,
       maxWeight: MOST_PARAMETERS[dialect],
     };
     this.#inserts = new AsyncBatcher<Insert, Row>((items, { signal }) => {
-      const { table, columns } = items[0]!;
+      const { shape } = items[0]!;
       return atomically((tx) => {
-        for (const { row } of items) {
-          const change = { table: table.name, id: row[table.key] };
-          cache.writing(tx.root, change, insertTags(change));
-        }
+        this.#writing(tx, shape, items.map(({ row }) => row));
         const target = { session: tx, dialect, options: { signal } };
-        return insertRows(target, table, columns, items.map(({ row }) => row));
+        return insertRows(target, shape, items.map(({ row }) => row));
       }, signal);
     }, {
       ...rules,
       // One without values has a statement of its own.
-      weight: ({ columns }) => columns.length || MOST_PARAMETERS[dialect],
+      weight: ({ shape }) => shape.columns.length || MOST_PARAMETERS[dialect],
     });
     this.#updates = new AsyncBatcher<Change, Row | undefined>((items, { signal }) => {
-      const { table, columns } = items[0]!;
+      const { shape } = items[0]!;
       return atomically(async (tx) => {
         const target = { session: tx, dialect, options: { signal } };
-        const stored: (Row | undefined)[] = [];
+        const stored = new Map<Change, Row | undefined>();
         for (const round of rounds(items)) {
           for (const { id } of round) {
-            const change = { table: table.name, id };
+            const change = { table: shape.facts.table.name, id };
             cache.writing(tx.root, change, changeTags(change));
           }
-          const rows = await updateRows(target, table, columns, round);
-          for (const [i, item] of round.entries()) stored[items.indexOf(item)] = rows[i];
+          const rows = await updateRows(target, shape, round);
+          for (const [i, item] of round.entries()) stored.set(item, rows[i]);
         }
-        return stored;
+        return items.map((item) => stored.get(item));
       }, signal);
-    }, { ...rules, weight: ({ columns }) => updateWeight(columns) });
+    }, { ...rules, weight: ({ shape }) => updateWeight(shape.columns) });
+  }
+
+  /** Notes what is about to be inserted; rows whose keys the database makes are all one. */
+  #writing(tx: Scope, { facts: { table }, columns }: Shape, rows: readonly Row[]): void {
+    const ids = columns.includes(table.key) ? rows.map((row) => row[table.key]) : [undefined];
+    for (const id of ids) {
+      const change = { table: table.name, id };
+      this.#cache.writing(tx.root, change, insertTags(change));
+    }
   }
 
   insert(item: Insert, options: WaitOptions): Promise<Row> {
@@ -119,12 +118,6 @@ export class UnoBatches {
   statistics(): { readonly inserts: AsyncBatcherStatistics; readonly updates: AsyncBatcherStatistics } {
     return { inserts: this.#inserts.statistics(), updates: this.#updates.statistics() };
   }
-}
-
-/** One statement takes rows of one table and of the same columns. */
-function shapeOf({ table, columns }: { readonly table: Table; readonly columns: readonly string[] }): string {
-  const { schema, name, key, version } = table;
-  return JSON.stringify([schema, name, key, version, table.columns, columns]);
 }
 
 /** Updates of a key that is there several times take turns: each sees the ones before. */

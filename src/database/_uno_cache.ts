@@ -2,7 +2,6 @@
 import { checkDurationMs, checkFunction, checkOptions } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { emit } from "../kernel/observer.ts";
-import type { WaitOptions } from "../kernel/types.ts";
 import { AsyncCache } from "../flow/async_cache.ts";
 import type { AsyncCacheStatistics } from "../flow/async_cache_options.ts";
 import { anyTags, type Change } from "./_uno_tags.ts";
@@ -80,18 +79,16 @@ export class UnoCache {
   }
 
   /** Answers a read from the cache, or loads and keeps it. */
-  async read<T>(read: CachedRead<T>, options: WaitOptions): Promise<T> {
+  read<T>(read: CachedRead<T>, signal: AbortSignal | undefined, timeoutMs: number | undefined): Promise<T> {
     const { key } = read;
     const cache = this.#cache;
-    const { signal, timeoutMs } = options;
-    // Asked for in two steps, as a miss is to be counted once.
-    const cell = signal === undefined && cache.has(key)
-      ? cache.peek(key)!
-      : await cache.get(key, async (_, { signal }) => this.#cell(read, await read.load(signal)), {
-        signal,
-        timeoutMs,
-      });
-    return (cell.sharing === "copied" ? copied(cell.value) : cell.value) as T;
+    // In two steps, as a miss is to be counted once.
+    if (signal === undefined && cache.has(key)) return Promise.resolve(valueIn(cache.peek(key)!) as T);
+    return cache.get(key, async (_, { signal }) => this.#cell(read, await read.load(signal)), {
+      signal,
+      timeoutMs,
+    })
+      .then((cell) => valueIn(cell) as T);
   }
 
   /** Notes that a transaction is about to write: nothing that it touches is kept until it has ended. */
@@ -165,4 +162,8 @@ export class UnoCache {
       emit("invalidation.failed", "cache", this.#name, { changes, error });
     }
   }
+}
+
+function valueIn({ sharing, value }: Cell): unknown {
+  return sharing === "copied" ? copied(value) : value;
 }

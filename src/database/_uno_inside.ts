@@ -1,18 +1,11 @@
 /** The tables of {@linkcode UnoDb}, in a transaction. */
-import { checkInteger, checkWaitOptions, show } from "../kernel/checks.ts";
+import { checkInteger, checkWaitOptions } from "../kernel/checks.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import type { UnoBatches } from "./_uno_batches.ts";
 import type { UnoCache } from "./_uno_cache.ts";
 import { checkId, checkRead, type FilterOptions, type ReadOptions, readRow, readRows } from "./_uno_reads.ts";
-import {
-  changedColumns,
-  deleteRow,
-  givenColumns,
-  insertRows,
-  type Row,
-  type Target,
-  updateRow,
-} from "./_uno_statements.ts";
+import { checkChanged, deleteRow, insertRows, type Target, updateRow } from "./_uno_statements.ts";
+import { factsOf, type Row, type Shape, type TableFacts } from "./_uno_table.ts";
 import { anyTags, changeTags, insertTags } from "./_uno_tags.ts";
 import type { Dialect } from "./driver.ts";
 import { checkTable, type Table } from "./table.ts";
@@ -50,12 +43,9 @@ export class TablesInside implements UnoTransaction {
     id: R[K],
     options: ReadOptions = {},
   ): Promise<R | undefined> {
-    checkRead("get row", table as Table, options);
-    const { rows } = await this.tx.query<R>(
-      readRow(`get ${show(table.name)} row`, table as Table, id).sql,
-      undefined,
-      waitOf(options),
-    );
+    const facts = factsOf("get row", table);
+    checkRead(facts.getting, options);
+    const { rows } = await this.tx.query<R>(readRow(facts, id).sql(), undefined, waitOf(options));
     return rows[0];
   }
 
@@ -64,14 +54,10 @@ export class TablesInside implements UnoTransaction {
     where: Where<R>,
     options: FilterOptions<R> = {},
   ): Promise<R[]> {
-    checkRead("filter rows", table as unknown as Table, options);
-    const read = readRows(
-      `filter ${show(table.name)}`,
-      table as unknown as Table,
-      where,
-      options as FilterOptions<Row>,
-    );
-    const { rows } = await this.tx.query<R>(read.sql, undefined, waitOf(options));
+    const facts = factsOf("filter rows", table);
+    checkRead(facts.filtering, options);
+    const read = readRows(facts, where, options as FilterOptions<Row>);
+    const { rows } = await this.tx.query<R>(read.sql(), undefined, waitOf(options));
     return [...rows];
   }
 
@@ -80,12 +66,10 @@ export class TablesInside implements UnoTransaction {
     row: Partial<R>,
     options: WaitOptions = {},
   ): Promise<R> {
-    const columns = checkInsert(table as unknown as Table, row, options);
+    const shape = checkInsert(table, row, options);
     const change = { table: table.name, id: (row as Row)[table.key] };
     this.#cache.writing(this.#scope.root, change, insertTags(change));
-    const [stored] = await insertRows(this.#target(options), table as unknown as Table, columns, [
-      row as Row,
-    ]);
+    const [stored] = await insertRows(this.#target(options), shape, [row as Row]);
     return stored as R;
   }
 
@@ -95,11 +79,10 @@ export class TablesInside implements UnoTransaction {
     changes: Partial<R>,
     options: ChangeOptions = {},
   ): Promise<R | undefined> {
-    const { version } = options;
-    const columns = checkUpdate(table as Table, id, changes, options);
+    const shape = checkUpdate(table, id, changes, options);
     this.#changing(table.name, id);
     const update = { id, changes: changes as Row };
-    return await updateRow(this.#target(options), table as Table, update, columns, version) as R | undefined;
+    return await updateRow(this.#target(options), shape, update, options.version) as R | undefined;
   }
 
   async delete<R extends object, K extends keyof R>(
@@ -107,9 +90,9 @@ export class TablesInside implements UnoTransaction {
     id: R[K],
     options: ChangeOptions = {},
   ): Promise<boolean> {
-    checkDelete(table as Table, id, options);
+    const facts = checkDelete(table, id, options);
     this.#changing(table.name, id);
-    return await deleteRow(this.#target(options), table as Table, id, options.version);
+    return await deleteRow(this.#target(options), facts, id, options.version);
   }
 
   async batchInsert<R extends object>(
@@ -117,9 +100,8 @@ export class TablesInside implements UnoTransaction {
     row: Partial<R>,
     options: WaitOptions = {},
   ): Promise<R> {
-    const columns = checkInsert(table as unknown as Table, row, options);
-    const item = { table: table as unknown as Table, columns, row: { ...row } as Row };
-    return await this.#here.insert(item, waitOf(options)) as R;
+    const shape = checkInsert(table, row, options);
+    return await this.#here.insert({ shape, row: { ...row } as Row }, waitOf(options)) as R;
   }
 
   async batchUpdate<R extends object, K extends keyof R>(
@@ -128,8 +110,8 @@ export class TablesInside implements UnoTransaction {
     changes: Partial<R>,
     options: WaitOptions = {},
   ): Promise<R | undefined> {
-    const columns = checkUpdate(table as Table, id, changes, options);
-    const item = { table: table as Table, columns, id, changes: { ...changes } as Row };
+    const shape = checkUpdate(table, id, changes, options);
+    const item = { shape, id, changes: { ...changes } as Row };
     return await this.#here.update(item, waitOf(options)) as R | undefined;
   }
 
@@ -158,36 +140,31 @@ export class TablesInside implements UnoTransaction {
   }
 }
 
-/** Throws unless a row can be inserted. @returns Its columns, sorted. */
-export function checkInsert(table: Table, row: unknown, options: WaitOptions): readonly string[] {
-  checkTable("insert row", table);
-  const doing = `insert into ${show(table.name)}`;
-  checkCall(doing, options);
-  return givenColumns(doing, table, row);
+/** Throws unless a row can be inserted. @returns Its shape. */
+export function checkInsert(table: unknown, row: unknown, options: WaitOptions): Shape {
+  const facts = factsOf("insert row", table);
+  checkCall(facts.inserting, options);
+  return facts.shapeOf(facts.inserting, row);
 }
 
-/** Throws unless a row can be changed. @returns The columns to be, sorted. */
-export function checkUpdate(
-  table: Table,
-  id: unknown,
-  changes: unknown,
-  options: ChangeOptions,
-): readonly string[] {
-  checkTable("update row", table);
-  const doing = `update ${show(table.name)}`;
-  checkCall(doing, options);
-  checkId(doing, id);
-  checkVersion(doing, table, options.version);
-  return changedColumns(doing, table, changes);
+/** Throws unless a row can be changed. @returns The shape of the changes. */
+export function checkUpdate(table: unknown, id: unknown, changes: unknown, options: ChangeOptions): Shape {
+  const facts = factsOf("update row", table);
+  checkCall(facts.updating, options);
+  checkId(facts.updating, id);
+  checkVersion(facts.updating, facts.table, options.version);
+  const shape = facts.shapeOf(facts.updating, changes);
+  checkChanged(shape);
+  return shape;
 }
 
-/** Throws unless a row can be deleted. */
-export function checkDelete(table: Table, id: unknown, options: ChangeOptions): void {
-  checkTable("delete row", table);
-  const doing = `delete from ${show(table.name)}`;
-  checkCall(doing, options);
-  checkId(doing, id);
-  checkVersion(doing, table, options.version);
+/** Throws unless a row can be deleted. @returns What is known of its table. */
+export function checkDelete(table: unknown, id: unknown, options: ChangeOptions): TableFacts {
+  const facts = factsOf("delete row", table);
+  checkCall(facts.deleting, options);
+  checkId(facts.deleting, id);
+  checkVersion(facts.deleting, facts.table, options.version);
+  return facts;
 }
 
 function checkCall(doing: string, options: WaitOptions): void {

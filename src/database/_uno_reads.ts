@@ -1,10 +1,9 @@
 /** Reads of {@linkcode UnoDb}: their statements, and what they are known by in the cache. */
 import { checkBoolean, checkDurationMs, checkOptions, checkWaitOptions, show } from "../kernel/checks.ts";
 import type { WaitOptions } from "../kernel/types.ts";
-import { columnsOf, nameOf, type Row } from "./_uno_statements.ts";
+import type { TableFacts } from "./_uno_table.ts";
 import { pageOf, type PageOptions } from "./page.ts";
 import { type Sql, sql } from "./sql.ts";
-import { checkTable, type Table } from "./table.ts";
 import { criterionOf, keyOf } from "./where.ts";
 
 /** Options of reads. */
@@ -21,39 +20,37 @@ export interface FilterOptions<R extends object> extends ReadOptions, PageOption
 
 /** A read that was checked. */
 export interface Read {
-  readonly sql: Sql;
+  /** Its statement, made when it has to be sent. */
+  readonly sql: () => Sql;
   /** Equal for reads that mean the same. */
   readonly key: string;
 }
 
 /** The read of one row. */
-export function readRow(doing: string, table: Table, id: unknown): Read {
-  checkId(doing, id);
+export function readRow({ prefix, getting, columns, name, key }: TableFacts, id: unknown): Read {
+  checkId(getting, id);
   return {
-    sql: sql`select ${columnsOf(table)} from ${nameOf(table)} where ${sql.id(table.key)} = ${id}`,
-    key: `${prefixOf(table)} ${keyOf(doing, "id", id)}`,
+    sql: () => sql`select ${columns} from ${name} where ${key} = ${id}`,
+    key: prefix + keyOf(getting, "id", id),
   };
 }
 
 /** The read of the rows that match. */
 export function readRows(
-  doing: string,
-  table: Table,
+  { table, prefix, filtering, columns, name }: TableFacts,
   where: unknown,
   options: FilterOptions<Record<string, unknown>>,
 ): Read {
-  const matches = criterionOf(doing, table, where);
-  const { where: behind, rest } = pageOf(doing, table, options);
-  const from = sql`select ${columnsOf(table)} from ${nameOf(table)}`;
+  const matches = criterionOf(filtering, table, where);
+  const { where: behind, rest } = pageOf(filtering, table, options);
   return {
-    sql: sql`${from} where ${matches.sql} and ${behind.sql}${rest.sql}`,
-    key: `${prefixOf(table)} ${matches.key} ${behind.key} ${rest.key}`,
+    sql: () => sql`select ${columns} from ${name} where ${matches.sql} and ${behind.sql}${rest.sql}`,
+    key: `${prefix} ${matches.key} ${behind.key} ${rest.key}`,
   };
 }
 
 /** Throws for options that are not as they should be. */
-export function checkRead(doing: string, table: Table, options: ReadOptions): void {
-  checkTable(doing, table);
+export function checkRead(doing: string, options: ReadOptions): void {
   checkOptions(doing, options ?? null);
   checkWaitOptions(doing, options);
   const { cache } = options;
@@ -65,17 +62,4 @@ export function checkRead(doing: string, table: Table, options: ReadOptions): vo
 export function checkId(doing: string, id: unknown): void {
   if (id !== null && id !== undefined) return void keyOf(doing, "id", id);
   throw new TypeError(`Cannot ${doing} as id must be a value: received ${show(id)}`);
-}
-
-const prefixes = new WeakMap<Table, string>();
-
-/** Equal for descriptions of a table that give the same rows. */
-function prefixOf(table: Table): string {
-  let prefix = prefixes.get(table);
-  if (prefix === undefined) {
-    const { schema, name, key, columns } = table as Table<Row>;
-    prefix = JSON.stringify([schema, name, key, columns]);
-    prefixes.set(table, prefix);
-  }
-  return prefix;
 }

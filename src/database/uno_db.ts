@@ -15,7 +15,7 @@ import {
   readRow,
   readRows,
 } from "./_uno_reads.ts";
-import type { Row } from "./_uno_statements.ts";
+import { factsOf, type Row } from "./_uno_table.ts";
 import { listTags, rowTags } from "./_uno_tags.ts";
 import { Database } from "./database.ts";
 import { checkTable, type Table } from "./table.ts";
@@ -130,18 +130,21 @@ export class UnoDb implements TableAccess, AsyncDisposable {
    * on for others.
    * @throws As {@linkcode Database.query}.
    */
-  async get<R extends object, K extends keyof R>(
+  get<R extends object, K extends keyof R>(
     table: Table<R, K>,
     id: R[K],
     options: ReadOptions = {},
   ): Promise<R | undefined> {
-    const here = this.#here("get row");
-    if (here !== undefined) return await here.get(table, id, options);
-    checkRead("get row", table as Table, options);
-    const read = readRow(`get ${show(table.name)} row`, table as Table, id);
-    return await this.#read(read, options, ([row]: readonly Row[]) => row, (row) => {
-      return rowTags(table as Table, id, row !== undefined);
-    }) as R | undefined;
+    try {
+      const here = this.#here("get row");
+      if (here !== undefined) return here.get(table, id, options);
+      const facts = factsOf("get row", table);
+      checkRead(facts.getting, options);
+      const tagsOf = (row: Row | undefined) => rowTags(facts.table, id, row !== undefined);
+      return this.#read(readRow(facts, id), options, first, tagsOf) as Promise<R | undefined>;
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**
@@ -175,10 +178,10 @@ export class UnoDb implements TableAccess, AsyncDisposable {
   ): Promise<R[]> {
     const here = this.#here("filter rows");
     if (here !== undefined) return await here.filter(table, where, options);
-    const of = table as unknown as Table;
-    checkRead("filter rows", of, options);
-    const read = readRows(`filter ${show(table.name)}`, of, where, options as FilterOptions<Row>);
-    const rows = await this.#read(read, options, (rows: readonly Row[]) => rows, () => listTags(of));
+    const facts = factsOf("filter rows", table);
+    checkRead(facts.filtering, options);
+    const read = readRows(facts, where, options as FilterOptions<Row>);
+    const rows = await this.#read(read, options, all, () => listTags(facts.table));
     return [...rows] as R[];
   }
 
@@ -188,7 +191,7 @@ export class UnoDb implements TableAccess, AsyncDisposable {
     row: Partial<R>,
     options: WaitOptions = {},
   ): Promise<R> {
-    checkInsert(table as unknown as Table, row, options);
+    checkInsert(table, row, options);
     return await this.#write("insert row", (tables, wait) => tables.insert(table, row, wait), options);
   }
 
@@ -199,7 +202,7 @@ export class UnoDb implements TableAccess, AsyncDisposable {
     changes: Partial<R>,
     options: ChangeOptions = {},
   ): Promise<R | undefined> {
-    checkUpdate(table as Table, id, changes, options);
+    checkUpdate(table, id, changes, options);
     const { version } = options;
     return await this.#write(
       "update row",
@@ -214,7 +217,7 @@ export class UnoDb implements TableAccess, AsyncDisposable {
     id: R[K],
     options: ChangeOptions = {},
   ): Promise<boolean> {
-    checkDelete(table as Table, id, options);
+    checkDelete(table, id, options);
     const { version } = options;
     return await this.#write(
       "delete row",
@@ -224,16 +227,19 @@ export class UnoDb implements TableAccess, AsyncDisposable {
   }
 
   /** Inserts a row together with those of other callers; see {@linkcode TableAccess.batchInsert}. */
-  async batchInsert<R extends object>(
+  batchInsert<R extends object>(
     table: Table<R>,
     row: Partial<R>,
     options: WaitOptions = {},
   ): Promise<R> {
-    const here = this.#here("insert row");
-    if (here !== undefined) return await here.batchInsert(table, row, options);
-    const columns = checkInsert(table as unknown as Table, row, options);
-    const item = { table: table as unknown as Table, columns, row: { ...row } as Row };
-    return await this.#batches.insert(item, options) as R;
+    try {
+      const here = this.#here("insert row");
+      if (here !== undefined) return here.batchInsert(table, row, options);
+      const shape = checkInsert(table, row, options);
+      return this.#batches.insert({ shape, row: { ...row } as Row }, options) as Promise<Row> as Promise<R>;
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** Changes a row together with those of other callers; see {@linkcode TableAccess.batchUpdate}. */
@@ -245,8 +251,8 @@ export class UnoDb implements TableAccess, AsyncDisposable {
   ): Promise<R | undefined> {
     const here = this.#here("update row");
     if (here !== undefined) return await here.batchUpdate(table, id, changes, options);
-    const columns = checkUpdate(table as Table, id, changes, options);
-    const item = { table: table as Table, columns, id, changes: { ...changes } as Row };
+    const shape = checkUpdate(table, id, changes, options);
+    const item = { shape, id, changes: { ...changes } as Row };
     return await this.#batches.update(item, options) as R | undefined;
   }
 
@@ -347,19 +353,17 @@ export class UnoDb implements TableAccess, AsyncDisposable {
     return new UnoBatches({ name, dialect, cache: this.#cache, atomically, options });
   }
 
-  async #read<T>(
+  #read<T>(
     { sql, key }: Read,
     { cache = false, signal, timeoutMs }: ReadOptions,
     valueOf: (rows: readonly Row[]) => T,
     tagsOf: (value: T) => readonly string[],
   ): Promise<T> {
-    if (cache === false) {
-      return valueOf((await this.db.query<Row>(sql, undefined, { signal, timeoutMs })).rows);
-    }
-    const load = async (signal: AbortSignal): Promise<T> =>
-      valueOf((await this.db.query<Row>(sql, undefined, { signal })).rows);
+    const load = async (signal: AbortSignal | undefined, timeoutMs?: number): Promise<T> =>
+      valueOf((await this.db.query<Row>(sql(), undefined, { signal, timeoutMs })).rows);
+    if (cache === false) return load(signal, timeoutMs);
     const ttlMs = cache === true ? undefined : cache.ttlMs;
-    return await this.#cache.read({ key, ttlMs, load, tagsOf }, { signal, timeoutMs });
+    return this.#cache.read({ key, ttlMs, load, tagsOf }, signal, timeoutMs);
   }
 
   async #write<T>(
@@ -384,3 +388,6 @@ export class UnoDb implements TableAccess, AsyncDisposable {
     throw new ClosedError(`Cannot ${doing} on ${subject("database", this.db.name)}: its UnoDb is closed`);
   }
 }
+
+const first = ([row]: readonly Row[]): Row | undefined => row;
+const all = (rows: readonly Row[]): readonly Row[] => rows;
