@@ -32,7 +32,12 @@ interface Runner {
 interface Reader {
   line(line: string, stream: "stdout" | "stderr"): void;
   /** What is known once the runtime has ended; `report` is the text of its report file if it wrote one. */
-  end(report: string | undefined): { tests: TestResult[]; complete: boolean };
+  end(report: string | undefined): {
+    tests: TestResult[];
+    complete: boolean;
+    /** Files that ran tests, where their results may bear the name of a helper that defined them. */
+    ran?: ReadonlySet<string>;
+  };
 }
 
 const reporter: string = fileURLToPath(new URL("node_reporter.mjs", import.meta.url));
@@ -110,6 +115,8 @@ const node: Runner = {
   reader(options) {
     const events = new NodeEvents();
     const noise = new Map<string, string>();
+    // Files that began and were not reported as a test themselves, which those are that hold none.
+    const ran = new Set<string>();
     let complete = false;
     // Whatever it runs, it is spoken of by the name of its source.
     const named = (path: string): string => {
@@ -135,14 +142,18 @@ const node: Runner = {
         }
         // "test:start" waits until the files before have been reported; this comes when the file's process starts.
         if (event.type === "test:dequeue") {
-          if (event.nesting === 0 && file === event.name) options.onFile(file);
+          if (event.nesting === 0 && file === event.name) {
+            ran.add(file);
+            options.onFile(file);
+          }
           return;
         }
+        if (event.type === "test:pass" && event.nesting === 0 && file === event.name) ran.delete(file);
         // A file that could not be run says why on its own error output, which came before.
         if (event.failure === "'test failed'") event.failure = noise.get(file) ?? event.failure;
         events.add({ ...event, file });
       },
-      end: () => ({ tests: events.tests, complete }),
+      end: () => ({ tests: events.tests, complete, ran }),
     };
   },
 };
@@ -177,11 +188,11 @@ export async function runTests(options: RunOptions): Promise<RunResult> {
   }));
   await writeFile(`${reports}${runtime}.log`, output.join("\n") + "\n");
   const text = await readFile(report, "utf8").catch(() => undefined);
-  const { tests, complete } = reader.end(text);
+  const { tests, complete, ran } = reader.end(text);
   const seconds = (performance.now() - started) / 1000;
   const crash = "error" in ending
     ? `could not be started: ${ending.error.message}`
-    : explain(ending, complete, tests, options, lastFile, output);
+    : explain(ending, complete, tests, ran ?? new Set(), options, lastFile, output);
   return { runtime, version, tests, leftOut, seconds, ...(crash === undefined ? {} : { crash }) };
 }
 
@@ -189,6 +200,7 @@ function explain(
   ending: Ending,
   complete: boolean,
   tests: readonly TestResult[],
+  begun: ReadonlySet<string>,
   options: RunOptions,
   lastFile: string | undefined,
   output: readonly string[],
@@ -204,7 +216,7 @@ function explain(
   }
   if (ending.code !== 0) return undefined;
   // A file that ends its process early, or whose tests are never registered, must not count as fine.
-  const ran = new Set(tests.map((test) => test.file));
+  const ran = new Set([...begun, ...tests.map((test) => test.file)]);
   // Deno's report names the file that calls `describe`, which may be a helper of the test file.
   for (const line of output) ran.add(/^running [1-9]\d* tests? from (.+)$/.exec(line)?.[1] ?? "");
   const empty = options.files.filter((file) => ![...ran].some((other) => other?.endsWith(file)));
