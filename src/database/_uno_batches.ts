@@ -3,7 +3,7 @@ import { AsyncBatcher } from "../flow/async_batcher.ts";
 import type { AsyncBatcherStatistics } from "../flow/async_batcher_options.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import type { UnoCache } from "./_uno_cache.ts";
-import { insertRows, MOST_PARAMETERS, type Update, updateRows, updateWeight } from "./_uno_statements.ts";
+import { insertRows, type Update, updateRows } from "./_uno_statements.ts";
 import type { Row, Shape } from "./_uno_table.ts";
 import { changeTags, insertTags } from "./_uno_tags.ts";
 import type { Dialect } from "./driver.ts";
@@ -57,7 +57,6 @@ export class UnoBatches {
       partition: ({ shape }: Insert | Change) => shape,
       // A row that is refused by itself takes none of the others with it.
       bisect: isOfOneRow,
-      maxWeight: MOST_PARAMETERS[dialect],
     };
     this.#inserts = new AsyncBatcher<Insert, Row>((items, { signal }) => {
       const { shape } = items[0]!;
@@ -66,11 +65,7 @@ export class UnoBatches {
         const target = { session: tx, dialect, options: { signal } };
         return insertRows(target, shape, items.map(({ row }) => row));
       }, signal);
-    }, {
-      ...rules,
-      // One without values has a statement of its own.
-      weight: ({ shape }) => shape.columns.length || MOST_PARAMETERS[dialect],
-    });
+    }, rules);
     this.#updates = new AsyncBatcher<Change, Row | undefined>((items, { signal }) => {
       const { shape } = items[0]!;
       return atomically(async (tx) => {
@@ -86,7 +81,7 @@ export class UnoBatches {
         }
         return items.map((item) => stored.get(item));
       }, signal);
-    }, { ...rules, weight: ({ shape }) => updateWeight(shape.columns) });
+    }, rules);
   }
 
   /** Notes what is about to be inserted; rows whose keys the database makes are all one. */
@@ -98,11 +93,11 @@ export class UnoBatches {
     }
   }
 
-  insert(item: Insert, options: WaitOptions): Promise<Row> {
+  insert(item: Insert, options: WaitOptions | undefined): Promise<Row> {
     return this.#inserts.add(item, options);
   }
 
-  update(item: Change, options: WaitOptions): Promise<Row | undefined> {
+  update(item: Change, options: WaitOptions | undefined): Promise<Row | undefined> {
     return this.#updates.add(item, options);
   }
 

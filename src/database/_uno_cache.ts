@@ -6,6 +6,7 @@ import { AsyncCache } from "../flow/async_cache.ts";
 import type { AsyncCacheStatistics } from "../flow/async_cache_options.ts";
 import { anyTags, type Change } from "./_uno_tags.ts";
 import { copied, share, type Sharing } from "./_uno_values.ts";
+import type { CallContext } from "../flow/policy.ts";
 import type { Root, TransactionOutcome } from "./transaction_scope.ts";
 
 /** The cache of a {@linkcode UnoDb}. */
@@ -80,15 +81,10 @@ export class UnoCache {
 
   /** Answers a read from the cache, or loads and keeps it. */
   read<T>(read: CachedRead<T>, signal: AbortSignal | undefined, timeoutMs: number | undefined): Promise<T> {
-    const { key } = read;
-    const cache = this.#cache;
-    // In two steps, as a miss is to be counted once.
-    if (signal === undefined && cache.has(key)) return Promise.resolve(valueIn(cache.peek(key)!) as T);
-    return cache.get(key, async (_, { signal }) => this.#cell(read, await read.load(signal)), {
-      signal,
-      timeoutMs,
-    })
-      .then((cell) => valueIn(cell) as T);
+    const load = async (_: string, { signal }: CallContext): Promise<Cell> =>
+      this.#cell(read, await read.load(signal));
+    const limits = signal === undefined && timeoutMs === undefined ? undefined : { signal, timeoutMs };
+    return this.#cache.get(read.key, load, limits).then(valueIn) as Promise<T>;
   }
 
   /** Notes that a transaction is about to write: nothing that it touches is kept until it has ended. */

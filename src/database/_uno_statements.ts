@@ -37,6 +37,23 @@ export function checkChanged({ facts: { table, updating }, columns }: Shape): vo
 
 /** Inserts rows of the same columns. @returns What is stored of each, in their order. */
 export async function insertRows(
+  target: Target,
+  shape: Shape,
+  rows: readonly Row[],
+): Promise<readonly Row[]> {
+  const { length } = shape.columns;
+  // A row without values has a statement of its own.
+  const most = length === 0 ? 1 : Math.floor(MOST_PARAMETERS[target.dialect] / length);
+  if (rows.length <= most) return await insertSome(target, shape, rows);
+  const stored: Row[] = [];
+  for (let i = 0; i < rows.length; i += most) {
+    for (const row of await insertSome(target, shape, rows.slice(i, i + most))) stored.push(row);
+  }
+  return stored;
+}
+
+/** As many as one statement takes. */
+async function insertSome(
   { session, dialect, options }: Target,
   shape: Shape,
   rows: readonly Row[],
@@ -45,7 +62,7 @@ export async function insertRows(
   const values = columns.length > 0
     ? sql`(${sql.join(columns.map((column) => sql.id(column)))}) values ${shape.values(rows)}`
     : dialect === "mysql"
-    ? sql`() values ${sql.join(rows.map(() => sql`()`))}`
+    ? sql`() values ()`
     : sql`default values`;
   const result = await session.query<Row>(
     sql`insert into ${facts.name} ${values} returning ${facts.columns}`,
@@ -130,6 +147,20 @@ async function conflict(
  * the place of one that is not there.
  */
 export async function updateRows(
+  target: Target,
+  shape: Shape,
+  updates: readonly Update[],
+): Promise<readonly (Row | undefined)[]> {
+  const most = Math.floor(MOST_PARAMETERS[target.dialect] / (2 * shape.columns.length + 3));
+  if (updates.length <= most) return await updateSome(target, shape, updates);
+  const stored: (Row | undefined)[] = [];
+  for (let i = 0; i < updates.length; i += most) {
+    stored.push(...await updateSome(target, shape, updates.slice(i, i + most)));
+  }
+  return stored;
+}
+
+async function updateSome(
   { session, dialect, options }: Target,
   { facts, columns }: Shape,
   updates: readonly Update[],
@@ -158,13 +189,8 @@ export async function updateRows(
   return stored;
 }
 
-/** How many parameters one row adds to a statement of {@linkcode updateRows}. */
-export function updateWeight(columns: readonly string[]): number {
-  return 2 * columns.length + 3;
-}
-
 /** How many parameters a statement may have. */
-export const MOST_PARAMETERS: Readonly<Record<Dialect, number>> = {
+const MOST_PARAMETERS: Readonly<Record<Dialect, number>> = {
   postgres: 65_535,
   mysql: 65_535,
   sqlite: 32_766,

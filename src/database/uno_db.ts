@@ -236,7 +236,9 @@ export class UnoDb implements TableAccess, AsyncDisposable {
       const here = this.#here("insert row");
       if (here !== undefined) return here.batchInsert(table, row, options);
       const shape = checkInsert(table, row, options);
-      return this.#batches.insert({ shape, row: { ...row } as Row }, options) as Promise<Row> as Promise<R>;
+      return this.#batches.insert({ shape, row: { ...row } as Row }, limited(options)) as Promise<
+        Row
+      > as Promise<R>;
     } catch (error) {
       return Promise.reject(error);
     }
@@ -253,7 +255,7 @@ export class UnoDb implements TableAccess, AsyncDisposable {
     if (here !== undefined) return await here.batchUpdate(table, id, changes, options);
     const shape = checkUpdate(table, id, changes, options);
     const item = { shape, id, changes: { ...changes } as Row };
-    return await this.#batches.update(item, options) as R | undefined;
+    return await this.#batches.update(item, limited(options)) as R | undefined;
   }
 
   /**
@@ -391,3 +393,8 @@ export class UnoDb implements TableAccess, AsyncDisposable {
 
 const first = ([row]: readonly Row[]): Row | undefined => row;
 const all = (rows: readonly Row[]): readonly Row[] => rows;
+
+/** Options that limit nothing cost as much as ones that do. */
+function limited(options: WaitOptions): WaitOptions | undefined {
+  return options.signal === undefined && options.timeoutMs === undefined ? undefined : options;
+}

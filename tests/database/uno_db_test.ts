@@ -44,7 +44,7 @@ describe("UnoDb on SQLite", () => {
       assert.ok(made.every(({ id, total }, i) =>
         id === i + 1 && total === i
       ));
-      assert.equal(uno.statistics().inserts.batches, 2);
+      assert.equal(uno.statistics().inserts.batches, 1);
     }));
 
   it("takes rows as they are when the call is made", () =>
