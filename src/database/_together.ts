@@ -35,10 +35,11 @@ export function partialCommit(members: readonly Member[], cause: unknown): Parti
     outcome,
     ...(outcome === "prepared" ? { gid } : {}),
   }));
-  const counts = Object.entries(Object.groupBy(outcomes, ({ outcome }) => outcome))
-    .map(([outcome, of]) => `${of!.length} ${outcome}`);
+  const counts = new Map<string, number>();
+  for (const { outcome } of outcomes) counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
+  const inWords = [...counts].map(([outcome, count]) => `${count} ${outcome}`);
   return new PartialCommitError(
-    `Cannot commit all ${members.length} transactions of the group: ${counts.join(", ")}`,
+    `Cannot commit all ${members.length} transactions of the group: ${inWords.join(", ")}`,
     outcomes,
     { cause },
   );
