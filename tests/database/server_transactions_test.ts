@@ -27,7 +27,9 @@ async function openOnServer(subject: ServerSubject, outside: Database): Promise<
     subject.dialect === "postgres"
       ? `select count(*)::int as n from pg_stat_activity
          where datname = current_database() and pid <> pg_backend_pid() and xact_start is not null`
-      : `select count(*) as n from information_schema.innodb_trx where trx_mysql_thread_id <> connection_id()`,
+      : `select count(*) as n from information_schema.innodb_trx
+         join information_schema.processlist on id = trx_mysql_thread_id
+         where db = database() and id <> connection_id()`,
   );
   return Number(rows[0]!.n);
 }
