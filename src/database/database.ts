@@ -152,7 +152,9 @@ export class Database implements SessionSource, AsyncDisposable {
   /**
    * The rows of a statement that returns some, read bit by bit on a session of its own; see {@linkcode Session.stream}.
    *
-   * The session is taken when the first row is asked for, and given back when the iteration has ended.
+   * The session is taken when the first row is asked for, and given back when the iteration has ended. **Misuse** — where
+   * there is one session only, as with SQLite, whoever asks for another in the loop waits for itself, until the limit of
+   * that wait: stream in a transaction, or collect first.
    *
    * @throws As {@linkcode Database.session} and {@linkcode Session.stream}, when a row is asked for.
    *
