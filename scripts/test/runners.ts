@@ -1,5 +1,6 @@
 /** How each runtime is told to run a list of test files, and how what it says is read. @module */
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { stripVTControlCharacters } from "node:util";
 import { type Ending, runChild } from "../lib/process_tree.ts";
@@ -40,20 +41,32 @@ interface Reader {
   };
 }
 
+const processors = availableParallelism();
 const reporter: string = fileURLToPath(new URL("node_reporter.mjs", import.meta.url));
 const reports: string = fileURLToPath(new URL("../../.cache/test/", import.meta.url));
+/** Where Node keeps what it has compiled: each file is a process that loads the same sources, half of its time. */
+const bytecode: string = fileURLToPath(new URL("../../.cache/bytecode/", import.meta.url));
 
 const deno: Runner = {
   // Types are checked by `deno task ok`, once; Node and Bun do not check them either.
-  arguments: (files, report) => ["test", "-A", "--no-check", `--junit-path=${report}`, ...files],
+  arguments: (
+    files,
+    report,
+  ) => ["test", "-A", "--no-check", "--parallel", `--junit-path=${report}`, ...files],
   reader(options) {
     const stray: TestResult[] = [];
+    const ran = new Set<string>();
     let error: string[] | undefined;
     return {
       line(line) {
         options.onLine(line);
-        const file = /^running \d+ tests? from \.\/(\S+)$/.exec(line)?.[1];
-        if (file !== undefined) options.onFile(file);
+        // Several run at a time, so each line says whose it is; the report names the file that calls `describe`, which
+        // may be a helper of the test file.
+        const file = /^\.\/(\S+) => /.exec(line)?.[1];
+        if (file !== undefined && !ran.has(file)) {
+          ran.add(file);
+          options.onFile(file);
+        }
         // What no test caught is in the output only, not in the report.
         const source = /^\.\/(\S+) \(uncaught error\)$/.exec(line)?.[1];
         if (source !== undefined) error = [source];
@@ -69,6 +82,7 @@ const deno: Runner = {
       end: (report) => ({
         tests: [...readJUnit(report ?? "<testsuites/>"), ...stray],
         complete: report !== undefined,
+        ran,
       }),
     };
   },
@@ -78,6 +92,8 @@ const bun: Runner = {
   // The leading "./" makes Bun take a path for a path, not for a filter. Its limit of 5 s a test is not ours.
   arguments: (files, report) => [
     "test",
+    `--parallel=${processors}`,
+    "--no-isolate", // Otherwise each file loads all modules anew.
     "--timeout=86400000",
     "--reporter=junit",
     `--reporter-outfile=${report}`,
@@ -111,7 +127,9 @@ const bun: Runner = {
 
 const node: Runner = {
   // Each file is a process that often waits; by itself Node runs one fewer than there are processors.
-  arguments: (files) => ["--test", "--test-concurrency=3", `--test-reporter=${reporter}`, ...files],
+  arguments: (
+    files,
+  ) => ["--test", `--test-concurrency=${processors + 1}`, `--test-reporter=${reporter}`, ...files],
   reader(options) {
     const events = new NodeEvents();
     const noise = new Map<string, string>();
@@ -173,7 +191,12 @@ export async function runTests(options: RunOptions): Promise<RunResult> {
   const ending = await runChild(options.command, runner.arguments(paths, report), {
     cwd: options.folder,
     // Not FORCE_COLOR=0: Deno takes it for a wish for colour.
-    env: { NO_COLOR: "1", FORCE_COLOR: undefined, DENO_NO_UPDATE_CHECK: "1" },
+    env: {
+      NO_COLOR: "1",
+      FORCE_COLOR: undefined,
+      DENO_NO_UPDATE_CHECK: "1",
+      NODE_COMPILE_CACHE: `${bytecode}${runtime}`,
+    },
     limitMs: options.limitMs,
     onLine(raw, stream) {
       const line = stripVTControlCharacters(raw);
@@ -217,8 +240,6 @@ function explain(
   if (ending.code !== 0) return undefined;
   // A file that ends its process early, or whose tests are never registered, must not count as fine.
   const ran = new Set([...begun, ...tests.map((test) => test.file)]);
-  // Deno's report names the file that calls `describe`, which may be a helper of the test file.
-  for (const line of output) ran.add(/^running [1-9]\d* tests? from (.+)$/.exec(line)?.[1] ?? "");
   const empty = options.files.filter((file) => ![...ran].some((other) => other?.endsWith(file)));
   return empty.length > 0 ? `ran no test of ${empty.join(", ")}` : undefined;
 }

@@ -94,8 +94,8 @@ describe("asTask", () => {
     assert.throws(() => fn(), ClosedError);
   });
 
-  test("arguments are checked where they are given", () => {
-    const app = new AsyncManager();
+  test("arguments are checked where they are given", async () => {
+    await using app = new AsyncManager();
     assert.throws(() => asTask(1 as unknown as AsyncManager), TypeError);
     assert.throws(() => asTask(app, { name: 1 as unknown as string }), TypeError);
     assert.throws(() => asTask(app)(1 as unknown as () => Promise<void>), TypeError);

@@ -881,8 +881,8 @@ test("rule 23: two applications live in one process, and one outlives the other"
   });
 });
 
-test("block refuses to hold up the stop for nothing that has a name", () => {
-  const app = new AsyncManager();
+test("block refuses to hold up the stop for nothing that has a name", async () => {
+  await using app = new AsyncManager();
   for (const name of [undefined, null, 5]) assert.throws(() => app.block(name as never), TypeError);
 });
 

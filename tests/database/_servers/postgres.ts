@@ -77,22 +77,54 @@ export async function startPostgres(): Promise<TestServer> {
   };
 }
 
-/** Makes an empty database, and drops it when disposed of. */
-export async function emptyPostgres(url: string): Promise<ServerPlace & AsyncDisposable> {
-  const name = `uno_${process.pid}_${crypto.randomUUID().slice(0, 8)}`;
-  const run = async (sql: string): Promise<void> => {
-    const client = new pg.Client({ connectionString: url });
-    await client.connect();
-    await client.query(sql).finally(() => client.end());
-  };
-  await run(`create database ${name}`);
+/** Databases that are empty again, by server. */
+const emptied = new Map<string, string[]>();
+
+/** Fails where somebody still uses the database. */
+const UNUSED = `do $$ begin
+  if exists (select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid())
+    or exists (select from pg_prepared_xacts where database = current_database())
+  then raise 'still in use'; end if;
+end $$`;
+
+/**
+ * Makes an empty database, and drops it when disposed of.
+ *
+ * @param keep Whether to empty it instead and give it out again, as making one costs more than most tests do; for a
+ * server that is thrown away afterwards.
+ */
+export async function emptyPostgres(url: string, keep: boolean): Promise<ServerPlace & AsyncDisposable> {
   const { hostname, port, username, password } = new URL(url);
+  const free = emptied.get(url) ?? [];
+  emptied.set(url, free);
+  let database = free.pop();
+  if (database === undefined) {
+    database = `uno_${process.pid}_${crypto.randomUUID().slice(0, 8)}`;
+    await runOn(url, `create database ${database}`);
+  }
+  const name = database;
+  const emptyIt = (): Promise<boolean> =>
+    runOn(new URL(name, url).href, UNUSED, "drop schema public cascade", "create schema public")
+      .then(() => true, () => false);
   return {
     host: hostname,
     port: Number(port || 5432),
     user: username,
     password: decodeURIComponent(password),
-    database: name,
-    [Symbol.asyncDispose]: () => run(`drop database if exists ${name} with (force)`).catch(() => {}),
+    database,
+    async [Symbol.asyncDispose]() {
+      if (keep && await emptyIt()) free.push(name);
+      else await runOn(url, `drop database if exists ${name} with (force)`).catch(() => {});
+    },
   };
+}
+
+async function runOn(url: string, ...statements: readonly string[]): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    for (const sql of statements) await client.query(sql);
+  } finally {
+    await client.end();
+  }
 }

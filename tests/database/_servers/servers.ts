@@ -30,7 +30,8 @@ interface Means {
   readonly missing: string;
   find(): string | undefined;
   start(): Promise<TestServer>;
-  empty(url: string): Promise<ServerPlace & AsyncDisposable>;
+  /** Makes an empty database; `keep` where the server is thrown away after the tests. */
+  empty(url: string, keep: boolean): Promise<ServerPlace & AsyncDisposable>;
 }
 
 function serverKind({ what, given, shared, missing, find, start, empty }: Means): ServerKind {
@@ -44,8 +45,8 @@ function serverKind({ what, given, shared, missing, find, start, empty }: Means)
   return {
     skip,
     skipOwn: skip === false && givenUrl ? `${given} names a server, which is not to be killed` : skip,
-    empty: async () => empty(givenUrl || sharedUrl || (await (mine ??= start())).url),
-    emptyOn: ({ url }) => empty(url),
+    empty: async () => empty(givenUrl || sharedUrl || (await (mine ??= start())).url, !givenUrl),
+    emptyOn: ({ url }) => empty(url, false),
     own: start,
   };
 }
