@@ -23,7 +23,7 @@ import { filesLeftOut, type Target, targets } from "./test/targets.ts";
 
 const help = `Runs the tests on Deno, Node 24 and Bun.
 
-usage: deno task test [--runtime <names>] [--limit <minutes>] [--verbose] [file filter ...]
+usage: deno task test [--runtime <names>] [--limit <minutes>] [--together <n>] [--verbose] [file filter ...]
        deno task test:all | test:deno | test:node | test:bun  [file filter ...]
 
 A filter is a part of a file's path: "kernel/", "wait_queue". Without one, every tests/**/*_test.ts runs.
@@ -31,6 +31,7 @@ A filter is a part of a file's path: "kernel/", "wait_queue". Without one, every
   --runtime <names>  on these, with commas between them, or "all":
                      ${targets.map(({ name }) => name).join(", ")}
   --limit <minutes>  a runtime that takes longer is killed (default 10)
+  --together <n>     run on so many runtimes at a time (default 1): it takes less time in all, as tests often wait
   --verbose          print everything the runtimes print
   --help             print this`;
 
@@ -39,11 +40,18 @@ const root = new URL("../", import.meta.url);
 await runCommand(help, {
   runtime: { type: "string", default: "deno,node24,bun" },
   limit: { type: "string", default: "10" },
+  together: { type: "string", default: "1" },
   verbose: { type: "boolean", short: "v" },
 }, async ({ flags, operands }) => {
   const limitMs = Number(flags.limit) * 60_000;
   if (!(limitMs > 0)) {
     throw new UsageError(`Cannot run tests as --limit must be minutes > 0: received "${flags.limit}"`);
+  }
+  const together = Number(flags.together);
+  if (!(Number.isInteger(together) && together > 0)) {
+    throw new UsageError(
+      `Cannot run tests as --together must be an integer > 0: received "${flags.together}"`,
+    );
   }
   const wanted = targetsNamed(String(flags.runtime));
   const files = await testFiles(operands);
@@ -62,11 +70,15 @@ await runCommand(help, {
   const needServers = files.some((file) => file.startsWith("tests/database/"));
   await using _servers = needServers ? await startServers() : undefined;
   const runs: RunResult[] = [];
-  for (const target of wanted) {
-    const run = await runOn(target, files, limitMs, flags.verbose === true);
-    runs.push(run);
-    for (const line of failureLines(run)) console.log(line);
-  }
+  const waiting = [...wanted.entries()];
+  const worker = async (): Promise<void> => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const [i, target] = next;
+      const run = runs[i] = await runOn(target, files, limitMs, flags.verbose === true, together === 1);
+      for (const line of failureLines(run)) console.log(line);
+    }
+  };
+  await Promise.all(Array.from({ length: together }, worker));
   const skipped = skipLines(runs, await reasonFinder(runs));
   if (skipped.length > 0) console.log(["", "skipped:", ...skipped].join("\n"));
   const differences = differenceLines(runs);
@@ -117,6 +129,7 @@ async function runOn(
   files: string[],
   limitMs: number,
   verbose: boolean,
+  alone: boolean,
 ): Promise<RunResult> {
   const runtime = target.name;
   const command = runtimePath(target.runtime);
@@ -127,7 +140,7 @@ async function runOn(
   const leftOut = await filesLeftOut(target, files, (await readConfig()).exports, read);
   const able = files.filter((file) => !leftOut.has(file));
   if (able.length === 0) return { runtime, version, tests: [], leftOut, seconds: 0 };
-  const progress = showProgress(`${runtime} ${version}`, able.length);
+  const progress = showProgress(`${runtime} ${version}`, able.length, alone);
   const run = await runTests({
     runtime,
     version,
@@ -144,12 +157,13 @@ async function runOn(
   return run;
 }
 
-/** A line that changes on a terminal; elsewhere one at the start, one each 15 s, one at the end. */
+/** A line that changes on a terminal, if no other one does; else one at the start, one each 15 s, one at the end. */
 function showProgress(
   title: string,
   total: number,
+  alone: boolean,
 ): { file: (name: string) => void; end: (run: RunResult) => void } {
-  const terminal = process.stderr.isTTY === true;
+  const terminal = alone && process.stderr.isTTY === true;
   let begun = 0;
   let last = performance.now();
   if (!terminal) console.error(`${title}: running ${total} ${total === 1 ? "file" : "files"}`);
