@@ -5,7 +5,7 @@ import { CommitOutcomeUnknownError, type DatabaseOptions, type Transaction } fro
 import { unhandledDuring } from "../_unhandled.ts";
 import { type ServerSubject, subjects } from "./_servers/subjects.ts";
 import type { TcpProxy } from "./_servers/tcp_proxy.ts";
-import { type Scene, until, withTable } from "./_servers/with_table.ts";
+import { type Scene, withTable } from "./_servers/with_table.ts";
 import { suite } from "../_suite.ts";
 
 /** Where the acknowledgement gets lost. */
@@ -80,7 +80,7 @@ for (const subject of subjects) {
             assert.ok(error instanceof CommitOutcomeUnknownError, String(error));
             assert.deepEqual([calls, hooks], [1, []]);
             proxy.filter = undefined;
-            await until(async () => await scene.open() === 0);
+            assert.equal(await scene.open(), 0);
             assert.deepEqual(await ids(), where === "behind the server" ? ["a"] : []);
             const { inUse, open } = db.statistics();
             assert.deepEqual([inUse, open], [0, 0]);

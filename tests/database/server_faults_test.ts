@@ -47,7 +47,7 @@ for (const subject of subjects) {
           proxy.frozen = false;
           assert.equal((await db.query("select 1 as one")).rowCount, 1);
           proxy.cut();
-          await until(async () => await open() === 0);
+          assert.equal(await open(), 0);
           assert.deepEqual([await ids(), db.statistics().inUse], [[], 0]);
         }
       }));

@@ -8,6 +8,7 @@ import { suite } from "../_suite.ts";
 import { unhandledDuring } from "../_unhandled.ts";
 import { seeded } from "./_servers/seeded.ts";
 import { type ServerSubject, subjects } from "./_servers/subjects.ts";
+import { openOn } from "./_servers/with_table.ts";
 
 type Row = { readonly id: number };
 const COUNT = 5_000;
@@ -76,13 +77,7 @@ for (const subject of subjects) {
         );
         const { rows } = await db.query<{ n: number }>("select count(*) as n from t");
         assert.deepEqual([Number(rows[0]!.n), db.statistics().connected], [COUNT, 1]);
-        if (dialect === "postgres") {
-          const left = await outside.query<{ n: number }>(
-            `select count(*)::int as n from pg_stat_activity where datname = current_database()
-             and pid <> pg_backend_pid() and xact_start is not null`,
-          );
-          assert.equal(left.rows[0]!.n, 0, "no transaction is left open");
-        }
+        assert.equal(await openOn(outside), 0, "no transaction is left open");
       }));
 
     it("refused or rolled back leave the session usable", () =>

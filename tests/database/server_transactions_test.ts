@@ -6,6 +6,7 @@ import { ConnectionLostError, Database, type DatabaseOptions, type Transaction }
 import { unhandledDuring } from "../_unhandled.ts";
 import { placeholder, type ServerSubject, subjects } from "./_servers/subjects.ts";
 import { seeded } from "./_servers/seeded.ts";
+import { openOn } from "./_servers/with_table.ts";
 import { suite } from "../_suite.ts";
 
 /** Runs `fn` with a database of one table, and one to look from outside with. */
@@ -19,21 +20,6 @@ async function withDatabase(
   await outside.query("create table t (id varchar(40) primary key, n integer not null)");
   await using db = new Database(subject.driver(place), { name: "test", ...options });
   await fn(db, outside);
-}
-
-/** Transactions that are open on the server, and connections to this database but the asking one. */
-async function openOnServer(subject: ServerSubject, outside: Database): Promise<number> {
-  // What InnoDB says of itself is as old as the last time somebody asked, unless nobody has for 100 ms.
-  await new Promise((resolve) => setTimeout(resolve, 120));
-  const { rows } = await outside.query<{ n: number | string }>(
-    subject.dialect === "postgres"
-      ? `select count(*)::int as n from pg_stat_activity
-         where datname = current_database() and pid <> pg_backend_pid() and xact_start is not null`
-      : `select count(*) as n from information_schema.innodb_trx
-         join information_schema.processlist on id = trx_mysql_thread_id
-         where db = database() and id <> connection_id()`,
-  );
-  return Number(rows[0]!.n);
 }
 
 const ids = async (db: Database): Promise<string[]> =>
@@ -79,7 +65,7 @@ for (const subject of subjects) {
             }
           }));
           assert.deepEqual(await ids(db), acknowledged.sort(), `seed ${seed}`);
-          assert.equal(await openOnServer(subject, outside), 0, `seed ${seed}`);
+          assert.equal(await openOn(outside), 0, `seed ${seed}`);
           const { inUse, waiting } = db.statistics();
           assert.deepEqual([inUse, waiting], [0, 0]);
           const sessions = await Promise.all(Array.from({ length: 3 }, () => db.session()));

@@ -18,7 +18,10 @@ export interface Scene {
   insert(session: Session, id: string, n?: number): Promise<unknown>;
   /** The ids that are stored. */
   ids(): Promise<string[]>;
-  /** Transactions that are open on the server. */
+  /**
+   * Transactions that stay open on the server. One whose connection was ended is not: the server, which may be busy, is
+   * given time to notice.
+   */
   open(): Promise<number>;
   /** Connections that the server has to this database, but the one that asks. */
   connections(): Promise<number>;
@@ -50,30 +53,38 @@ export async function withTable(
     insert: (session, id, n = 1) => session.query(`insert into t (id, n) values (${p(1)}, ${p(2)})`, [id, n]),
     ids: async () =>
       (await outside.query<{ id: string }>("select id from t order by id")).rows.map(({ id }) => id),
-    open: async () => {
-      if (isPostgres) {
-        return await count(
-          `select count(*)::int as n from pg_stat_activity
-           where datname = current_database() and pid <> pg_backend_pid() and xact_start is not null`,
-        );
-      }
-      // What InnoDB says of itself is as old as the last time somebody asked, unless nobody has for 100 ms.
-      await pause(120);
-      return await count(
-        `select count(*) as n from information_schema.innodb_trx
-         join information_schema.processlist on id = trx_mysql_thread_id
-         where db = database() and id <> connection_id()`,
-      );
-    },
+    open: () => openOn(outside),
     connections: () =>
       count(
         isPostgres
           ? `select count(*)::int as n from pg_stat_activity
-             where datname = current_database() and pid <> pg_backend_pid()`
+             where datname = current_database() and pid <> pg_backend_pid() and ${CLIENTS}`
           : `select count(*) as n from information_schema.processlist
              where db = database() and id <> connection_id()`,
       ),
   });
+}
+
+/** In PostgreSQL, those who look after the tables are listed among the others, with transactions of their own. */
+const CLIENTS = "backend_type = 'client backend'";
+
+/** Transactions that stay open on the server, in the database of the one that asks and but for its own. */
+export async function openOn(outside: Database): Promise<number> {
+  const isPostgres = outside.dialect === "postgres";
+  const sql = isPostgres
+    ? `select count(*)::int as n from pg_stat_activity
+       where datname = current_database() and pid <> pg_backend_pid() and xact_start is not null and ${CLIENTS}`
+    : `select count(*) as n from information_schema.innodb_trx
+       join information_schema.processlist on id = trx_mysql_thread_id
+       where db = database() and id <> connection_id()`;
+  let open = 0;
+  for (let i = 0; i < 40; i++) {
+    // What InnoDB says of itself is as old as the last time somebody asked, unless nobody has for 100 ms.
+    if (i > 0 || !isPostgres) await pause(120);
+    open = Number((await outside.query<{ n: number | string }>(sql)).rows[0]!.n);
+    if (open === 0) break;
+  }
+  return open;
 }
 
 /** Waits until `holds`, at most 5 seconds. */
