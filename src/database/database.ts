@@ -51,7 +51,7 @@ export interface DatabaseStatistics {
  * **Validity** — a connection that was idle is asked whether it is alive; one that was lost, or that was given back in a
  * state nobody can vouch for, is destroyed. **Abort** — a caller that gives up gets nothing and leaves nothing behind.
  * **Close** — nothing new is given out and who waits is sent away; sessions in use may end within the grace, then their
- * connection is taken from them, which rolls back. **Misuse** — asking for a session while holding the only one waits
+ * connection is taken from them, which rolls back, and the signals of their transactions are aborted. **Misuse** — asking for a session while holding the only one waits
  * for itself, until its limit; with an `owner` it is refused at once.
  *
  * @example

@@ -184,7 +184,11 @@ export class SessionOperationGroup implements AsyncDisposable {
     return this.#tasks.spawn(async () => {
       const begin = this.#protocol === "two-phase" ? twoPhaseOf(member) : undefined;
       const tx = member.tx = await openTransaction(on, { ...rest, signal, label: name }, { begin });
-      return await abortable(Promise.resolve().then(() => fn(tx)), signal);
+      try {
+        return await abortable(Promise.resolve().then(() => fn(tx)), signal);
+      } catch (error) {
+        throw tx.told(error);
+      }
     }, { name });
   }
 

@@ -1,8 +1,11 @@
 /** The outermost level of a transaction: holds the session from BEGIN until it has ended. */
+import { linkSignals } from "../cancel/link_signals.ts";
 import { shield } from "../cancel/timeout.ts";
 import { isThenable } from "../kernel/deferred.ts";
-import { TimeoutError } from "../kernel/errors.ts";
+import { isEcho } from "../kernel/echo.ts";
+import { ownAbort, TimeoutError } from "../kernel/errors.ts";
 import { emit, observed } from "../kernel/observer.ts";
+import { Canceller } from "../kernel/signals.ts";
 import type { Driver, Failure, Result, TxModes } from "./driver.ts";
 import type { CommitCheck } from "./commit_check.ts";
 import {
@@ -46,6 +49,7 @@ export class Outermost extends Scope implements Root {
   readonly #session: LeasedSession;
   readonly #options: OutermostOptions;
   #signal: AbortSignal | undefined;
+  #link: Disposable | undefined;
   #begun = false;
   #modes: TxModes = {};
 
@@ -59,7 +63,28 @@ export class Outermost extends Scope implements Root {
   }
 
   get signal(): AbortSignal {
-    return this.#signal ??= this.limits ?? new AbortController().signal;
+    return this.#signal ??= this.#makeSignal();
+  }
+
+  /** Made when somebody asks: aborted with the limits, and when the connection is taken away as the database closes. */
+  #makeSignal(): AbortSignal {
+    const { limits, wire } = this;
+    if (this.state !== "open" && this.state !== "ending") return limits ?? new AbortController().signal;
+    const taken = new Canceller();
+    wire.onTaken = (why) => {
+      taken.abort(ownAbort(`Cannot go on in ${this.describe()}: the database was closed`, why));
+    };
+    if (wire.taken !== undefined) wire.onTaken(wire.taken);
+    if (limits === undefined) return taken.signal;
+    const both = linkSignals(limits, taken.signal);
+    this.#link = both;
+    return both.signal;
+  }
+
+  /** What its end is for whoever waits for it, when `error` only echoes that the connection was taken away. */
+  told(error: unknown): unknown {
+    const { taken } = this.wire;
+    return taken !== undefined && this.#signal !== undefined && isEcho(error, this.#signal) ? taken : error;
   }
 
   override get modes(): TxModes {
@@ -207,6 +232,7 @@ export class Outermost extends Scope implements Root {
   /** Gives the session back and calls the hooks; without a promise when that is done at once. */
   #finish(outcome: "committed" | "rolled back" | "unknown"): Promise<void> | undefined {
     this.state = outcome;
+    this.#link?.[Symbol.dispose]();
     // Before anybody else can have the session, or hear of it.
     for (const end of this.ends ?? []) end(outcome);
     this.#options.clock?.[Symbol.dispose]();

@@ -52,7 +52,7 @@ export class Sessions {
       validateTimeoutMs: 1_000,
       freshMs: settings.freshMs,
       recycle: settings.reset ? (wire) => wire.reset() : undefined,
-      destroy: (wire) => wire.inUse ? wire.destroy("database closed", undefined) : wire.close(),
+      destroy: (wire) => wire.inUse ? wire.takeAway() : wire.close(),
       destroyTimeoutMs: settings.cancelGraceMs + 1_000,
       acquireTimeoutMs: settings.acquireTimeoutMs,
       maxWaiters: settings.maxWaiters,
@@ -109,6 +109,7 @@ export class Sessions {
     wire.inUse = true;
     const session = new LeasedSession(wire, () => {
       wire.inUse = false;
+      wire.onTaken = undefined;
       this.#held.delete(session);
       // Closing may have taken it away meanwhile.
       if (!lease.held) return;

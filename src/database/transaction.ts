@@ -101,6 +101,7 @@ const pauseAfter: (attempt: number) => number = backoff({ baseMs: 5, maxMs: 250,
  * @throws {TransactionDoomedError} When `fn` returned although a failure had ended the transaction.
  * @throws {CommitOutcomeUnknownError} When COMMIT was sent and no answer came; never tried again.
  * @throws {TimeoutError} At a limit.
+ * @throws {ClosedError} When the database is closed, before it begins, or when the grace was over and `fn` gave up.
  * @throws The reason of `signal`, unchanged; what `fn` throws; the failure of a statement that was not awaited.
  *
  * @example
@@ -215,7 +216,7 @@ async function runAttempts<T>(
         watchLate(running, signal);
         throw signal.reason;
       }
-      if (rule.attempts === 1 || !mayRunAgain(tx, error, rule)) throw error;
+      if (rule.attempts === 1 || !mayRunAgain(tx, error, rule)) throw tx.told(error);
       errors.push(error);
       const pauseMs = pauseAfter(attempt);
       if (attempt >= rule.attempts || clock().now() + pauseMs > deadlineOf(options.signal)) {

@@ -15,7 +15,10 @@ import { commandIn, type Sender, type Wire } from "./wire.ts";
 export interface Transaction extends Session, AsyncDisposable {
   /** Which run of the callback this is, from 1. */
   readonly attempt: number;
-  /** Aborted with the transaction's own signal or limit: for other work that belongs to it. */
+  /**
+   * For other work that belongs to it: aborted with the transaction's own signal or limit, and when the database is
+   * closed and takes the connection away.
+   */
   readonly signal: AbortSignal;
   /**
    * Makes it final. Of a savepoint: keeps its work, as part of what is around it.

@@ -4,6 +4,7 @@ import { shield } from "../cancel/timeout.ts";
 import { subject } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { isThenable } from "../kernel/deferred.ts";
+import { ClosedError } from "../kernel/errors.ts";
 import { emit, observed } from "../kernel/observer.ts";
 import { WaitQueue } from "../kernel/wait_queue.ts";
 import type { Connection, Driver, Failure, FailureKind, Result } from "./driver.ts";
@@ -68,6 +69,10 @@ export class Wire {
   inUse = false;
   /** What is being read from it: nothing else is to be sent between. */
   reading: Reading | undefined;
+  /** Why it was taken from whoever had it. */
+  taken: ClosedError | undefined;
+  /** Called when it is; of the transaction that runs on it, where somebody listens. */
+  onTaken: ((why: ClosedError) => void) | undefined;
   #busy = false;
   #running: PromiseLike<unknown> | undefined;
   #lost: { readonly error: unknown } | undefined;
@@ -162,6 +167,18 @@ export class Wire {
     this.#close(true).catch((error) => {
       emit("close.failed", "database", this.settings.name, { error });
     });
+  }
+
+  /** Ends it under whoever has it, as the database is closed. */
+  takeAway(): void {
+    const { name } = this.settings;
+    this.taken = new ClosedError(
+      `Cannot go on with session of ${
+        subject("database", name)
+      }: the database was closed, and the grace is over`,
+    );
+    this.destroy("database closed", this.taken);
+    this.onTaken?.(this.taken);
   }
 
   /** Ends it in good order. */
