@@ -89,6 +89,8 @@ export class UnoCache {
 
   /** Notes that a transaction is about to write: nothing that it touches is kept until it has ended. */
   writing(root: Root, change: Change, tags: readonly string[]): void {
+    // After its end it writes nothing more, and nobody would say when that is over.
+    if (root.state !== "open" && root.state !== "ending") return;
     let writer = this.#writers.get(root);
     if (writer === undefined) {
       const opened = writer = { tags: new Set<string>(), changes: new Map<string, Change>() };

@@ -38,92 +38,114 @@ export class TablesInside implements UnoTransaction {
     this.#makeBatches = batches;
   }
 
-  async get<R extends object, K extends keyof R>(
+  get<R extends object, K extends keyof R>(
     table: Table<R, K>,
     id: R[K],
     options: ReadOptions = {},
   ): Promise<R | undefined> {
-    const facts = factsOf("get row", table);
-    checkRead(facts.getting, options);
-    const { rows } = await this.tx.query<R>(readRow(facts, id).sql(), undefined, waitOf(options));
-    return rows[0];
+    return this.#part("a read", async () => {
+      const facts = factsOf("get row", table);
+      checkRead(facts.getting, options);
+      const { rows } = await this.tx.query<R>(readRow(facts, id).sql(), undefined, waitOf(options));
+      return rows[0];
+    });
   }
 
-  async filter<R extends object>(
+  filter<R extends object>(
     table: Table<R>,
     where: Where<R>,
     options: FilterOptions<R> = {},
   ): Promise<R[]> {
-    const facts = factsOf("filter rows", table);
-    checkRead(facts.filtering, options);
-    const read = readRows(facts, where, options as FilterOptions<Row>);
-    const { rows } = await this.tx.query<R>(read.sql(), undefined, waitOf(options));
-    return [...rows];
+    return this.#part("a read", async () => {
+      const facts = factsOf("filter rows", table);
+      checkRead(facts.filtering, options);
+      const read = readRows(facts, where, options as FilterOptions<Row>, this.#dialect);
+      const { rows } = await this.tx.query<R>(read.sql(), undefined, waitOf(options));
+      return [...rows];
+    });
   }
 
-  async insert<R extends object>(
+  insert<R extends object>(
     table: Table<R>,
     row: Partial<R>,
     options: WaitOptions = {},
   ): Promise<R> {
-    const shape = checkInsert(table, row, options);
-    const change = { table: table.name, id: (row as Row)[table.key] };
-    this.#cache.writing(this.#scope.root, change, insertTags(change));
-    const [stored] = await insertRows(this.#target(options), shape, [row as Row]);
-    return stored as R;
+    return this.#part("an insert", async () => {
+      const shape = checkInsert(table, row, options);
+      const change = { table: table.name, id: (row as Row)[table.key] };
+      this.#cache.writing(this.#scope.root, change, insertTags(change));
+      const [stored] = await insertRows(this.#target(options), shape, [row as Row]);
+      return stored as R;
+    });
   }
 
-  async update<R extends object, K extends keyof R>(
+  update<R extends object, K extends keyof R>(
     table: Table<R, K>,
     id: R[K],
     changes: Partial<R>,
     options: ChangeOptions = {},
   ): Promise<R | undefined> {
-    const shape = checkUpdate(table, id, changes, options);
-    this.#changing(table.name, id);
-    const update = { id, changes: changes as Row };
-    return await updateRow(this.#target(options), shape, update, options.version) as R | undefined;
+    return this.#part("an update", async () => {
+      const shape = checkUpdate(table, id, changes, options);
+      this.#changing(table.name, id);
+      const update = { id, changes: changes as Row };
+      return await updateRow(this.#target(options), shape, update, options.version) as R | undefined;
+    });
   }
 
-  async delete<R extends object, K extends keyof R>(
+  delete<R extends object, K extends keyof R>(
     table: Table<R, K>,
     id: R[K],
     options: ChangeOptions = {},
   ): Promise<boolean> {
-    const facts = checkDelete(table, id, options);
-    this.#changing(table.name, id);
-    return await deleteRow(this.#target(options), facts, id, options.version);
+    return this.#part("a delete", async () => {
+      const facts = checkDelete(table, id, options);
+      this.#changing(table.name, id);
+      return await deleteRow(this.#target(options), facts, id, options.version);
+    });
   }
 
-  async batchInsert<R extends object>(
+  batchInsert<R extends object>(
     table: Table<R>,
     row: Partial<R>,
     options: WaitOptions = {},
   ): Promise<R> {
-    const shape = checkInsert(table, row, options);
-    return await this.#here.insert({ shape, row: { ...row } as Row }, waitOf(options)) as R;
+    return this.#part("a batched insert", async () => {
+      const shape = checkInsert(table, row, options);
+      return await this.#here.insert({ shape, row: { ...row } as Row }, waitOf(options)) as R;
+    });
   }
 
-  async batchUpdate<R extends object, K extends keyof R>(
+  batchUpdate<R extends object, K extends keyof R>(
     table: Table<R, K>,
     id: R[K],
     changes: Partial<R>,
     options: WaitOptions = {},
   ): Promise<R | undefined> {
-    const shape = checkUpdate(table, id, changes, options);
-    const item = { shape, id, changes: { ...changes } as Row };
-    return await this.#here.update(item, waitOf(options)) as R | undefined;
+    return this.#part("a batched update", async () => {
+      const shape = checkUpdate(table, id, changes, options);
+      const item = { shape, id, changes: { ...changes } as Row };
+      return await this.#here.update(item, waitOf(options)) as R | undefined;
+    });
   }
 
   touch<R extends object>(table: Table<R>, id?: unknown): void {
     checkTable("touch rows", table);
     if (id !== undefined) checkId("touch rows", id);
+    const scope = this.#scope;
+    if (scope.state !== "open") throw scope.ended("touch rows in");
     const change = { table: table.name, id };
-    this.#cache.writing(this.#scope.root, change, anyTags(change));
+    this.#cache.writing(scope.root, change, anyTags(change));
   }
 
   async flush(): Promise<void> {
     await this.#batches?.flush();
+  }
+
+  /** Does what is as much a part of the transaction as its statements: not awaited, it is not committed over. */
+  #part<T>(what: string, work: () => Promise<T>): Promise<T> {
+    const scope = this.#scope;
+    return scope.state === "open" ? scope.watch(work(), what) : work();
   }
 
   get #here(): UnoBatches {

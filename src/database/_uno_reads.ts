@@ -2,6 +2,7 @@
 import { checkBoolean, checkDurationMs, checkOptions, checkWaitOptions, show } from "../kernel/checks.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import type { TableFacts } from "./_uno_table.ts";
+import type { Dialect } from "./driver.ts";
 import { pageOf, type PageOptions } from "./page.ts";
 import { type Sql, sql } from "./sql.ts";
 import { criterionOf, keyOf } from "./where.ts";
@@ -40,9 +41,10 @@ export function readRows(
   { table, prefix, filtering, columns, name }: TableFacts,
   where: unknown,
   options: FilterOptions<Record<string, unknown>>,
+  dialect: Dialect,
 ): Read {
   const matches = criterionOf(filtering, table, where);
-  const { where: behind, rest } = pageOf(filtering, table, options);
+  const { where: behind, rest } = pageOf(filtering, table, options, dialect);
   return {
     sql: () => sql`select ${columns} from ${name} where ${matches.sql} and ${behind.sql}${rest.sql}`,
     key: `${prefix} ${matches.key} ${behind.key} ${rest.key}`,

@@ -74,7 +74,9 @@ export class TableFacts {
         `Cannot ${doing} as ${show(column)} must have a value, null for none: received undefined`,
       );
     }
-    return this.#shapes.get(columns.join("\0")) ?? this.#newShape(doing, columns);
+    const shape = this.#shapes.get(columns.join("\0"));
+    // As many: a name with a NUL in it could look like two.
+    return shape?.columns.length === columns.length ? shape : this.#newShape(doing, columns);
   }
 
   #newShape(doing: string, columns: readonly string[]): Shape {

@@ -34,7 +34,8 @@ export function copied<T>(value: T): T {
 function copy(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (isDate(value)) return structuredClone(value);
-  if (value instanceof Uint8Array) return value.slice();
+  // Not its own: that of a Buffer gives a view on the same bytes.
+  if (value instanceof Uint8Array) return Uint8Array.prototype.slice.call(value);
   if (Array.isArray(value)) return Object.freeze(value.map(copy));
   const entries = Object.entries(value).map(([name, part]) => [name, copy(part)]);
   return Object.freeze(Object.fromEntries(entries));

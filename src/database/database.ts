@@ -7,7 +7,7 @@ import type { Dialect, Driver } from "./driver.ts";
 import { ambientOf, noteAmbient } from "./propagation.ts";
 import type { QueryResult, Session, SessionSource } from "./session.ts";
 import { type SessionInfo, Sessions } from "./sessions.ts";
-import { type DatabaseOptions, settingsOf } from "./settings.ts";
+import { type DatabaseOptions, noteDatabase, settingsOf } from "./settings.ts";
 import type { Sql } from "./sql.ts";
 import { type StreamOptions, streamRows } from "./stream.ts";
 import { begin, type BeginOptions, transaction, type TransactionOptions } from "./transaction.ts";
@@ -88,6 +88,7 @@ export class Database implements SessionSource, AsyncDisposable {
       throw new TypeError(`Cannot create database as driver must be a driver: received ${show(driver)}`);
     }
     const settings = settingsOf(driver, options);
+    noteDatabase(settings, this);
     this.name = settings.name;
     this.dialect = driver.dialect;
     this.#sessions = new Sessions(driver, settings);

@@ -1,29 +1,38 @@
 /** Parts of the rows that match, and their order. */
 import { checkInteger, show } from "../kernel/checks.ts";
+import type { Dialect } from "./driver.ts";
 import { Sql, sql } from "./sql.ts";
 import type { Table } from "./table.ts";
-import { ALL, checkColumn, compared, type Criterion, isPlain } from "./where.ts";
+import { ALL, checkColumn, compared, type Criterion, isPlain, NONE, nullness } from "./where.ts";
 
 /** A column, ascending, or `{ desc: column }`. */
 export type OrderBy<R extends object> = (keyof R & string) | { readonly desc: keyof R & string };
 
 /** Which part of the rows that match, and in which order. */
 export interface PageOptions<R extends object> {
-  /** In which order; the key comes last by itself where there are pages, so that none is ambiguous. Default: any. */
+  /**
+   * In which order; the key comes last by itself where there are pages, so that none is ambiguous. Default: any. Null
+   * comes where the database has it: last in PostgreSQL, first in MySQL and SQLite, and the other way round with `desc`.
+   */
   orderBy?: OrderBy<R> | readonly OrderBy<R>[];
   /** How many at most. Default: all. */
   limit?: number;
   /** How many to leave out first: the database reads those as well, other than with `after`. */
   offset?: number;
-  /** The last row of the page before, or what of it is in `orderBy` and the key: gives those that come after it. */
+  /**
+   * The last row of the page before, or what of it is in `orderBy` and the key: gives those that come after it, however
+   * many of them were written meanwhile.
+   */
   after?: Partial<R>;
 }
 
 /** What stands behind the criteria, and what is to be added to them. */
-export function pageOf(doing: string, table: Table, page: PageOptions<Record<string, unknown>>): {
-  readonly where: Criterion;
-  readonly rest: Criterion;
-} {
+export function pageOf(
+  doing: string,
+  table: Table,
+  page: PageOptions<Record<string, unknown>>,
+  dialect: Dialect,
+): { readonly where: Criterion; readonly rest: Criterion } {
   const { orderBy, limit, offset, after } = page;
   if (limit !== undefined) checkInteger(doing, "limit", limit, 0);
   if (offset !== undefined) checkInteger(doing, "offset", offset, 0);
@@ -47,7 +56,7 @@ export function pageOf(doing: string, table: Table, page: PageOptions<Record<str
     order.map(({ column, desc }) => (desc ? "-" : "+") + JSON.stringify(column)).join()
   } ${limit} ${offset}`;
   return {
-    where: after === undefined ? ALL : comesAfter(doing, order, after),
+    where: after === undefined ? ALL : comesAfter(doing, order, after, { key: table.key, dialect }),
     rest: { sql: rest, key },
   };
 }
@@ -78,20 +87,26 @@ function orderOf(doing: string, table: Table, orderBy: unknown): Order[] {
     .filter(({ column }, i, all) => all.findIndex((other) => other.column === column) === i);
 }
 
+interface Place {
+  readonly key: string;
+  readonly dialect: Dialect;
+}
+
 /** Rows behind one, in an order: greater in the first column, or equal there and greater in the next, and so on. */
-function comesAfter(doing: string, order: readonly Order[], after: unknown): Criterion {
+function comesAfter(doing: string, order: readonly Order[], after: unknown, place: Place): Criterion {
   if (typeof after !== "object" || after === null) {
     throw new TypeError(`Cannot ${doing} as after must be a row: received ${show(after)}`);
   }
   let found: Criterion | undefined;
-  for (const { column, desc } of [...order].reverse()) {
+  for (const one of [...order].reverse()) {
+    const { column } = one;
     const value = (after as Record<string, unknown>)[column];
-    if (value === undefined || value === null) {
+    if (value === undefined || (value === null && column === place.key)) {
       throw new TypeError(
         `Cannot ${doing} as after must have a value for ${show(column)}: received ${value}`,
       );
     }
-    const beyond = compared(doing, column, desc ? "lt" : "gt", value);
+    const beyond = isBeyond(doing, one, value, place);
     if (found === undefined) {
       found = beyond;
       continue;
@@ -103,4 +118,19 @@ function comesAfter(doing: string, order: readonly Order[], after: unknown): Cri
     };
   }
   return found!;
+}
+
+/** Rows behind a value of one column. Nothing compares to null, which is at one end all the same. */
+function isBeyond(
+  doing: string,
+  { column, desc }: Order,
+  value: unknown,
+  { key, dialect }: Place,
+): Criterion {
+  const nullsFirst = (dialect === "postgres") === desc;
+  if (value === null) return nullsFirst ? nullness(column, false) : NONE;
+  const beyond = compared(doing, column, desc ? "lt" : "gt", value);
+  if (nullsFirst || column === key) return beyond;
+  const isNull = nullness(column, true);
+  return { sql: sql`(${beyond.sql} or ${isNull.sql})`, key: `(${beyond.key}|${isNull.key})` };
 }

@@ -79,6 +79,18 @@ export type DatabaseSettings =
   & Readonly<Required<Omit<ConnectOptions, "attempts">>>
   & { readonly name: string | undefined; readonly connectAttempts: number };
 
+const databases = new WeakMap<DatabaseSettings, object>();
+
+/** Notes whose they are. */
+export function noteDatabase(settings: DatabaseSettings, database: object): void {
+  databases.set(settings, database);
+}
+
+/** The `Database` whose they are. */
+export function databaseOf(settings: DatabaseSettings): object | undefined {
+  return databases.get(settings);
+}
+
 /** Checks the options and completes them. */
 export function settingsOf(driver: Driver, options: DatabaseOptions): DatabaseSettings {
   const doing = "create database";

@@ -69,6 +69,7 @@ export type ScopeState = "open" | "ending" | "committed" | "rolled back" | "unkn
 /** What the levels of one transaction share: the outermost of them. */
 export interface Root {
   readonly wire: Wire;
+  readonly state: ScopeState;
   readonly attempt: number;
   /** The signal in its options; `signal` is made when somebody asks. */
   readonly limits: AbortSignal | undefined;
@@ -255,11 +256,13 @@ export abstract class Scope implements Transaction, Sender {
     this.rollbackHooks = joined(this.rollbackHooks, rollbackHooks);
   }
 
-  protected watch<T>(work: PromiseLike<T>, what: string): Promise<T> {
+  /** Watches work that is part of it: not awaited, it must not be committed over. */
+  watch<T>(work: PromiseLike<T>, what: string): Promise<T> {
     return (this.unawaited ??= new Unawaited()).watch(work, what);
   }
 
-  protected failed(error: unknown): Promise<never> {
+  /** As {@linkcode watch}, for work that has failed at once. */
+  failed(error: unknown): Promise<never> {
     // After the end nothing is left to be committed over it.
     if (this.state !== "open") return Promise.reject(error);
     return (this.unawaited ??= new Unawaited()).failed(error);

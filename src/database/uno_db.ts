@@ -1,9 +1,10 @@
-import { checkOptions, show, subject } from "../kernel/checks.ts";
-import { ClosedError } from "../kernel/errors.ts";
+import { checkFunction, checkOptions, show, subject } from "../kernel/checks.ts";
+import { ClosedError, MisuseError } from "../kernel/errors.ts";
 import type { WaitOptions } from "../kernel/types.ts";
+import { AsyncLock } from "../sync/async_lock.ts";
 import type { AsyncBatcherCloseOptions, AsyncBatcherStatistics } from "../flow/async_batcher_options.ts";
 import type { AsyncCacheStatistics } from "../flow/async_cache_options.ts";
-import { UnoBatches, type UnoBatchOptions } from "./_uno_batches.ts";
+import { type Atomically, UnoBatches, type UnoBatchOptions } from "./_uno_batches.ts";
 import { checkDelete, checkInsert, checkUpdate, TablesInside } from "./_uno_inside.ts";
 import { UnoCache, type UnoCacheOptions } from "./_uno_cache.ts";
 import {
@@ -18,6 +19,8 @@ import {
 import { factsOf, type Row } from "./_uno_table.ts";
 import { listTags, rowTags } from "./_uno_tags.ts";
 import { Database } from "./database.ts";
+import { ambientOf } from "./propagation.ts";
+import { databaseOf } from "./settings.ts";
 import { checkTable, type Table } from "./table.ts";
 import type { TransactionOptions } from "./transaction.ts";
 import { Scope, type Transaction } from "./transaction_scope.ts";
@@ -52,8 +55,8 @@ export interface UnoDbStatistics {
  * request, per read; equal criteria are one entry, whatever their order, and callers who ask at once share one read.
  * Nothing that was read before a commit is found once that was acknowledged: what is being written is not kept, and
  * leaves the cache with the commit, also when its outcome is not known. That a row is not there is kept as well. What
- * other processes, triggers and statements of your own write is not seen before `ttlMs`, unless told by
- * {@linkcode invalidate} or {@linkcode UnoTransaction.touch}. **Batches** — each caller gets the row that is its own, and
+ * others write, be it other processes, another `UnoDb`, triggers, cascades or statements of your own, is not seen before
+ * `ttlMs`, unless told by {@linkcode invalidate} or {@linkcode UnoTransaction.touch}. **Batches** — each caller gets the row that is its own, and
  * fails alone when that is refused. **Context** — where the database finds transactions by itself, all of this is part of
  * the one in effect. **Databases** — PostgreSQL, SQLite 3.35 and MariaDB 10.5 or newer; MySQL's own server can't return
  * what was inserted: there only reads, `update`, `batchUpdate` and `delete` work. **Close** — see {@linkcode close}.
@@ -112,10 +115,13 @@ export class UnoDb implements TableAccess, AsyncDisposable {
     this.#cache = new UnoCache(doing, db.name, cache);
     const { maxSize, maxWaitMs, maxPending, concurrency } = batch;
     this.#batchOptions = { maxSize, maxWaitMs, maxPending, concurrency };
-    this.#batches = this.#batchesOf(
-      (work, signal) => db.transaction((tx) => work(tx as Scope), { signal }),
-      this.#batchOptions,
-    );
+    const begin: Atomically = (work, signal) => db.transaction((tx) => work(tx as Scope), { signal });
+    const ambient = ambientOf(db);
+    // Batches run in the context in which this is made, and that may be a transaction's.
+    const atomically: Atomically = ambient === undefined
+      ? begin
+      : (work, signal) => ambient.run(undefined, () => begin(work, signal));
+    this.#batches = this.#batchesOf(atomically, this.#batchOptions);
   }
 
   /** Whether {@linkcode close} was called. */
@@ -180,7 +186,7 @@ export class UnoDb implements TableAccess, AsyncDisposable {
     if (here !== undefined) return await here.filter(table, where, options);
     const facts = factsOf("filter rows", table);
     checkRead(facts.filtering, options);
-    const read = readRows(facts, where, options as FilterOptions<Row>);
+    const read = readRows(facts, where, options as FilterOptions<Row>, this.db.dialect);
     const rows = await this.#read(read, options, all, () => listTags(facts.table));
     return [...rows] as R[];
   }
@@ -268,8 +274,14 @@ export class UnoDb implements TableAccess, AsyncDisposable {
     options?: TransactionOptions,
   ): Promise<T> {
     this.#refuseClosed("run transaction");
-    if (typeof fn !== "function") {
-      throw new TypeError(`Cannot run transaction as fn must be a function: received ${show(fn)}`);
+    checkFunction("run transaction", "fn", fn);
+    const propagation = options?.propagation;
+    if (propagation === "supports" || propagation === "notSupported" || propagation === "never") {
+      throw new RangeError(
+        `Cannot run transaction as propagation must not allow for there being none: received ${
+          show(propagation)
+        }`,
+      );
     }
     return await this.db.transaction(async (tx) => {
       const tables = this.in(tx);
@@ -292,12 +304,21 @@ export class UnoDb implements TableAccess, AsyncDisposable {
     return this.transaction(fn, { ...options, isolation: "serializable" });
   }
 
-  /** The tables inside a transaction, or a savepoint, of this database. */
+  /**
+   * The tables inside a transaction, or a savepoint, of this database.
+   *
+   * @throws {MisuseError} For one of another database.
+   */
   in(tx: Transaction): UnoTransaction {
     if (!(tx instanceof Scope)) {
       throw new TypeError(
         `Cannot use tables in transaction as it must be one of a Database: received ${show(tx)}`,
       );
+    }
+    const { settings } = tx.root.wire;
+    if (databaseOf(settings) !== this.db) {
+      const [ours, theirs] = [this.db, settings].map(({ name }) => subject("database", name));
+      throw new MisuseError(`Cannot use tables of ${ours} in transaction: it is one of another, ${theirs}`);
     }
     let tables = this.#inside.get(tx);
     if (tables === undefined) {
@@ -305,13 +326,14 @@ export class UnoDb implements TableAccess, AsyncDisposable {
         tx,
         dialect: this.db.dialect,
         cache: this.#cache,
-        batches: () =>
-          this.#batchesOf((work) => tx.savepoint((inner) => work(inner as Scope)), {
-            ...this.#batchOptions,
-            // What waits there holds locks, and there is one savepoint at a time.
-            maxWaitMs: 0,
-            concurrency: 1,
-          }),
+        batches: () => {
+          // There is one savepoint at a time, for inserts and updates together.
+          const turns = new AsyncLock();
+          const inTurn: Atomically = (work, signal) =>
+            turns.run(() => tx.savepoint((inner) => work(inner as Scope)), { signal });
+          // What waits there holds locks.
+          return this.#batchesOf(inTurn, { ...this.#batchOptions, maxWaitMs: 0, concurrency: 1 });
+        },
       });
       this.#inside.set(tx, tables);
     }
@@ -347,10 +369,7 @@ export class UnoDb implements TableAccess, AsyncDisposable {
     return Object.freeze({ cache: this.#cache.statistics(), ...this.#batches.statistics() });
   }
 
-  #batchesOf(
-    atomically: ConstructorParameters<typeof UnoBatches>[0]["atomically"],
-    options: UnoBatchOptions,
-  ): UnoBatches {
+  #batchesOf(atomically: Atomically, options: UnoBatchOptions): UnoBatches {
     const { name, dialect } = this.db;
     return new UnoBatches({ name, dialect, cache: this.#cache, atomically, options });
   }

@@ -101,7 +101,11 @@ export interface TableAccess {
 export interface UnoTransaction extends TableAccess {
   /** The transaction, for statements of your own; tell of what they write by {@linkcode touch}. */
   readonly tx: Transaction;
-  /** Tells of a write by other means, such as a statement of your own: what is cached of it goes with the commit. */
+  /**
+   * Tells of a write by other means, such as a statement of your own: what is cached of it goes with the commit.
+   *
+   * @throws {TransactionClosedError} When the transaction has ended.
+   */
   touch<R extends object>(table: Table<R>, id?: unknown): void;
   /** Has everything sent that waits for a batch. */
   flush(): Promise<void>;

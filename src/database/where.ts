@@ -104,7 +104,8 @@ export function isPlain(value: unknown): value is Record<string, unknown> {
 
 const AND = sql` and `;
 const OR = sql` or `;
-const NONE: Criterion = { sql: sql`1 = 0`, key: "none" };
+/** What never holds. */
+export const NONE: Criterion = { sql: sql`1 = 0`, key: "none" };
 /** What always holds. */
 export const ALL: Criterion = { sql: sql`1 = 1`, key: "all" };
 
@@ -181,7 +182,8 @@ export function compared(
   };
 }
 
-function nullness(column: string, isNull: boolean): Criterion {
+/** Whether it is null, or not. */
+export function nullness(column: string, isNull: boolean): Criterion {
   return {
     sql: isNull ? sql`${sql.id(column)} is null` : sql`${sql.id(column)} is not null`,
     key: `${JSON.stringify(column)} ${isNull ? "null" : "not null"}`,

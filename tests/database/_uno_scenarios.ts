@@ -69,6 +69,32 @@ export const scenarios: Readonly<Record<string, (db: Database) => Promise<void>>
     assert.deepEqual(pages, [[4, 5], [6, 1], [2, 3]], "each row once");
   },
 
+  "pages over rows without a value, and each comes once, wherever the database has them": async (db) => {
+    await using uno = await unoOn(db);
+    for (let id = 1; id <= 9; id++) {
+      await uno.insert(orders, { id, ref: id % 3 === 0 ? `r${id}` : null, total: id % 2 });
+    }
+    for (
+      const orderBy of ["ref", { desc: "ref" }, ["total", { desc: "ref" }], [{ desc: "ref" }, "id"]] as const
+    ) {
+      const whole = (await uno.filter(orders, {}, { orderBy, limit: 100 })).map(({ id }) => id);
+      assert.equal(whole.length, 9);
+      for (const limit of [1, 2, 5]) {
+        const seen: number[] = [];
+        let after: Order | undefined;
+        for (;;) {
+          const page: Order[] = await uno.filter(orders, {}, { orderBy, limit, after });
+          if (page.length === 0) break;
+          seen.push(...page.map(({ id }) => id));
+          after = page.at(-1);
+        }
+        assert.deepEqual(seen, whole, `by ${JSON.stringify(orderBy)}, ${limit} at a time`);
+      }
+    }
+    const noKey = { orderBy: "ref", after: { ref: null } } as const;
+    await assert.rejects(uno.filter(orders, {}, noKey), /after must have a value for "id"/);
+  },
+
   // DB-24
   "gives each caller of a batch the row that is its own, and fails only the one whose row is bad": async (
     db,
@@ -159,6 +185,49 @@ export const scenarios: Readonly<Record<string, (db: Database) => Promise<void>>
       (error) => error === failure,
     );
     assert.deepEqual((await uno.filter(orders, {})).map(({ total }) => total), [0, 0, 0]);
+  },
+
+  "sends inserts and updates that come at once in a transaction one after the other": async (db) => {
+    await using uno = await unoOn(db);
+    for (let id = 1; id <= 3; id++) await uno.insert(orders, { id });
+    const [made, note, changed] = await uno.transaction((tables) =>
+      Promise.all([
+        tables.batchInsert(orders, { id: 10, ref: "new" }),
+        tables.batchInsert(notes, { text: "note" }),
+        tables.batchUpdate(orders, 2, { total: 7 }),
+        tables.batchUpdate(orders, 3, { status: "paid" }),
+      ])
+    );
+    assert.deepEqual([made.ref, note.text, changed!.total], ["new", "note", 7]);
+    // Without anybody waiting for them, they are still sent before the commit.
+    await uno.transaction((tables) => {
+      for (let id = 20; id < 25; id++) void tables.batchInsert(orders, { id });
+      void tables.batchUpdate(orders, 1, { total: 9 });
+    });
+    const rows = await uno.filter(orders, {}, { orderBy: "id" });
+    assert.deepEqual(rows.map(({ id }) => id), [1, 2, 3, 10, 20, 21, 22, 23, 24]);
+    assert.deepEqual(rows.slice(0, 3).map(({ total, status }) => [total, status]), [
+      [9, "open"],
+      [7, "open"],
+      [0, "paid"],
+    ]);
+  },
+
+  "does not commit over what was not awaited and has failed": async (db) => {
+    await using uno = await unoOn(db);
+    await uno.insert(orders, { ref: "taken" });
+    const batched = uno.transaction((tables) => {
+      for (const ref of ["a", "taken", "b"]) void tables.batchInsert(orders, { ref });
+    });
+    await assert.rejects(batched, ConstraintError);
+    const written = uno.transaction(async (tables) => {
+      void tables.insert(orders, { ref: "taken" });
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    });
+    await assert.rejects(written, ConstraintError);
+    const left = db.transaction((tx) => void uno.in(tx).batchInsert(orders, { ref: "left" }));
+    await assert.rejects(left, /1 of its statements was not awaited, the first being a batched insert/);
+    assert.equal((await uno.filter(orders, {})).length, 1);
   },
 
   "sends what waits when it is closed, or rejects it": async (db) => {

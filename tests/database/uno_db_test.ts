@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
+import { AsyncLocalStorage } from "node:async_hooks";
 import { describe, it } from "node:test";
-import { ConnectionLostError, Database, table, UnoDb } from "@uno/async/database";
+import { ConnectionLostError, Database, table, TransactionClosedError, UnoDb } from "@uno/async/database";
 import { sqliteDriver } from "@uno/async/database/sqlite";
 import { world } from "@uno/async/testing";
-import { notes, orders, unoOn } from "./_orders.ts";
+import { createTables, notes, orders, unoOn } from "./_orders.ts";
 import { RowsServer } from "./_rows_driver.ts";
 import { scenarios } from "./_uno_scenarios.ts";
 
@@ -73,6 +74,70 @@ describe("UnoDb on SQLite", () => {
         "fulfilled",
       ]);
       assert.deepEqual((await uno.filter(notes, {}, { orderBy: "id" })).map(({ text }) => text), ["a", "c"]);
+    }));
+});
+
+describe("UnoDb and transactions", () => {
+  it("keeps reads again after a write that came too late for its transaction", () =>
+    withDatabase(async (db) => {
+      await using uno = await unoOn(db);
+      await uno.insert(orders, { id: 1 });
+      const [late, savepoint] = await uno.transaction(async (tables) => {
+        const inner = await tables.tx.savepoint();
+        await inner.rollback();
+        return [tables, uno.in(inner)] as const;
+      });
+      for (const tables of [late, savepoint]) {
+        await assert.rejects(tables.insert(orders, { id: 2 }), TransactionClosedError);
+        await assert.rejects(tables.update(orders, 1, { total: 2 }), TransactionClosedError);
+        await assert.rejects(tables.delete(orders, 1), TransactionClosedError);
+        await assert.rejects(tables.batchInsert(orders, { id: 2 }), TransactionClosedError);
+        await assert.rejects(tables.batchUpdate(orders, 1, { total: 2 }), TransactionClosedError);
+        assert.throws(() => tables.touch(orders), TransactionClosedError);
+      }
+      const { hits } = uno.statistics().cache;
+      for (let i = 0; i < 2; i++) {
+        await uno.get(orders, 1, { cache: true });
+        await uno.filter(orders, {}, { cache: true });
+      }
+      assert.equal(uno.statistics().cache.hits, hits + 2);
+    }));
+
+  it("refuses a transaction of another database, and ways of joining that may end up with none", () =>
+    withDatabase(async (db) => {
+      await using uno = await unoOn(db);
+      await using other = new Database(sqliteDriver({ file: ":memory:" }), { name: "other" });
+      await other.transaction((tx) => {
+        assert.throws(() => uno.in(tx), {
+          name: "MisuseError",
+          message:
+            'Cannot use tables of database "test" in transaction: it is one of another, database "other"',
+        });
+      });
+      for (const propagation of ["supports", "notSupported", "never"] as const) {
+        await assert.rejects(uno.transaction(() => {}, { propagation }), RangeError);
+      }
+    }));
+
+  it("made inside of a transaction, it is good after it, and its batches are no part of it", async () => {
+    const context = new AsyncLocalStorage();
+    await using db = new Database(sqliteDriver({ file: ":memory:" }), { context });
+    const uno = await db.transaction(() => new UnoDb(db));
+    await createTables(db);
+    const made = await Promise.all(["a", "b"].map((text) => uno.batchInsert(notes, { text })));
+    assert.deepEqual(made.map(({ text }) => text), ["a", "b"]);
+    assert.equal((await uno.batchUpdate(notes, 1, { text: "c" }))?.text, "c");
+    await uno.close();
+  });
+
+  it("takes no name for two, whatever is in it", () =>
+    withDatabase(async (db) => {
+      await using uno = await unoOn(db);
+      await uno.insert(orders, { ref: "a", status: "open" });
+      const row = { "ref\0status": "x" } as object;
+      await assert.rejects(uno.insert(orders, row), RangeError);
+      await assert.rejects(uno.batchInsert(orders, row), RangeError);
+      await assert.rejects(uno.update(orders, 1, row), RangeError);
     }));
 });
 
