@@ -56,6 +56,8 @@ class RowsConnection implements Connection {
   readonly raw: unknown = undefined;
   readonly #server: RowsServer;
   #work: Map<number, number | undefined> | undefined;
+  /** What was written when each savepoint was opened. */
+  #savepoints: ReadonlyMap<number, number | undefined>[] = [];
   #mark: unknown;
   #closed = new AbortController();
 
@@ -110,6 +112,9 @@ class RowsConnection implements Connection {
     if (sql === "mark") this.#mark = params[0];
     if (sql === "BEGIN") this.#work = new Map();
     if (sql === "ROLLBACK") this.#work = undefined;
+    if (sql.startsWith("SAVEPOINT")) this.#savepoints.push(new Map(this.#work!));
+    if (sql.startsWith("ROLLBACK TO")) this.#work = new Map(this.#savepoints.at(-1)!);
+    if (sql.startsWith("RELEASE")) this.#savepoints.pop();
     if (sql.startsWith("select")) {
       server.selects++;
       const one = sql.includes('"id" = $1');
@@ -126,6 +131,17 @@ class RowsConnection implements Connection {
       }
       for (const id of ids) this.#work!.set(id, seen.get(id));
       return rowsOf(ids);
+    }
+    if (sql.startsWith("update") && sql.includes("case")) {
+      // Of a batch: pairs of key and value, the keys, and pairs of key and place.
+      const found: { id: number; total: number; uno_ordinal: string }[] = [];
+      for (let i = 0; i < params.length / 5; i++) {
+        const [id, total] = params.slice(2 * i) as [number, number];
+        if (seen.get(id) === undefined) continue;
+        this.#work!.set(id, total);
+        found.push({ id, total, uno_ordinal: String(i) });
+      }
+      return found;
     }
     if (sql.startsWith("update")) {
       const [total, id] = params as [number, number];

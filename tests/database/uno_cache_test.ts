@@ -4,13 +4,24 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { observe } from "@uno/async";
 import { sleep } from "@uno/async/cancel";
-import { CommitOutcomeUnknownError, Database, table, UnoDb } from "@uno/async/database";
+import {
+  CommitOutcomeUnknownError,
+  Database,
+  table,
+  type TableAccess,
+  UnoDb,
+  type UnoTransaction,
+} from "@uno/async/database";
 import { sweep, world } from "@uno/async/testing";
 import { RowsServer } from "./_rows_driver.ts";
 
 const rows = table<{ id: number; total: number }, "id">("rows", { key: "id", columns: ["id", "total"] });
 
 const idArb = fc.integer({ min: 1, max: 3 });
+const writesArb = fc.array(fc.record({ how: fc.constantFrom("update", "delete", "insert"), id: idArb }), {
+  minLength: 1,
+  maxLength: 3,
+});
 const stepArb = fc.oneof(
   { weight: 6, arbitrary: fc.record({ kind: fc.constant("get" as const), id: idArb }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("list" as const) }) },
@@ -18,11 +29,19 @@ const stepArb = fc.oneof(
     weight: 6,
     arbitrary: fc.record({
       kind: fc.constant("write" as const),
-      writes: fc.array(fc.record({ how: fc.constantFrom("update", "delete", "insert"), id: idArb }), {
-        minLength: 1,
-        maxLength: 3,
-      }),
+      writes: writesArb,
+      /** Those of a savepoint, and whether it is taken back. */
+      inner: fc.option(fc.record({ writes: writesArb, fails: fc.boolean() }), { nil: undefined }),
       fails: fc.boolean(),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant("batch" as const),
+      how: fc.constantFrom("update", "insert"),
+      ids: fc.array(idArb, { minLength: 1, maxLength: 3 }),
+      inside: fc.boolean(),
     }),
   },
 );
@@ -82,19 +101,53 @@ describe("UnoDb cache", () => {
               await sleep(afterMs);
               if (step.kind === "get") begin(get(step.id));
               else if (step.kind === "list") begin(list());
-              else {
+              else if (step.kind === "batch") {
+                begin((async () => {
+                  const batch = (tables: TableAccess) =>
+                    Promise.allSettled(step.ids.map((id) => {
+                      const total = next++;
+                      return step.how === "insert"
+                        ? tables.batchInsert(rows, { id, total })
+                        : tables.batchUpdate(rows, id, { total });
+                    }));
+                  const outcomes = step.inside
+                    ? await uno.transaction(batch).catch(() => [])
+                    : await batch(uno);
+                  for (const outcome of outcomes) {
+                    if (outcome.status === "rejected" || outcome.value === undefined) continue;
+                    const { id, total } = outcome.value;
+                    const commit = server.history.findIndex((state) => state.get(id) === total);
+                    // Else a later one of the same batch, or transaction, has written over it.
+                    if (commit < 0) continue;
+                    acknowledge(id, commit);
+                    acknowledge("any", commit);
+                  }
+                })());
+              } else {
                 begin((async () => {
                   const failure = new Error("taken back");
                   const mark = {};
+                  const write = async (tables: UnoTransaction, writes: typeof step.writes): Promise<void> => {
+                    for (const { how, id } of writes) {
+                      if (how === "update") await tables.update(rows, id, { total: next++ });
+                      else if (how === "delete") await tables.delete(rows, id);
+                      else if (await tables.get(rows, id) === undefined) {
+                        await tables.insert(rows, { id, total: next++ });
+                      }
+                    }
+                  };
                   try {
                     await uno.transaction(async (tables) => {
                       await tables.tx.query("mark", [mark]);
-                      for (const { how, id } of step.writes) {
-                        if (how === "update") await tables.update(rows, id, { total: next++ });
-                        else if (how === "delete") await tables.delete(rows, id);
-                        else if (await tables.get(rows, id) === undefined) {
-                          await tables.insert(rows, { id, total: next++ });
-                        }
+                      await write(tables, step.writes);
+                      const { inner } = step;
+                      if (inner !== undefined) {
+                        await tables.tx.savepoint(async (savepoint) => {
+                          await write(uno.in(savepoint), inner.writes);
+                          if (inner.fails) throw failure;
+                        }).catch((error) => {
+                          if (error !== failure) throw error;
+                        });
                       }
                       if (step.fails) throw failure;
                     });
