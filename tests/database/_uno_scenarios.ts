@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import {
   ConstraintError,
   type Database,
+  UnoDb,
   type UnoTransaction,
   VersionConflictError,
 } from "@uno/async/database";
@@ -237,6 +238,17 @@ export const scenarios: Readonly<Record<string, (db: Database) => Promise<void>>
     assert.deepEqual((await Promise.all(waiting)).map(({ ref }) => ref), waiting.map((_, i) => `w${i}`));
     await assert.rejects(uno.batchInsert(orders, {}), { name: "ClosedError" });
     await assert.rejects(uno.get(orders, 1), { name: "ClosedError" });
+    const other = new UnoDb(db, { batch: { maxWaitMs: 60_000 } });
+    const refused = [
+      ...Array.from({ length: 10 }, (_, i) => other.batchInsert(orders, { ref: `r${i}` })),
+      other.batchUpdate(orders, 1, { total: 5 }),
+    ];
+    const outcomes = Promise.allSettled(refused);
+    await other.close({ pending: "reject" });
+    for (const outcome of await outcomes) {
+      assert.ok(outcome.status === "rejected" && outcome.reason.name === "ClosedError");
+    }
+    assert.deepEqual((await db.query("select id from orders where ref like 'r%' or total = 5")).rows, []);
   },
 
   "transfers under row locks: the balance is right, and the versions count": async (db) => {

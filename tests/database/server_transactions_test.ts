@@ -6,7 +6,7 @@ import { ConnectionLostError, Database, type DatabaseOptions, type Transaction }
 import { unhandledDuring } from "../_unhandled.ts";
 import { placeholder, type ServerSubject, subjects } from "./_servers/subjects.ts";
 import { seeded } from "./_servers/seeded.ts";
-import { openOn } from "./_servers/with_table.ts";
+import { killOne, openOn } from "./_servers/with_table.ts";
 import { suite } from "../_suite.ts";
 
 /** Runs `fn` with a database of one table, and one to look from outside with. */
@@ -84,18 +84,7 @@ for (const subject of subjects) {
           let [next, killing] = [0, true];
           const killer = (async () => {
             while (killing) {
-              const victims = dialect === "postgres"
-                ? `select pg_terminate_backend(pid) from pg_stat_activity
-                   where datname = current_database() and pid <> pg_backend_pid() order by random() limit 1`
-                : undefined;
-              if (victims !== undefined) await outside.query(victims);
-              else {
-                const { rows } = await outside.query<{ id: number }>(
-                  `select id from information_schema.processlist
-                   where db = database() and id <> connection_id() order by rand() limit 1`,
-                );
-                if (rows[0]) await outside.query(`kill ${Number(rows[0].id)}`).catch(() => {});
-              }
+              await killOne(outside);
               await new Promise((resolve) => setTimeout(resolve, 5));
             }
           })();
@@ -118,7 +107,12 @@ for (const subject of subjects) {
           const stored = new Set(await ids(outside));
           for (const id of acknowledged) assert.ok(stored.has(id), `${id} was acknowledged`);
           assert.ok(stored.size <= acknowledged.length + unknown, "and nothing else is stored");
-          assert.equal(db.statistics().inUse, 0);
+          assert.equal(await openOn(outside), 0);
+          const { inUse, waiting } = db.statistics();
+          assert.deepEqual([inUse, waiting], [0, 0]);
+          const sessions = await Promise.all(Array.from({ length: 4 }, () => db.session()));
+          assert.equal(db.statistics().inUse, 4, "the pool is at its full size");
+          for (const session of sessions) await session[Symbol.asyncDispose]();
           await db.transaction((tx) => insert(tx, "last"));
         })
       );

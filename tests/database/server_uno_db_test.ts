@@ -1,13 +1,15 @@
 /** `UnoDb` on real servers. */
 import assert from "node:assert/strict";
+import { AsyncLocalStorage } from "node:async_hooks";
 import process from "node:process";
 import { it } from "node:test";
-import { Database } from "@uno/async/database";
+import { Database, DatabaseError, type Propagation, type TransactionOptions } from "@uno/async/database";
 import { suite } from "../_suite.ts";
 import { unhandledDuring } from "../_unhandled.ts";
 import { orders, unoOn } from "./_orders.ts";
 import { seeded } from "./_servers/seeded.ts";
 import { subjects } from "./_servers/subjects.ts";
+import { killOne, openOn, pause } from "./_servers/with_table.ts";
 import { scenarios } from "./_uno_scenarios.ts";
 
 for (const subject of subjects) {
@@ -19,6 +21,105 @@ for (const subject of subjects) {
         await scenario(db);
       });
     }
+
+    it("is part of the transaction in effect, as its propagation says", async () => {
+      await using place = await subject.kind.empty();
+      const context = new AsyncLocalStorage();
+      await using db = new Database(subject.driver(place), { max: 4, name: "test", context });
+      await using uno = await unoOn(db);
+      const failure = new Error("no");
+      const failing = async (work: () => Promise<unknown>, options?: TransactionOptions): Promise<void> => {
+        const failed = db.transaction(async () => {
+          await work();
+          throw failure;
+        }, options);
+        await assert.rejects(failed, (error) => error === failure);
+      };
+      const refs = async (): Promise<unknown[]> =>
+        (await uno.filter(orders, {}, { orderBy: "ref" })).map(({ ref }) => ref);
+      const insert = (ref: string) => uno.insert(orders, { ref });
+      const within = (propagation: Propagation, ...some: string[]) =>
+        uno.transaction(async (tables) => {
+          for (const ref of some) await tables.insert(orders, { ref });
+        }, { propagation });
+
+      await failing(() => Promise.all([uno.batchInsert(orders, { ref: "lost" }), insert("lost too")]));
+      await failing(() => within("required", "lost"));
+      await failing(() => within("requiresNew", "kept apart"));
+      await db.transaction(async () => {
+        await insert("before");
+        await failing(() => Promise.all(["x", "y"].map((ref) => uno.batchInsert(orders, { ref }))), {
+          propagation: "nested",
+        });
+        await within("nested", "inside");
+        await insert("behind");
+      });
+      assert.deepEqual(await refs(), ["before", "behind", "inside", "kept apart"]);
+
+      // What is written is seen inside, at once, and outside after the commit, whatever is cached.
+      const { id } = await insert("cached");
+      const total = async () => (await uno.get(orders, id, { cache: true }))!.total;
+      const seen = [await total()];
+      await db.transaction(async () => {
+        await uno.update(orders, id, { total: 42 });
+        seen.push(await total(), await db.transaction(total, { propagation: "notSupported" }));
+      });
+      assert.deepEqual([...seen, await total()], [0, 42, 0, 42]);
+
+      // Each branch has batches of its own; those from outside go on by themselves.
+      const outside = uno.batchInsert(orders, { ref: "z outside" });
+      const branches = await Promise.allSettled([1, 2, 3].map((branch) =>
+        db.transaction(async () => {
+          await Promise.all(
+            ["a", "b"].map((part) => uno.batchInsert(orders, { ref: `z ${branch} ${part}` })),
+          );
+          if (branch === 2) throw failure;
+        })
+      ));
+      assert.deepEqual(branches.map(({ status }) => status), ["fulfilled", "rejected", "fulfilled"]);
+      await outside;
+      const expected = ["z 1 a", "z 1 b", "z 3 a", "z 3 b", "z outside"];
+      assert.deepEqual((await refs()).filter((ref) => String(ref).startsWith("z")), expected);
+      assert.equal(db.statistics().inUse, 0);
+    });
+
+    it("killed at random moments: who got a row has it stored, once, and every session is good", async () => {
+      const unhandled = await unhandledDuring(async () => {
+        await using place = await subject.kind.empty();
+        await using outside = new Database(subject.driver(place), { max: 1, name: "outside" });
+        await using db = new Database(subject.driver(place), { max: 4, name: "test" });
+        await using uno = await unoOn(db, { batch: { maxSize: 10, concurrency: 2 } });
+        const acknowledged = new Map<string, number>();
+        let killing = true;
+        const killer = (async () => {
+          while (killing) {
+            await killOne(outside);
+            await pause(10);
+          }
+        })();
+        await Promise.all(Array.from({ length: 20 }, async (_, caller) => {
+          for (let i = 0; i < 15; i++) {
+            const ref = `${caller}-${i}`;
+            try {
+              const { id } = await uno.batchInsert(orders, { ref });
+              acknowledged.set(ref, id);
+              await uno.batchUpdate(orders, id, { total: i });
+            } catch (error) {
+              assert.ok(error instanceof DatabaseError, String(error));
+              assert.match(error.name, /^(?:ConnectionLost|CommitOutcomeUnknown|TransactionDoomed)Error$/);
+            }
+          }
+        })).finally(() => killing = false);
+        await killer;
+        const { rows } = await outside.query<{ id: number; ref: string }>("select id, ref from orders");
+        const stored = new Map(rows.map(({ id, ref }) => [ref, id]));
+        assert.equal(stored.size, rows.length, "each once");
+        for (const [ref, id] of acknowledged) assert.equal(stored.get(ref), id);
+        assert.ok(acknowledged.size > 0);
+        assert.deepEqual([await openOn(outside), db.statistics().inUse], [0, 0]);
+      });
+      assert.deepEqual(unhandled, []);
+    });
 
     it("aborted at random moments: who got a row has it stored, once, and every session is good", async () => {
       const seed = Number(process.env.UNO_SEED ?? Math.floor(Math.random() * 2 ** 31));

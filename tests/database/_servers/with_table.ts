@@ -87,6 +87,23 @@ export async function openOn(outside: Database): Promise<number> {
   return open;
 }
 
+/** Ends one of the other connections to the database of the one that asks, by chance; if there is one. */
+export async function killOne(outside: Database): Promise<void> {
+  if (outside.dialect === "postgres") {
+    await outside.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity
+       where datname = current_database() and pid <> pg_backend_pid() and ${CLIENTS} order by random() limit 1`,
+    );
+    return;
+  }
+  const { rows } = await outside.query<{ id: number }>(
+    `select id from information_schema.processlist
+     where db = database() and id <> connection_id() order by rand() limit 1`,
+  );
+  // It may have gone by itself.
+  if (rows[0] !== undefined) await outside.query(`kill ${Number(rows[0].id)}`).catch(() => {});
+}
+
 /** Waits until `holds`, at most 5 seconds. */
 export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
   for (let i = 0; i < 500; i++) {
