@@ -23,8 +23,10 @@ function rowsOf(markdown: string): Row[] {
 
 /** The names of the tests, and of the scenes of what waits, as the source has them. */
 function namesIn(source: string): Set<string> {
-  const found = source.matchAll(/(?:\btest\(|\bname:)\s*(["'`])((?:\\.|(?!\1)[^])*)\1/g);
-  return new Set([...found].map(([, , name]) => name!));
+  const found = source.matchAll(/(?:\b(?:test|it)\(|\bname:)\s*(["'`])((?:\\.|(?!\1)[^])*)\1/g);
+  // Scenarios of which several tests are made.
+  const shared = source.matchAll(/^ {2}"(.*)": async \(/gm);
+  return new Set([...[...found].map(([, , name]) => name!), ...[...shared].map(([, name]) => name!)]);
 }
 
 async function namesOf(file: string): Promise<Set<string>> {
@@ -64,6 +66,21 @@ describe("SCENARIOS.md", () => {
       }
     }
     assert.deepEqual(missing, [], `Not in tests/SCENARIOS.md: ${missing.join("; ")}`);
+  });
+
+  test("has every id that a comment in the tests of databases names", async () => {
+    const listed = new Set(rows.map(({ id }) => id));
+    const named = new Set<string>();
+    for (const entry of await readdir(new URL("database/", tests))) {
+      if (!entry.endsWith(".ts")) continue;
+      for (
+        const [id] of (await readFile(new URL(`database/${entry}`, tests), "utf8")).matchAll(/\bDB-\d\d\b/g)
+      ) {
+        named.add(id);
+      }
+    }
+    assert.ok(named.size > 10);
+    assert.deepEqual([...named].filter((id) => !listed.has(id)), []);
   });
 
   test("is read as it is written", () => {
