@@ -46,6 +46,7 @@ export async function startPostgres(): Promise<TestServer> {
     max_connections: "120",
     max_prepared_transactions: "40",
     deadlock_timeout: "100ms",
+    autovacuum: "off",
     shared_buffers: "32MB",
   };
   const command: ServerCommand = {
