@@ -11,6 +11,10 @@ class Abandoner<T> implements AbortTarget {
     this.settle()?.reject(reason);
   }
 
+  describe(): string {
+    return "work without a signal";
+  }
+
   /** Waits for the work. Here, where its reactions see nothing but this: they live as long as the work. */
   follow(work: PromiseLike<T>): void {
     // Not Promise.race: its reaction on a long-lived promise would keep the caller's promise for as long.

@@ -1,5 +1,5 @@
 import { checkSignal } from "../kernel/checks.ts";
-import { deadlineOf, noteDeadline } from "../kernel/deadlines.ts";
+import { noteDeadline } from "../kernel/deadlines.ts";
 import { type AbortTarget, Canceller, subscribe, type Subscription } from "../kernel/signals.ts";
 
 /** What {@linkcode linkSignals} gives. */
@@ -11,16 +11,15 @@ export interface LinkedSignal extends Disposable {
 class Link implements LinkedSignal, AbortTarget {
   readonly #controller = new Canceller();
   readonly #subscriptions: Subscription[] = [];
-  #sources: ReadonlySet<AbortSignal> = new Set();
+  /** Each once. */
+  readonly #sources: AbortSignal[];
 
   constructor(sources: readonly AbortSignal[]) {
     const first = sources.find((source) => source.aborted);
+    this.#sources = first === undefined ? [...new Set(sources)] : [];
+    noteDeadline(this.signal, Infinity, this.#sources);
     if (first !== undefined) this.#controller.abort(first.reason);
-    else {
-      this.#sources = new Set(sources);
-      noteDeadline(this.signal, () => Math.min(Infinity, ...[...this.#sources].map(deadlineOf)));
-      for (const source of this.#sources) this.#subscriptions.push(subscribe(source, this));
-    }
+    for (const source of this.#sources) this.#subscriptions.push(subscribe(source, this));
   }
 
   get signal(): AbortSignal {
@@ -32,9 +31,13 @@ class Link implements LinkedSignal, AbortTarget {
     this.#controller.abort(reason);
   }
 
+  passesOn(): readonly AbortSignal[] {
+    return [this.signal];
+  }
+
   [Symbol.dispose](): void {
     for (const subscription of this.#subscriptions.splice(0)) subscription.cancel();
-    this.#sources = new Set();
+    this.#sources.length = 0;
   }
 }
 

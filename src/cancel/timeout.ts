@@ -75,14 +75,14 @@ class Scope implements TimeoutScope, AbortTarget {
     if (controller === undefined) {
       // Made when first asked for: an AbortController costs more than all the rest on some runtimes.
       this.#controller = controller = new Canceller();
-      noteDeadline(controller.signal, () => this.#deadline());
+      noteDeadline(controller.signal, () => this.#ownDeadline(), this.#options?.signal);
       if (this.#end?.aborted) controller.abort(this.#end.reason);
     }
     return controller.signal;
   }
 
   get remainingMs(): number {
-    const atMs = this.#deadline();
+    const atMs = Math.min(this.#ownDeadline(), deadlineOf(this.#options?.signal));
     return atMs === Infinity ? Infinity : Math.max(0, atMs - clock().now());
   }
 
@@ -101,6 +101,15 @@ class Scope implements TimeoutScope, AbortTarget {
     if (!this.#finish({ aborted: true, reason })) return;
     this.#controller?.abort(reason);
     ended?.(reason);
+  }
+
+  describe(): string {
+    const within = this.#limitMs === Infinity ? "" : ` within ${this.#limitMs} ms`;
+    return `finish ${this.#operation}${within}`;
+  }
+
+  passesOn(): readonly AbortSignal[] {
+    return this.#controller === undefined ? [] : [this.#controller.signal];
   }
 
   [Symbol.dispose](): void {
@@ -131,10 +140,9 @@ class Scope implements TimeoutScope, AbortTarget {
     }, { ref: this.#ref });
   }
 
-  #deadline(): number {
-    const outer = deadlineOf(this.#options?.signal);
-    if (this.#end?.aborted === false) return outer; // Disposed: this limit has gone.
-    return this.#end?.aborted && this.#limitMs === 0 ? 0 : Math.min(this.#atMs, outer);
+  #ownDeadline(): number {
+    if (this.#end?.aborted === false) return Infinity; // Disposed: this limit has gone.
+    return this.#end?.aborted && this.#limitMs === 0 ? 0 : this.#atMs;
   }
 
   get #operation(): string {

@@ -18,6 +18,8 @@ export class Cohort {
 
 /** What a call may ask of its batcher. */
 export interface CallOwner<I, O> {
+  /** What its callers do, in words. */
+  readonly doing: string;
   giveUp(call: Call<I, O>, reason: unknown, why: "aborted" | "timedOut"): void;
 }
 
@@ -112,6 +114,10 @@ export class Ties<I, O> implements AbortTarget, HeapItem {
 
   aborted(reason: unknown): void {
     this.#owner.giveUp(this.#call, reason, "aborted");
+  }
+
+  describe(): string {
+    return this.#owner.doing;
   }
 
   cut(): void {

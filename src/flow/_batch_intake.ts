@@ -38,7 +38,7 @@ export class BatchIntake<I, O> {
   readonly #waiters: WaitQueue<void, Waiting<I, O>>;
   /** Those who wait until a cohort and all before it are over. */
   readonly #flushers: WaitQueue<void, Cohort>;
-  readonly #owner: CallOwner<I, O> = { giveUp: (...how) => this.#giveUp(...how) };
+  readonly #owner: CallOwner<I, O>;
   readonly #counts = { ...NO_COUNTS };
   #running = 0;
   /** The earliest cohort that is not over, and the one that calls are added to. */
@@ -53,6 +53,7 @@ export class BatchIntake<I, O> {
     this.#plain = weigh === undefined && keyOf === undefined && partitionOf === undefined;
     this.#lanes = new Lanes(rules, () => this.#pump());
     this.#runner = new BatchRunner(fn, rules, this.#counts);
+    this.#owner = { doing: `add to ${this.#subject}`, giveUp: (...how) => this.#giveUp(...how) };
     const behind = (): string => this.#behind();
     this.#waiters = new WaitQueue({ what: "add to batcher", structure: "batcher", name, behind });
     this.#flushers = new WaitQueue({ what: "flush batcher", structure: "batcher", name, behind });

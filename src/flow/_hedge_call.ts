@@ -8,7 +8,7 @@ import { emit } from "../kernel/observer.ts";
 import { type AbortTarget, subscribe, type Subscription } from "../kernel/signals.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import type { HedgePlan } from "./_hedge_plan.ts";
-import { abortWork, type Bounds, Work } from "./_work.ts";
+import { abortWork, type Bounds, signalsOf, Work } from "./_work.ts";
 import { noteAttemptErrors } from "./attempt_errors.ts";
 import type { HedgeAttempt } from "./hedge_options.ts";
 
@@ -94,6 +94,14 @@ class HedgeCall<T> implements AbortTarget {
 
   aborted(reason: unknown): void {
     this.#giveUp(reason, "aborted");
+  }
+
+  describe(): string {
+    return subject("hedge", this.#plan.name);
+  }
+
+  passesOn(): readonly AbortSignal[] {
+    return [...this.#running].flatMap(signalsOf);
   }
 
   /** Starts an attempt. */

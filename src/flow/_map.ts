@@ -8,7 +8,7 @@ import { emit } from "../kernel/observer.ts";
 import { type AbortTarget, subscribe, type Subscription } from "../kernel/signals.ts";
 import type { SlotRunner } from "./_slot_runner.ts";
 import type { Request, Slots } from "./_slots.ts";
-import { abortWork, Work } from "./_work.ts";
+import { abortWork, signalsOf, Work } from "./_work.ts";
 import type { CallContext } from "./policy.ts";
 
 /** One `map` on its way: `#advance` is called whenever something has changed, and starts what can be started. */
@@ -69,6 +69,14 @@ class Mapping<T, R> implements AbortTarget {
   aborted(reason: unknown): void {
     this.#reject(reason);
     this.#stop(reason, reason);
+  }
+
+  describe(): string {
+    return `map through ${this.#slots.describe()}`;
+  }
+
+  passesOn(): readonly AbortSignal[] {
+    return signalsOf(this.#context);
   }
 
   /** Starts what can be started. */

@@ -1,6 +1,7 @@
 /** Running user work whose caller may be gone before it has ended. */
+import { subject } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
-import { deadlineOf, noteDeadline } from "../kernel/deadlines.ts";
+import { noteDeadline } from "../kernel/deadlines.ts";
 import { isEcho } from "../kernel/echo.ts";
 import { discard } from "../kernel/late.ts";
 import { emit } from "../kernel/observer.ts";
@@ -55,6 +56,9 @@ export class Stoppable {
 /** Aborts the signal of a piece of work. */
 export let abortWork: (work: Work, reason: unknown) => void;
 
+/** The signal of a piece of work, if it has looked at it. */
+export let signalsOf: (work: Work) => readonly AbortSignal[];
+
 /**
  * The signal to hand on to a policy inside: none when the work can't be given up, and the caller's own when that is
  * all that can end it. So a signal that nobody reads is not made between policies either.
@@ -73,6 +77,7 @@ export class Work {
       work.#end = { reason };
       work.#controller?.abort(reason);
     };
+    signalsOf = (work) => work.#controller === undefined ? [] : [work.#controller.signal];
     signalToPass = (context) => {
       if (typeof context !== "object" || context === null || !(#bounds in context)) return context?.signal;
       const bounds = context.#bounds;
@@ -90,7 +95,7 @@ export class Work {
     if (this.#controller === undefined) {
       const { signal } = this.#controller = new Canceller();
       const bounds = this.#bounds;
-      if (bounds !== undefined) noteDeadline(signal, () => Math.min(bounds.atMs, deadlineOf(bounds.signal)));
+      if (bounds !== undefined) noteDeadline(signal, bounds.atMs, bounds.signal);
       if (this.#end !== undefined) this.#controller.abort(this.#end.reason);
       else bounds?.stoppable?.add(this);
     }
@@ -136,6 +141,14 @@ class Call<T> implements AbortTarget {
 
   aborted(reason: unknown): void {
     this.#abandon(reason, "aborted");
+  }
+
+  describe(): string {
+    return subject(this.#bounds.structure, this.#bounds.name);
+  }
+
+  passesOn(): readonly AbortSignal[] {
+    return signalsOf(this.#work);
   }
 
   #refuse(reason: unknown, why: "aborted" | "timedOut"): void {

@@ -7,12 +7,15 @@
  * library makes itself need no listener at all: their {@linkcode Canceller} tells the list.
  */
 import { census } from "./census.ts";
+import { Descent } from "./descent.ts";
 
 /** Something that wants to be told, once, that a signal was aborted. */
 export interface AbortTarget {
   aborted(reason: unknown): void;
   /** What hangs on the signal, in words or as a tree, for whoever asks what a task is waiting for. */
   describe?(): unknown;
+  /** The signals that are aborted with it: what hangs on them is waited for too. */
+  passesOn?(): Iterable<AbortSignal>;
 }
 
 /** One target's place in the list of a signal. */
@@ -62,9 +65,13 @@ class Hub implements EventListenerObject {
   }
 
   handleEvent(): void {
-    const { aborted, reason } = this.#signal;
-    if (!aborted) return; // Anybody who has the signal can dispatch an event at it; only its controller can abort it.
+    if (!this.#signal.aborted) return; // Anybody who has the signal can dispatch an event at it; only its controller can abort it.
     if (this.#listening) this.#listen(false);
+    if (this.#first !== undefined) telling.visit(this);
+  }
+
+  tell(): void {
+    const { reason } = this.#signal;
     // From the head each time: a target may drop others of the list while it is told.
     for (let first = this.#first; first !== undefined; first = this.#first) {
       this.#unlink(first);
@@ -93,6 +100,9 @@ class Hub implements EventListenerObject {
     census.subscriptions--;
   }
 }
+
+/** Scopes abort what is in them. */
+const telling = new Descent((hub: Hub) => hub.tell());
 
 const hubs = new WeakMap<AbortSignal, Hub>();
 
@@ -147,9 +157,21 @@ export class Canceller {
 /** What the subscribers of `signal` say of themselves: what work with that signal is waiting for right now. */
 export function hangingOn(signal: AbortSignal): unknown[] {
   const found: unknown[] = [];
-  for (const target of hubOf(signal)?.targets() ?? []) {
-    const description = target.describe?.();
-    if (description !== undefined) found.push(description);
-  }
+  ask(signal, found);
   return found;
 }
+
+function ask(signal: AbortSignal, found: unknown[]): void {
+  const hub = hubOf(signal);
+  if (hub !== undefined) asking.visit({ hub, found });
+}
+
+/** Groups that hang on a task describe their tasks, and those what hangs on them; so do scopes. */
+const asking = new Descent(({ hub, found }: { readonly hub: Hub; readonly found: unknown[] }) => {
+  for (const target of hub.targets()) {
+    const description = target.describe?.();
+    if (description !== undefined) found.push(description);
+    if (target.passesOn === undefined) continue;
+    for (const signal of target.passesOn()) ask(signal, found);
+  }
+});

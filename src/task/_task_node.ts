@@ -1,6 +1,5 @@
 /** One task: its state, its handle, its place among its siblings. */
 import { clock } from "../kernel/clock.ts";
-import { noteDeadline } from "../kernel/deadlines.ts";
 import { type Deferred, deferred, isThenable } from "../kernel/deferred.ts";
 import { isEcho } from "../kernel/echo.ts";
 import { ownAbort } from "../kernel/errors.ts";
@@ -14,8 +13,8 @@ import type { Task, TaskContext, TaskState } from "./task.ts";
 /** What a task needs of its group. */
 export interface TaskOwner {
   readonly name: string | undefined;
-  /** The deadline of the group, `Infinity` for none, in milliseconds on the clock. */
-  deadline(): number;
+  /** Notes the deadline of the group, if there is one, for a signal. */
+  readonly noteDeadline: ((signal: AbortSignal) => void) | undefined;
   /** The task was aborted while it ran; only there if somebody wants to know. */
   readonly aborted: ((task: TaskNode<unknown>) => void) | undefined;
   /** The task has ended, in whichever way. */
@@ -125,7 +124,7 @@ export class TaskNode<T> implements Task<T>, HeapItem {
     let controller = this.#controller;
     if (controller === undefined) {
       this.#controller = controller = new Canceller();
-      if (this.#owner.deadline() !== Infinity) noteDeadline(controller.signal, () => this.#owner.deadline());
+      this.#owner.noteDeadline?.(controller.signal);
       if (this.abortedWith !== undefined) controller.abort(this.abortedWith.reason);
     }
     return controller.signal;

@@ -76,27 +76,35 @@ export interface GroupStatistics {
   readonly cancelled: number;
 }
 
-export function checkGroupOptions(options: GroupOptions): void {
-  const doing = "create task group";
-  checkWaitOptions(doing, options);
-  checkName(doing, options.name);
-  if (options.policy !== undefined) checkChoice(doing, "policy", options.policy, ["failFast", "supervise"]);
-  if (options.errors !== undefined) {
-    checkChoice(doing, "errors", options.errors, ["auto", "first", "all"] satisfies ErrorMode[]);
+/**
+ * Checks options and copies them. By name, as a spread leaves out what is inherited, and people pass on the context of a
+ * task, whose `signal` is a getter of its class.
+ */
+export function readGroupOptions(options: GroupOptions, doing = "create task group"): GroupOptions {
+  checkOptions(doing, options);
+  const { name, policy, errors, maxConcurrency, stuckAfterMs, signal, timeoutMs } = options;
+  checkWaitOptions(doing, { signal, timeoutMs });
+  checkName(doing, name);
+  if (policy !== undefined) checkChoice(doing, "policy", policy, ["failFast", "supervise"]);
+  if (errors !== undefined) {
+    checkChoice(doing, "errors", errors, ["auto", "first", "all"] satisfies ErrorMode[]);
   }
-  if (options.maxConcurrency !== undefined) checkCount(doing, "maxConcurrency", options.maxConcurrency, 1);
-  if (options.stuckAfterMs !== undefined) checkDurationMs(doing, "stuckAfterMs", options.stuckAfterMs);
+  if (maxConcurrency !== undefined) checkCount(doing, "maxConcurrency", maxConcurrency, 1);
+  if (stuckAfterMs !== undefined) checkDurationMs(doing, "stuckAfterMs", stuckAfterMs);
+  return { name, policy, errors, maxConcurrency, stuckAfterMs, signal, timeoutMs } as GroupOptions;
 }
 
-export function checkSpawnOptions(doing: string, options: SpawnOptions): void {
+/** Checks options and copies them: callers reuse and change theirs. */
+export function readSpawnOptions(doing: string, options: SpawnOptions): SpawnOptions {
   checkOptions(doing, options);
-  checkName(doing, options.name);
-  checkBoolean(doing, "daemon", options.daemon);
-  const { priority } = options;
+  const { name, daemon, priority } = options;
+  checkName(doing, name);
+  checkBoolean(doing, "daemon", daemon);
   if (priority !== undefined && !Number.isFinite(priority)) {
     const Class = typeof priority === "number" ? RangeError : TypeError;
     throw new Class(`Cannot ${doing} as priority must be a finite number: received ${show(priority)}`);
   }
+  return { name, daemon, priority } as SpawnOptions;
 }
 
 export function checkCloseOptions(doing: string, options: CloseOptions): void {

@@ -57,15 +57,20 @@ export function mapTasks<T, R>(
   const doing = "map tasks";
   checkFunction(doing, "fn", fn);
   checkOptions(doing, options);
-  checkWaitOptions(doing, options);
-  checkCount(doing, "concurrency", options?.concurrency, 1);
-  if (options.order !== undefined) checkChoice(doing, "order", options.order, ["input", "completion"]);
+  const { signal, timeoutMs, concurrency, order } = options ?? {};
+  checkWaitOptions(doing, { signal, timeoutMs });
+  checkCount(doing, "concurrency", concurrency, 1);
+  if (order !== undefined) checkChoice(doing, "order", order, ["input", "completion"]);
   const iterate: () => Source<T> = (source as AsyncIterable<T>)?.[Symbol.asyncIterator] ??
     (source as Iterable<T>)?.[Symbol.iterator];
   if (typeof iterate !== "function") {
     throw new TypeError(`Cannot ${doing} as source must be iterable: received ${show(source)}`);
   }
-  return new Mapping<T, R>(() => iterate.call(source), fn, { ...options });
+  return new Mapping<T, R>(
+    () => iterate.call(source),
+    fn,
+    { signal, timeoutMs, concurrency, order } as MapOptions,
+  );
 }
 
 type Source<T> = Iterator<T> | AsyncIterator<T>;

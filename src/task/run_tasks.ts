@@ -6,7 +6,7 @@ import { discard } from "../kernel/late.ts";
 import { emit } from "../kernel/observer.ts";
 import type { ErrorMode } from "./_failures.ts";
 import type { TaskNode } from "./_task_node.ts";
-import type { GroupOptions } from "./group_options.ts";
+import { type GroupOptions, readGroupOptions } from "./group_options.ts";
 import type { Job, Task } from "./task.ts";
 import { TaskGroup } from "./task_group.ts";
 
@@ -93,7 +93,8 @@ export async function runTasks(
   options: GroupOptions & { until?: "all" | "settled" | "first" | "firstSuccess" } = {},
 ): Promise<unknown> {
   checkOptions("run tasks", options);
-  const { until = "all", ...groupOptions } = options;
+  const { until = "all" } = options;
+  const groupOptions = readGroupOptions(options, "run tasks");
   checkChoice("run tasks", "until", until, ["all", "settled", "first", "firstSuccess"]);
   if (!Array.isArray(jobs)) {
     throw new TypeError(`Cannot run tasks as jobs must be an array of functions: received ${show(jobs)}`);

@@ -1,7 +1,7 @@
 import { shield } from "../cancel/timeout.ts";
 import { checkFunction, checkWaitOptions, subject } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
-import { deadlineOf, noteDeadline } from "../kernel/deadlines.ts";
+import { hasDeadline, noteDeadline } from "../kernel/deadlines.ts";
 import { type Deferred, deferred } from "../kernel/deferred.ts";
 import { isEcho } from "../kernel/echo.ts";
 import { ClosedError, ownAbort, TimeoutError } from "../kernel/errors.ts";
@@ -17,13 +17,13 @@ import { TaskList } from "./_task_list.ts";
 import { type SpawnOptions, TaskNode, type TaskOwner } from "./_task_node.ts";
 import {
   checkCloseOptions,
-  checkGroupOptions,
-  checkSpawnOptions,
   type CloseOptions,
   type CloseReport,
   type GroupOptions,
   type GroupStatistics,
   type GroupTree,
+  readGroupOptions,
+  readSpawnOptions,
 } from "./group_options.ts";
 import type { Job, Task } from "./task.ts";
 
@@ -104,20 +104,22 @@ export class TaskGroup implements AsyncDisposable {
    * @param options `signal` and `timeoutMs` bound the whole group.
    */
   constructor(options: GroupOptions = {}) {
-    checkGroupOptions(options);
-    const { name, signal, timeoutMs = Infinity, maxConcurrency = Infinity, stuckAfterMs } = options;
+    this.#options = readGroupOptions(options);
+    const { name, signal, timeoutMs = Infinity, maxConcurrency = Infinity, stuckAfterMs } = this.#options;
     this.name = name;
     this.#what = subject("task group", name);
-    this.#options = { ...options };
     this.#places = new Places(maxConcurrency, this.#what);
     this.#deadlineMs = timeoutMs === Infinity ? Infinity : clock().now() + timeoutMs;
+    const timed = timeoutMs !== Infinity || hasDeadline(signal);
     const watch = stuckAfterMs === undefined
       ? undefined
       : new StuckWatch({ name, afterMs: stuckAfterMs, live: () => this.#tasks.snapshot() });
     this.#watch = watch;
     this.#owner = {
       name,
-      deadline: () => this.#deadline(),
+      noteDeadline: timed
+        ? (signal) => noteDeadline(signal, this.#deadlineMs, this.#options.signal)
+        : undefined,
       aborted: watch && ((task) => watch.add(task)),
       settled: (task) => this.#settled(task),
     };
@@ -162,7 +164,7 @@ export class TaskGroup implements AsyncDisposable {
     let controller = this.#controller;
     if (controller === undefined) {
       this.#controller = controller = new Canceller();
-      if (this.#deadline() !== Infinity) noteDeadline(controller.signal, () => this.#deadline());
+      this.#owner.noteDeadline?.(controller.signal);
       if (this.#aborted !== undefined) controller.abort(this.#aborted.reason);
     }
     return controller.signal;
@@ -360,10 +362,9 @@ export class TaskGroup implements AsyncDisposable {
 
   #spawn<T>(fn: Job<T>, options: SpawnOptions | undefined): TaskNode<T> {
     checkFunction(`spawn in ${this.#what}`, "fn", fn);
-    if (options !== undefined) checkSpawnOptions(`spawn in ${this.#what}`, options);
+    const own = options && readSpawnOptions(`spawn in ${this.#what}`, options);
     if (this.#closed || this.#stops) throw this.#gone("spawn in");
-    // A copy: callers reuse and change their options.
-    const task = new TaskNode<T>(this.#owner, fn, ++this.#spawned, options && { ...options });
+    const task = new TaskNode<T>(this.#owner, fn, ++this.#spawned, own);
     if (this.#options.stuckAfterMs !== undefined) task.site = new Error();
     if (!task.daemon) this.#pending++;
     this.#tasks.add(task as TaskNode<unknown>);
@@ -471,10 +472,6 @@ export class TaskGroup implements AsyncDisposable {
 
   get #throwing(): Pick<Throwing, "what" | "name" | "mode"> {
     return { what: this.#what, name: this.name, mode: this.#options.errors ?? "auto" };
-  }
-
-  #deadline(): number {
-    return Math.min(this.#deadlineMs, deadlineOf(this.#options.signal));
   }
 
   /** Sets the timer of the group's own limit; one that somebody awaits keeps the process alive. */

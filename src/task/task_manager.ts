@@ -19,11 +19,11 @@ import { emit } from "../kernel/observer.ts";
 import type { TaskNode } from "./_task_node.ts";
 import {
   checkCloseOptions,
-  checkGroupOptions,
   type CloseOptions,
   type CloseReport,
   type GroupOptions,
   type GroupTree,
+  readGroupOptions,
 } from "./group_options.ts";
 import type { Job, Task, TaskContext } from "./task.ts";
 import { TaskGroup } from "./task_group.ts";
@@ -181,10 +181,9 @@ export class TaskManager implements AsyncDisposable {
    */
   group(name: string, options: GroupOptions = {}): TaskGroup {
     const doing = this.#claim("open group", name, this.#groups);
-    checkOptions(doing, options);
-    checkGroupOptions(options);
-    const linked = linkSignals(this.#root.signal, options.signal);
-    const group = new TaskGroup({ ...options, name, signal: linked.signal });
+    const own = readGroupOptions(options, doing);
+    const linked = linkSignals(this.#root.signal, own.signal);
+    const group = new TaskGroup({ ...own, name, signal: linked.signal });
     this.#groups.set(name, group);
     group.settled.then(() => {
       linked[Symbol.dispose]();

@@ -29,6 +29,25 @@ describe("linkSignals", () => {
     assert.deepEqual(census, before);
   });
 
+  test("passes on an abort, and knows the deadline, through more links and limits than a stack is deep", async () => {
+    await world(() => {
+      const before = { ...census };
+      const controller = new AbortController();
+      const scopes: Disposable[] = [];
+      let { signal } = controller;
+      for (let i = 0; i < 20_000; i++) {
+        const scope = i % 2 === 0 ? timeout(1_000 + i, { signal }) : linkSignals(signal);
+        scopes.push(scope);
+        ({ signal } = scope);
+      }
+      assert.equal(Deadline.of(signal).remainingMs, 1_000);
+      controller.abort("stop");
+      assert.equal(signal.reason, "stop");
+      assert.deepEqual(census, before);
+      return Promise.resolve();
+    });
+  });
+
   test("stays as it is once disposed", () => {
     const before = { ...census };
     const controller = new AbortController();

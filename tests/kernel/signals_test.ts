@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { census } from "../../src/kernel/census.ts";
-import { type AbortTarget, Canceller, subscribe } from "../../src/kernel/signals.ts";
+import { type AbortTarget, Canceller, hangingOn, subscribe } from "../../src/kernel/signals.ts";
 
 /** A signal that counts how often it is listened to. */
 function counted(): { controller: AbortController; counts: { added: number; removed: number } } {
@@ -130,6 +130,25 @@ describe("subscribe", () => {
     assert.deepEqual(told, ["second", "first"]);
   });
 
+  test("tells targets that are nested deeper than the stack, before the abort is over", () => {
+    const before = { ...census };
+    const cancellers = Array.from({ length: 20_000 }, () => new Canceller());
+    const told: number[] = [];
+    for (const [i, { signal }] of cancellers.entries()) {
+      subscribe(
+        signal,
+        target((reason) => {
+          told.push(i);
+          cancellers[i + 1]?.abort(reason);
+        }),
+      );
+    }
+    cancellers[0]!.abort("stop");
+    assert.deepEqual(told, [...cancellers.keys()]);
+    assert.equal(cancellers.at(-1)!.signal.reason, "stop");
+    assert.deepEqual(census, before);
+  });
+
   test("is not fooled by an abort event on a signal that is not aborted", () => {
     const { controller, counts } = counted();
     const told: unknown[] = [];
@@ -139,5 +158,23 @@ describe("subscribe", () => {
     assert.deepEqual(counts, { added: 1, removed: 0 });
     controller.abort("really");
     assert.deepEqual(told, ["really"]);
+  });
+});
+
+describe("hangingOn", () => {
+  test("gives the words of those who hang on a signal, and on what it is passed on to, in order", () => {
+    const [outer, inner] = [new Canceller(), new Canceller()];
+    const aborted = (): void => {};
+    subscribe(outer.signal, { aborted, describe: () => "first" });
+    subscribe(outer.signal, { aborted, describe: () => undefined });
+    subscribe(outer.signal, { aborted, describe: () => "scope", passesOn: () => [inner.signal] });
+    subscribe(outer.signal, { aborted });
+    subscribe(outer.signal, { aborted, describe: () => "last" });
+    subscribe(inner.signal, { aborted, describe: () => "within" });
+    assert.deepEqual(hangingOn(outer.signal), ["first", "scope", "within", "last"]);
+    outer.abort(undefined);
+    assert.deepEqual(hangingOn(outer.signal), []);
+    assert.deepEqual(hangingOn(new AbortController().signal), []);
+    inner.abort(undefined);
   });
 });

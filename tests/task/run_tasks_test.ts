@@ -1,8 +1,16 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { sleep } from "../../src/cancel/mod.ts";
+import { Deadline, sleep } from "../../src/cancel/mod.ts";
 import { observe, type ObserverRecord } from "../../src/kernel/observer.ts";
-import { type Job, runTask, runTasks, TaskGroupError, TimeoutError } from "../../src/task/mod.ts";
+import {
+  type Job,
+  mapTasks,
+  runTask,
+  runTasks,
+  TaskGroup,
+  TaskGroupError,
+  TimeoutError,
+} from "../../src/task/mod.ts";
 import { sweep, world } from "../../src/testing/mod.ts";
 
 const after = <T>(ms: number, value: T): Job<T> => ({ signal }) => sleep(ms, { signal }).then(() => value);
@@ -116,6 +124,29 @@ describe("runTasks", () => {
     await assert.rejects(runTasks([job], 1 as never), TypeError);
     await assert.rejects(runTasks([job], { maxConcurrency: 0 }), RangeError);
     assert.equal(called, false);
+  });
+
+  test("takes the context of a task for options: its signal, its deadline", async () => {
+    await world(async () => {
+      const group = new TaskGroup({ timeoutMs: 50 });
+      const deadlines: number[] = [];
+      const job: Job<void> = async ({ signal }) => {
+        deadlines.push(Deadline.of(signal).remainingMs);
+        await sleep(1_000, { signal });
+      };
+      group.spawn((context) => runTasks([job], context));
+      group.spawn((context) => runTask(job, context));
+      for (const until of ["settled", "first", "firstSuccess"] as const) {
+        group.spawn((context) => runTasks([job], Object.create(context, { until: { value: until } })));
+      }
+      group.spawn((context) => TaskGroup.run((inner) => void inner.spawn(job), context));
+      group.spawn((context) =>
+        mapTasks([1], (_, context) => job(context), Object.create(context, { concurrency: { value: 1 } }))
+          .next()
+      );
+      await assert.rejects(group.join(), TimeoutError);
+      assert.deepEqual(deadlines, Array(7).fill(50));
+    });
   });
 
   test("a signal that is aborted already: its reason, and no job is called", async () => {

@@ -1,11 +1,24 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { sleep } from "../../src/cancel/mod.ts";
+import { abortable, Deadline, linkSignals, sleep, timeout } from "../../src/cancel/mod.ts";
+import { deferred } from "../../src/kernel/deferred.ts";
 import { observe, type ObserverRecord } from "../../src/kernel/observer.ts";
 import { ClosedError, TaskGroup, TaskGroupError, TimeoutError } from "../../src/task/mod.ts";
-import type { TaskContext } from "../../src/task/mod.ts";
+import type { GroupTree, Job, TaskContext } from "../../src/task/mod.ts";
 import { AsyncSemaphore } from "../../src/sync/mod.ts";
 import { world } from "../../src/testing/mod.ts";
+
+/** Nests groups in a task of `outermost`, and waits until the innermost is there. */
+async function nest(outermost: TaskGroup, levels: number, innermost: Job<unknown> = forEver): Promise<void> {
+  const reached = deferred<void>();
+  const within = (left: number): Job<unknown> => (context) => {
+    if (left > 0) return TaskGroup.run((group) => void group.spawn(within(left - 1)), context);
+    reached.resolve();
+    return innermost(context);
+  };
+  outermost.spawn(within(levels));
+  await reached.promise;
+}
 
 /** Runs until it is cancelled. */
 const forEver = ({ signal }: { signal: AbortSignal }): Promise<void> => sleep(Infinity, { signal });
@@ -627,6 +640,38 @@ describe("TaskGroup.tree", () => {
     });
   });
 
+  test("shows what is waited for within time limits and linked signals", async () => {
+    await world(async () => {
+      const group = new TaskGroup();
+      const linked = async ({ signal }: { signal: AbortSignal }): Promise<void> => {
+        using link = linkSignals(signal);
+        await sleep(10, { signal: link.signal });
+      };
+      group.spawn(({ signal }) => timeout(100, linked, { signal, operation: "report" }));
+      group.spawn(({ signal }) => abortable(sleep(10), signal));
+      await sleep(1);
+      assert.deepEqual(group.tree().tasks.map(({ waitsFor }) => waitsFor), [
+        ["finish report within 100 ms", "sleep"],
+        ["work without a signal"],
+      ]);
+      await group.join();
+    });
+  });
+
+  test("shows groups that are nested deeper than the stack", async () => {
+    await world(async () => {
+      const outermost = new TaskGroup();
+      await nest(outermost, 5_000);
+      let levels = 0;
+      for (let at: unknown = outermost.tree(); at !== undefined; levels++) {
+        at = (at as GroupTree).tasks?.[0]?.waitsFor[0];
+      }
+      assert.equal(levels, 5_002, "each group, and the sleep in the innermost");
+      outermost.cancel();
+      await outermost.join();
+    });
+  });
+
   test("says when a group is cancelled", async () => {
     await world(async () => {
       const group = new TaskGroup();
@@ -648,6 +693,32 @@ describe("TaskGroup: failures at the end", () => {
       const thrown = await run.catch((error) => error);
       assert.ok(thrown instanceof TaskGroupError);
       assert.deepEqual(thrown.errors, [task, daemon]);
+    });
+  });
+});
+
+describe("TaskGroup: groups nested deeper than the stack", () => {
+  test("are cancelled together, from outside or by the failure of the innermost", async () => {
+    await world(async () => {
+      const controller = new AbortController();
+      const aborted = new TaskGroup({ signal: controller.signal });
+      await nest(aborted, 5_000);
+      controller.abort("stop");
+      await assert.rejects(aborted.join(), (error) => error === "stop");
+
+      const failed = new TaskGroup();
+      await nest(failed, 5_000, () => Promise.reject("failed"));
+      await assert.rejects(failed.join(), (error) => error === "failed");
+    });
+  });
+
+  test("know the deadline of the outermost", async () => {
+    await world(async () => {
+      const group = new TaskGroup({ timeoutMs: 1_000 });
+      let remainingMs: number | undefined;
+      await nest(group, 5_000, ({ signal }) => remainingMs = Deadline.of(signal).remainingMs);
+      await group.join();
+      assert.equal(remainingMs, 1_000);
     });
   });
 });
