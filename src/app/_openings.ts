@@ -2,13 +2,13 @@ import { show } from "../kernel/checks.ts";
 import { type Deferred, deferred, ignore } from "../kernel/deferred.ts";
 import { MisuseError } from "../kernel/errors.ts";
 import { discard } from "../kernel/late.ts";
+import { WaitGraph } from "./_wait_graph.ts";
 
 type Opener = (context: { signal: AbortSignal }) => unknown;
 
 /** A resource on its way, or open. */
 interface Entry {
   readonly name: string;
-  readonly after: readonly string[];
   readonly open: Opener;
   readonly result: Deferred<unknown>;
   state: "waiting" | "opening" | "open";
@@ -34,8 +34,10 @@ export class Openings {
   readonly opened: Opened[] = [];
   readonly #controller = new AbortController();
   readonly #entries = new Map<string, Entry>();
+  readonly #waits = new WaitGraph();
   readonly #owner: OpeningsOwner;
   #opening = 0;
+  #looking = false;
   #quiet: Deferred<void> | undefined;
   #discarding = false;
 
@@ -53,7 +55,7 @@ export class Openings {
     if (this.#entries.has(name)) {
       throw new MisuseError(`Cannot open ${show(name)} as names must be unique: there is one with it`);
     }
-    const circle = this.#circle(name, after);
+    const circle = this.#waits.circle(name, after);
     if (circle !== undefined) {
       const error = new MisuseError(
         `Cannot open ${show(name)} as no resource may come after itself: ${circle.join(" -> ")}`,
@@ -63,10 +65,12 @@ export class Openings {
       refused.catch(ignore);
       return refused;
     }
-    const entry: Entry = { name, open, after, result: deferred(), state: "waiting" };
+    const entry: Entry = { name, open, result: deferred(), state: "waiting" };
     this.#entries.set(name, entry);
     entry.result.promise.catch(ignore);
-    this.#advance();
+    const lacking = after.filter((other) => this.#entries.get(other)?.state !== "open");
+    if (lacking.length > 0) this.#waits.add(name, lacking);
+    else this.#begin(entry);
     return entry.result.promise;
   }
 
@@ -85,17 +89,32 @@ export class Openings {
     while (this.#opening > 0) await (this.#quiet ??= deferred<void>()).promise;
   }
 
+  /** How many wait for others. */
+  get waiting(): number {
+    return this.#waits.size;
+  }
+
   /** Fails what waits for a resource that nobody registered. */
   refuseUnknown(): void {
-    for (const entry of [...this.#entries.values()]) {
-      const missing = entry.after.find((name) => !this.#entries.has(name));
-      const waits = entry.state === "waiting" && this.#entries.get(entry.name) === entry;
-      if (!waits || missing === undefined) continue;
-      this.#fail(
-        entry,
-        new MisuseError(`Cannot open ${show(entry.name)} after ${show(missing)}: no resource has that name`),
-      );
+    for (const missing of this.#waits.awaited) {
+      if (this.#entries.has(missing)) continue;
+      for (const name of this.#waits.waitersOf(missing)) {
+        const entry = this.#entries.get(name);
+        if (entry?.state !== "waiting") continue; // It went with another that failed.
+        const message = `Cannot open ${show(name)} after ${show(missing)}: no resource has that name`;
+        this.#fail(entry, new MisuseError(message));
+      }
     }
+  }
+
+  /** Does so when everything that is registered in one go is there. */
+  refuseUnknownSoon(): void {
+    if (this.#looking) return;
+    this.#looking = true;
+    Promise.resolve().then(() => {
+      this.#looking = false;
+      this.refuseUnknown();
+    });
   }
 
   /** Opens nothing more: what waits is refused with `reason`, what is being opened is aborted with it. */
@@ -108,7 +127,7 @@ export class Openings {
 
   /** One of those that were open has been closed. */
   closed(resource: Opened): void {
-    this.opened.splice(this.opened.indexOf(resource), 1);
+    this.opened.splice(this.opened.lastIndexOf(resource), 1);
   }
 
   /** From here on, what comes open too late is disposed at once. */
@@ -116,32 +135,11 @@ export class Openings {
     this.#discarding = true;
   }
 
-  /** The way from `name` over what it comes after back to itself. */
-  #circle(
-    name: string,
-    after: readonly string[],
-    way: readonly string[] = [name],
-    seen: Set<string> = new Set(),
-  ): string[] | undefined {
-    for (const next of after) {
-      if (next === name) return [...way, name];
-      if (seen.has(next)) continue;
-      seen.add(next);
-      const circle = this.#circle(name, this.#entries.get(next)?.after ?? [], [...way, next], seen);
-      if (circle !== undefined) return circle;
-    }
-    return undefined;
-  }
-
-  #advance(): void {
-    for (const entry of this.#entries.values()) {
-      const ready = entry.after.every((name) => this.#entries.get(name)?.state === "open");
-      if (entry.state !== "waiting" || !ready) continue;
-      entry.state = "opening";
-      this.#opening++;
-      // Registered first, called in a microtask: what is registered together starts together.
-      Promise.resolve().then(() => this.#open(entry));
-    }
+  #begin(entry: Entry): void {
+    entry.state = "opening";
+    this.#opening++;
+    // Registered first, called in a microtask: what is registered together starts together.
+    Promise.resolve().then(() => this.#open(entry));
   }
 
   async #open(entry: Entry): Promise<void> {
@@ -162,29 +160,22 @@ export class Openings {
     this.opened.push({ name: entry.name, value });
     if (signal.aborted) entry.result.reject(signal.reason); // It is about to be closed again.
     else entry.result.resolve(value);
-    this.#advance();
+    for (const name of this.#waits.arrived(entry.name)) this.#begin(this.#entries.get(name)!);
     this.#opened();
   }
 
   #fail(entry: Entry, error: unknown): void {
     // Before the owner is told, who then stops everything, and last what makes it look as if nothing were opening.
     entry.result.reject(error);
-    this.#dropDependents(entry, error);
+    // What comes after it can't be opened either, and for the same reason.
+    for (const name of this.#waits.behind(entry.name)) this.#drop(this.#entries.get(name)!, error);
     this.#owner.openingFailed(error);
     this.#drop(entry, error);
   }
 
-  /** What comes after it can't be opened either, and for the same reason. */
-  #dropDependents(entry: Entry, error: unknown): void {
-    for (const other of [...this.#entries.values()]) {
-      if (other.state !== "waiting" || !other.after.includes(entry.name) || other === entry) continue;
-      this.#drop(other, error);
-      this.#dropDependents(other, error);
-    }
-  }
-
   #drop(entry: Entry, reason: unknown): void {
     this.#entries.delete(entry.name);
+    this.#waits.remove(entry.name);
     entry.result.reject(reason);
     if (entry.state === "opening") this.#opened();
   }

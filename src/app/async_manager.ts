@@ -181,8 +181,7 @@ export class AsyncManager implements AsyncDisposable {
       checkUse(name, open, options);
       this.#refuseLate(`open ${show(name)}`);
       const opened = this.#openings.add(name, open, options.after ?? []);
-      // When everything that is registered in one go is there.
-      if (this.#state !== "new") Promise.resolve().then(() => this.#openings.refuseUnknown());
+      if (this.#state !== "new") this.#openings.refuseUnknownSoon();
       return opened as Promise<D>;
     } catch (error) {
       return Promise.reject(error);
@@ -332,9 +331,7 @@ export class AsyncManager implements AsyncDisposable {
   /** Looks what can be done next to start. */
   #advance(): void {
     if (this.#state === "new" || this.#openings.opening > 0) return;
-    if (
-      this.#state === "starting" && this.#start !== undefined && this.#openings.names("waiting").length > 0
-    ) {
+    if (this.#state === "starting" && this.#start !== undefined && this.#openings.waiting > 0) {
       return this.#openings.refuseUnknown();
     }
     if (!this.#startHooks.quiet) return this.#startHooks.advance();

@@ -86,6 +86,54 @@ describe("AsyncManager.start", () => {
     await app.stop();
   });
 
+  test("opens thousands of resources in time that grows with their number, in a row or independent", async () => {
+    // A row of so many, where each looked at all others, would take minutes.
+    const count = 10_000;
+    const names = Array.from({ length: count }, (_, i) => `r${i}`);
+    const rows: Record<string, (i: number) => string[]> = {
+      independent: () => [],
+      "in a row": (i) => i === 0 ? [] : [names[i - 1]!],
+      "in a row, the last registered first": (i) => i === count - 1 ? [] : [names[i + 1]!],
+      "all after one that comes last": (i) => i === count - 1 ? [] : [names[count - 1]!],
+    };
+    for (const [how, after] of Object.entries(rows)) {
+      await world(async () => {
+        const app = new AsyncManager();
+        let opened = 0;
+        for (let i = 0; i < count; i++) {
+          app.use(names[i]!, () => ({ order: opened++, [Symbol.dispose]() {} }), { after: after(i) });
+        }
+        await app.start();
+        assert.equal(opened, count, how);
+        assert.equal(app.statistics().resources, count);
+        assert.equal((await app.stop()).code, 0);
+        assert.equal(app.statistics().resources, 0);
+      });
+    }
+  });
+
+  test("names a circle of thousands, and fails thousands that come after what failed", async () => {
+    await world(async () => {
+      const count = 10_000;
+      const app = new AsyncManager();
+      for (let i = 1; i < count; i++) app.use(`r${i}`, opener([], "r"), { after: [`r${i - 1}`] });
+      const circle = app.use("r0", opener([], "r"), { after: [`r${count - 1}`] });
+      await assert.rejects(circle, /r0 -> r9999 -> r9998 -> .* -> r1 -> r0$/);
+      await assert.rejects(app.start(), MisuseError);
+
+      const failing = new AsyncManager();
+      const error = new Error("disk is full");
+      const first = failing.use("r0", () => Promise.reject(error));
+      const rest = Array.from(
+        { length: count },
+        (_, i) => failing.use(`r${i + 1}`, opener([], "r"), { after: [`r${i}`] }),
+      );
+      await assert.rejects(failing.start(), (thrown) => thrown === error);
+      const outcomes = await Promise.allSettled([first, ...rest]);
+      assert(outcomes.every((outcome) => outcome.status === "rejected" && outcome.reason === error));
+    });
+  });
+
   test("refuses to wait for a resource that nobody registered", async () => {
     await world(async () => {
       const app = new AsyncManager();
