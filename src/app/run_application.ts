@@ -90,18 +90,22 @@ class Run {
         `Task ${show(name)} of ${subject("application", this.#app.name)} failed: ${this.#textOf(error)}`,
       );
     });
-    const alive = this.#host.keepAlive?.();
-    const listening = this.#host.onStop((name) => this.#signalled(name));
-    // With a signal that is aborted already, main is not called.
-    const outer = signal?.aborted
-      ? void this.#reins.stop(signal.reason)
-      : signal && subscribe(signal, { aborted: (reason) => this.#reins.stop(reason) });
-    if (!signal?.aborted) void this.#reins.run(() => main(this.#app));
-    const report = await this.#reins.stopped();
-    if (signalIn(report.reason) !== undefined && !report.forced) await this.#host.quiet?.();
-    outer?.cancel();
-    listening[Symbol.dispose]();
-    alive?.[Symbol.dispose]();
+    const held: (Disposable | undefined)[] = [];
+    let report: StopReport;
+    try {
+      held.push(this.#host.onStop((name) => this.#signalled(name)));
+      held.push(this.#host.keepAlive?.());
+      // With a signal that is aborted already, main is not called.
+      const outer = signal?.aborted
+        ? void this.#reins.stop(signal.reason)
+        : signal && subscribe(signal, { aborted: (reason) => this.#reins.stop(reason) });
+      if (!signal?.aborted) void this.#reins.run(() => main(this.#app));
+      report = await this.#reins.stopped();
+      if (signalIn(report.reason) !== undefined && !report.forced) await this.#host.quiet?.();
+      outer?.cancel();
+    } finally {
+      for (const each of held) each?.[Symbol.dispose]();
+    }
     return this.#conclude(report);
   }
 
@@ -144,8 +148,12 @@ class Run {
 
   #print(text: string): void {
     if (text === "") return;
-    if (this.#host.printError === undefined) console.error(text);
-    else this.#host.printError(text);
+    try {
+      if (this.#host.printError === undefined) console.error(text);
+      else this.#host.printError(text);
+    } catch {
+      // Nobody is left to tell. What follows, such as the exit code, must not be lost as well.
+    }
   }
 
   get #what(): string {

@@ -587,6 +587,51 @@ describe("runApplication, several in one process", () => {
     }
   });
 
+  test("sets the exit code and ends at a second signal, also where nothing can be shown", async () => {
+    const mute = (): FakeHost =>
+      Object.assign(new FakeHost(), {
+        printError() {
+          throw new Error("EPIPE");
+        },
+      });
+    await world(async (w) => {
+      const failing = mute();
+      const report = await runApplication((app) => {
+        app.tasks.spawn("poller", () => Promise.reject(new Error("of a task")));
+        throw new Error("of main");
+      }, { host: failing });
+      assert.deepEqual([report.code, failing.exitCode], [1, 1]);
+      assert.deepEqual(report.errors.map((error) => (error as Error).message).sort(), [
+        "of a task",
+        "of main",
+      ]);
+      assertQuiet(failing);
+
+      const hanging = mute();
+      const running = runApplication(never, { host: hanging });
+      await hanging.heard("SIGINT");
+      hanging.send("SIGINT");
+      await w.advance(200);
+      hanging.send("SIGINT");
+      assert.equal((await running).code, 130);
+      assert.deepEqual(hanging.exits, [130]);
+      assertQuiet(hanging);
+    }, { auto: false });
+  });
+
+  test("leaves nothing registered with a host that fails it", async () => {
+    for (const method of ["onStop", "keepAlive"] as const) {
+      const failure = new Error(`of ${method}`);
+      const host = Object.assign(new FakeHost(), {
+        [method]() {
+          throw failure;
+        },
+      });
+      await assert.rejects(runApplication(never, { host }), (error) => error === failure);
+      assertQuiet(host);
+    }
+  });
+
   test("a signal aborted with null stops it with that very reason", async () => {
     const host = new FakeHost();
     const controller = new AbortController();
