@@ -45,7 +45,7 @@ class Use<T> extends OwnedLease<HoldOptions | undefined> implements ResourceLeas
  *
  * **Opening** — once for all who wait; when it fails, all of them reject with its error, and the next use tries
  * afresh. **Abort** — a waiter that gives up leaves the others waiting; when the last one does, the opening is
- * aborted, and what comes of it all the same is closed. **Closing** — after the last user has left and `lingerMs` have
+ * aborted, and what comes of it all the same is closed: who has come since gets an opening of its own. **Closing** — after the last user has left and `lingerMs` have
  * passed; a use that comes meanwhile waits, and opens it again, unless closing hangs. **Close** — for good: sends
  * waiters away, waits for users (for `graceMs` at most: it names who stays), closes, and throws if that fails;
  * disposal does the same without a limit on users. Other failures of closing go to the observer (`close.failed`), and
@@ -241,6 +241,8 @@ export class AsyncResource<T> implements AsyncDisposable {
       return;
     }
     this.#change("open");
+    // Not for those who have come since either: what was opened with an aborted signal may well be dead.
+    if (opening.signal.aborted) return this.#idle(0);
     while (this.#waiters.size > 0) {
       const hold = this.#waiters.head();
       if (this.#waiters.size > 0) this.#waiters.grant(this.#take(hold));
@@ -269,8 +271,7 @@ export class AsyncResource<T> implements AsyncDisposable {
     }
   }
 
-  #idle(): void {
-    const { lingerMs = 0 } = this.#options;
+  #idle(lingerMs: number = this.#options.lingerMs ?? 0): void {
     if (this.#abandoned) return void this.#closeQuietly();
     if (this.#ending !== undefined) return this.#settled();
     if (lingerMs === 0) void this.#closeQuietly();

@@ -255,34 +255,46 @@ describe("AsyncResource opening", () => {
     });
   });
 
-  test("who comes after the opening was aborted gets what comes of it, or an opening of its own", async () => {
+  test("who comes after the opening was aborted gets an opening of its own, whatever comes of that one", async () => {
     for (const deaf of [true, false]) {
       await world(async (w) => {
-        const aborted = deferred<void>();
-        const { resource, log } = new Store({
-          deaf,
-          ...(deaf ? {} : {
-            // Takes its time to give up.
-            open: async ({ signal }) => {
-              log.push("opening");
-              await sleep(20, { signal }).catch(async (error) => {
-                await sleep(7);
-                aborted.resolve();
-                throw error;
-              });
-              return { id: 9 };
-            },
-          }),
+        const values: { readonly signal: AbortSignal; closed: boolean }[] = [];
+        const resource = new AsyncResource({
+          lingerMs: Infinity, // Kept for whoever comes next: but not what was opened with an aborted signal.
+          async open({ signal }) {
+            // Takes its time to give up, or does not.
+            await sleep(20, deaf ? {} : { signal }).catch(async (error) => {
+              await sleep(7);
+              throw error;
+            });
+            const value = { signal, closed: false };
+            values.push(value);
+            return value;
+          },
+          async close(value) {
+            await sleep(3);
+            value.closed = true;
+          },
         });
         assert.ok(await failureOf(resource.use({ timeoutMs: 5 })) instanceof TimeoutError);
         const lease = await resource.use();
-        assert.equal(lease.value.id, deaf ? 1 : 9);
-        assert.equal(w.now, deaf ? 10 : 5 + 7 + 20);
-        assert.equal(log.filter((line) => line === "opening").length, deaf ? 1 : 2);
+        assert.equal(w.now, deaf ? 20 + 3 + 20 : 5 + 7 + 20);
+        assert.equal(lease.value.signal.aborted, false);
+        assert.deepEqual(values.map(({ closed }) => closed), deaf ? [true, false] : [false]);
         lease.release();
-        await resource[Symbol.asyncDispose]().catch(ignore);
+        await resource.close();
       });
     }
+  });
+
+  test("what an aborted opening still gives does not linger for anybody", async () => {
+    await world(async () => {
+      const { resource, log } = new Store({ deaf: true, lingerMs: Infinity });
+      assert.ok(await failureOf(resource.use({ timeoutMs: 5 })) instanceof TimeoutError);
+      await sleep(30);
+      assert.deepEqual(log, ["opening", "open 1", "closing 1", "closed 1"]);
+      await resource.close();
+    });
   });
 
   test("a signal aborted beforehand: its reason, and nothing is opened or used", async () => {
