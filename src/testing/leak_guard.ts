@@ -126,9 +126,13 @@ function describe(leaks: Leaks): string {
     leaks.subscriptions > 0 ? count(leaks.subscriptions, "subscription") + " to abort signals" : "",
     leaks.listeners > 0 ? count(leaks.listeners, "abort listener") : "",
     leaks.rejections.length > 0
-      ? `${count(leaks.rejections.length, "unhandled rejection")} (${
-        leaks.rejections.map(describeReason).join("; ")
-      })`
+      ? `${count(leaks.rejections.length, "unhandled rejection")} (${describeRejections(leaks.rejections)})`
       : "",
   ].filter((part) => part !== "").join(", ");
+}
+
+function describeRejections(reasons: readonly unknown[]): string {
+  const shown = reasons.slice(0, 5).map(describeReason);
+  if (reasons.length > shown.length) shown.push(`${reasons.length - shown.length} more`);
+  return shown.join("; ");
 }

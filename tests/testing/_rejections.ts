@@ -50,6 +50,9 @@ await print(
   }),
 );
 await print("not an error", world(() => void Promise.reject(null)));
+await world(() => {
+  for (let i = 0; i < 1_000; i++) void Promise.reject(i);
+}).catch(({ message, leaks }) => console.log(`many: ${message}, all ${leaks.rejections.length} of them`));
 await print(
   "guard alone",
   (async () => {

@@ -122,6 +122,10 @@ describe("leakGuard, unhandled rejections", () => {
       ["with a failing body", "AggregateError body,LeakError rejected"],
       ["handled in time", "passed"],
       ["not an error", "LeakError null"],
+      [
+        "many",
+        "Cannot end cleanly: left behind 1000 unhandled rejections (0; 1; 2; 3; 4; 995 more), all 1000 of them",
+      ],
       ["guard alone", "LeakError alone"],
       ["listeners left", "0"],
       ["afterwards", "told the next listener"],
