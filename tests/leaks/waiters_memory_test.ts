@@ -4,6 +4,7 @@ import process from "node:process";
 import { Limiter } from "../../src/flow/mod.ts";
 import { TimeoutError } from "../../src/kernel/errors.ts";
 import type { WaitOptions } from "../../src/kernel/types.ts";
+import { AsyncResource } from "../../src/resource/mod.ts";
 import { AsyncEvent, AsyncLock, AsyncSemaphore, Channel } from "../../src/sync/mod.ts";
 import { world } from "../../src/testing/mod.ts";
 import { assertLeavesNothing, needsGc, turn, watched } from "./_heap.ts";
@@ -71,6 +72,21 @@ const gates: Record<string, () => Gate | Promise<Gate>> = {
         while (channel.tryReceive());
       },
       waiting: () => channel.statistics().sending,
+    };
+  },
+  "AsyncResource.use"() {
+    let opened: () => void;
+    const resource = new AsyncResource({
+      open: ({ signal }) =>
+        new Promise<object>((resolve, reject) => {
+          opened = () => resolve({});
+          signal.addEventListener("abort", () => reject(signal.reason));
+        }),
+    });
+    return {
+      wait: (options) => resource.use(options).then((lease) => lease.release()),
+      open: () => opened(),
+      waiting: () => resource.statistics().waiting,
     };
   },
 };
