@@ -1,14 +1,14 @@
 import { checkName, show, subject } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
-import { type Deferred, deferred, ignore } from "../kernel/deferred.ts";
+import { deferred } from "../kernel/deferred.ts";
 import { isEcho } from "../kernel/echo.ts";
-import { ClosedError, ownAbort, TaskGroupError, TimeoutError } from "../kernel/errors.ts";
+import { ClosedError, ownAbort, TaskGroupError } from "../kernel/errors.ts";
 import { emit } from "../kernel/observer.ts";
 import { TaskManager } from "../task/task_manager.ts";
 import { Blocks } from "./_blocks.ts";
-import { Openings } from "./_openings.ts";
 import { type Body, Shutdown } from "./_shutdown.ts";
-import { type Hook, type NamedHook, StartHooks } from "./_start_hooks.ts";
+import type { Hook, NamedHook } from "./_start_hooks.ts";
+import { type Failure, Startup } from "./_startup.ts";
 import {
   type AppHealth,
   type AppOptions,
@@ -27,7 +27,7 @@ export interface Reins {
   /** Begins the start, and runs the application's body: what is registered from here on acts at once. */
   run(body: () => unknown): Promise<void>;
   /** Stops it; `failure` is why, when it is one of the application's. */
-  stop(reason: unknown, failure?: { readonly error: unknown }): void;
+  stop(reason: unknown, failure?: Failure): void;
   /** Gives up on a stop: nothing is waited for any more. Returns what still runs. */
   force(): readonly string[];
   /** Waits for a stop, whoever asks for it, and for the body. */
@@ -92,8 +92,7 @@ export class AsyncManager implements AsyncDisposable {
   readonly tasks: TaskManager;
   readonly #what: string;
   readonly #options: AppOptions;
-  readonly #openings: Openings;
-  readonly #startHooks: StartHooks;
+  readonly #startup: Startup;
   readonly #stopHooks: (NamedHook & { readonly after: number })[] = [];
   readonly #blocks = new Blocks();
   readonly #controller = new AbortController();
@@ -103,15 +102,9 @@ export class AsyncManager implements AsyncDisposable {
   #state: AppState = "new";
   #taskFailed: ((error: unknown, name: string) => void) | undefined;
   #body: Body | undefined;
-  #startTimer: Disposable | undefined;
-  #start: Deferred<void> | undefined;
-  /** Why it could not start. */
-  #failure: { readonly error: unknown } | undefined;
   #shutdown: Shutdown | undefined;
   /** Whether somebody was handed the report. */
   #asked = false;
-  /** Whether the failures were thrown at whoever started it. */
-  #thrown = false;
   #readyMs: number | undefined;
   #endMs: number | undefined;
 
@@ -126,14 +119,11 @@ export class AsyncManager implements AsyncDisposable {
       signal: this.#cancel.signal,
       onFailure: (error, name) => this.#taskFailed?.(error, name),
     });
-    this.#openings = new Openings({
-      openingFailed: (error) => this.#startFailed(error),
-      openingsQuiet: () => this.#advance(),
-    });
-    this.#startHooks = new StartHooks({
-      mayRun: () => this.#state !== "new" && this.#openings.opening === 0,
-      hookFailed: (error) => this.#startFailed(error, true),
-      hooksQuiet: () => this.#advance(),
+    this.#startup = new Startup(this.#what, options.startTimeoutMs ?? Infinity, {
+      starting: () => this.#starting(),
+      ready: () => this.#ready(),
+      startFailed: (failure) => this.#rollBack(failure),
+      failedInStop: (error) => this.#shutdown!.ended(error),
     });
   }
 
@@ -180,8 +170,8 @@ export class AsyncManager implements AsyncDisposable {
     try {
       checkUse(name, open, options);
       this.#refuseLate(`open ${show(name)}`);
-      const opened = this.#openings.add(name, open, options.after ?? []);
-      if (this.#state !== "new") this.#openings.refuseUnknownSoon();
+      const opened = this.#startup.openings.add(name, open, options.after ?? []);
+      if (this.#startup.begun) this.#startup.openings.refuseUnknownSoon();
       return opened as Promise<D>;
     } catch (error) {
       return Promise.reject(error);
@@ -195,9 +185,9 @@ export class AsyncManager implements AsyncDisposable {
    * @throws {ClosedError} When a stop has begun.
    */
   onStart(hook: Hook, options: HookOptions = {}): void {
-    const named = this.#named("start hook", hook, options, this.#startHooks.registered);
-    this.#startHooks.add(named);
-    Promise.resolve().then(() => this.#startHooks.advance());
+    const { hooks } = this.#startup;
+    hooks.add(this.#named("start hook", hook, options, hooks.registered));
+    Promise.resolve().then(() => hooks.advance());
   }
 
   /**
@@ -210,7 +200,7 @@ export class AsyncManager implements AsyncDisposable {
    */
   onStop(hook: Hook, options: HookOptions = {}): void {
     const named = this.#named("stop hook", hook, options, this.#stopHooks.length);
-    this.#stopHooks.push({ ...named, after: this.#startHooks.registered });
+    this.#stopHooks.push({ ...named, after: this.#startup.hooks.registered });
   }
 
   /**
@@ -233,13 +223,9 @@ export class AsyncManager implements AsyncDisposable {
    * @throws The reason of `signal`, when it was stopped meanwhile.
    */
   start(): Promise<void> {
-    if (this.#start !== undefined) return this.#start.promise;
+    if (this.#startup.promise !== undefined) return this.#startup.promise;
     if (this.#isStopping()) return Promise.reject(this.#closed(`start ${this.#what}`));
-    this.#start = deferred<void>();
-    this.#begin();
-    if (this.#failure !== undefined) this.#rollBack(this.#failure);
-    else this.#advance();
-    return this.#start.promise;
+    return this.#startup.start();
   }
 
   /**
@@ -264,12 +250,13 @@ export class AsyncManager implements AsyncDisposable {
 
   /** What is there and what runs. */
   tree(): AppTree {
+    const { openings, hooks } = this.#startup;
     return {
       application: this.name ?? "application",
       state: this.#state,
-      resources: this.#openings.opened.map(({ name }) => name),
-      opening: [...this.#openings.names("opening"), ...this.#openings.names("waiting")],
-      hook: this.#startHooks.running?.name,
+      resources: openings.opened.map(({ name }) => name),
+      opening: [...openings.names("opening"), ...openings.names("waiting")],
+      hook: hooks.running?.name,
       blocks: this.#blocks.names,
       tasks: this.tasks.tree(),
     };
@@ -280,7 +267,7 @@ export class AsyncManager implements AsyncDisposable {
     return Object.freeze({
       state: this.#state,
       uptimeMs: this.#readyMs === undefined ? 0 : (this.#endMs ?? clock().now()) - this.#readyMs,
-      resources: this.#openings.opened.length,
+      resources: this.#startup.openings.opened.length,
       blocks: this.#blocks.names.length,
       tasks: this.tasks.statistics(),
     });
@@ -288,7 +275,7 @@ export class AsyncManager implements AsyncDisposable {
 
   /** Stops it. Throws what went wrong if nobody has asked for the report. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const told = this.#asked || this.#thrown;
+    const told = this.#asked || this.#startup.thrown;
     const { errors } = await this.stop();
     if (told || errors.length === 0) return;
     if (errors.length === 1) throw errors[0];
@@ -298,7 +285,7 @@ export class AsyncManager implements AsyncDisposable {
   }
 
   async #run(body: () => unknown): Promise<void> {
-    this.#begin();
+    this.#startup.begin();
     const ended = deferred<void>();
     const state = { running: true, ended: ended.promise, failure: undefined as Body["failure"] };
     this.#body = state;
@@ -317,71 +304,35 @@ export class AsyncManager implements AsyncDisposable {
     else this.#stop(ownAbort(`Cannot go on in ${this.#what}: its main has failed`, failure.error), failure);
   }
 
-  #begin(): void {
-    if (this.#state !== "new") return;
+  #starting(): void {
     this.#state = "starting";
     emit("app.starting", "application", this.name);
-    const { startTimeoutMs = Infinity } = this.#options;
-    if (startTimeoutMs !== Infinity) {
-      const expire = (): void => this.#startOverdue(startTimeoutMs);
-      this.#startTimer = clock().schedule(clock().now() + startTimeoutMs, expire, { ref: true });
-    }
   }
 
-  /** Looks what can be done next to start. */
-  #advance(): void {
-    if (this.#state === "new" || this.#openings.opening > 0) return;
-    if (this.#state === "starting" && this.#start !== undefined && this.#openings.waiting > 0) {
-      return this.#openings.refuseUnknown();
-    }
-    if (!this.#startHooks.quiet) return this.#startHooks.advance();
-    if (this.#state !== "starting" || this.#start === undefined) return;
+  #ready(): void {
     this.#state = "ready";
     this.#readyMs = clock().now();
-    this.#startTimer?.[Symbol.dispose]();
     emit("app.ready", "application", this.name);
-    this.#start.resolve();
   }
 
-  #startOverdue(limitMs: number): void {
-    const late = [
-      ...[...this.#openings.names("opening"), ...this.#openings.names("waiting")].map((name) =>
-        `opening of ${show(name)}`
-      ),
-      ...(this.#startHooks.running === undefined ? [] : [this.#startHooks.running.name]),
-    ];
-    // A main that never calls start() has nothing to be late with.
-    if (late.length === 0 && this.#start === undefined) return;
-    const operation = `start ${this.#what}`;
-    const message = `Cannot ${operation} within ${limitMs} ms: waiting for ${late.join(", ")}`;
-    this.#startFailed(new TimeoutError(message, { operation, limitMs }));
-  }
-
-  #startFailed(error: unknown, always = false): void {
-    if (this.#shutdown !== undefined) return this.#shutdown.ended(error);
-    if (this.#state === "ready" && !always) return; // It is its caller's only.
-    this.#failure ??= { error };
-    if (this.#state !== "new") this.#rollBack(this.#failure);
-  }
-
-  #rollBack(failure: { readonly error: unknown }): void {
+  #rollBack(failure: Failure): void {
     this.#stop(ownAbort(`Cannot go on in ${this.#what}: its start has failed`, failure.error), failure);
   }
 
-  #stop(reason: unknown, failure = failureIn(reason) ?? this.#failure): void {
+  #stop(reason: unknown, failure = failureIn(reason) ?? this.#startup.failure): void {
     if (this.#shutdown !== undefined) {
       if (failure !== undefined) this.#shutdown.ended(failure.error);
       return;
     }
     const { graceMs = 10_000, drainMs, preStopMs = 0 } = this.#options;
     if (reason === undefined) reason = ownAbort(`Cannot go on in ${this.#what}: it was stopped`);
-    const done = this.#startHooks;
+    const { openings, hooks: startHooks } = this.#startup;
     const shutdown = this.#shutdown = new Shutdown(
       {
         what: this.#what,
-        openings: this.#openings,
-        startHooks: this.#startHooks,
-        stopHooks: () => hooks.filter(({ after }) => after <= done.done),
+        openings,
+        startHooks,
+        stopHooks: () => hooks.filter(({ after }) => after <= startHooks.done),
         blocks: this.#blocks,
         tasks: this.tasks,
         cancel: this.#cancel,
@@ -394,7 +345,7 @@ export class AsyncManager implements AsyncDisposable {
     const hooks = this.#state === "new" ? [] : this.#stopHooks;
     const wasReady = this.#state === "ready";
     this.#state = "stopping";
-    this.#startTimer?.[Symbol.dispose]();
+    this.#startup.halt();
     emit("app.stopping", "application", this.name, { reason });
     if (failure !== undefined) shutdown.failed(failure.error);
     void this.#shutDown(shutdown, reason, wasReady ? preStopMs : 0);
@@ -402,15 +353,13 @@ export class AsyncManager implements AsyncDisposable {
 
   async #shutDown(shutdown: Shutdown, reason: unknown, pauseMs: number): Promise<void> {
     if (pauseMs > 0) await shutdown.pause(pauseMs);
-    this.#openings.stop(reason);
-    this.#startHooks.stop(reason);
+    this.#startup.stop(reason);
     const closing = this.tasks.close({ graceMs: Infinity, reason });
     this.#controller.abort(reason);
     this.#stopRequested.resolve();
     if (this.#body !== undefined) {
       // At once: the stop waits for the body, which may be waiting for its start. The report has the rest.
-      this.#endStart(reason, []);
-      this.#start?.promise.catch(ignore);
+      this.#startup.endEarly(reason);
     }
     await shutdown.run(closing);
     this.#state = "stopped";
@@ -418,19 +367,7 @@ export class AsyncManager implements AsyncDisposable {
     const report = shutdown.report();
     emit("app.stopped", "application", this.name, report);
     this.#stopped.resolve(report);
-    if (this.#body === undefined) this.#endStart(reason, report.errors);
-  }
-
-  /** Ends a start that did not get to its end; errors are all there were. */
-  #endStart(reason: unknown, errors: readonly unknown[]): void {
-    if (this.#start === undefined || this.#readyMs !== undefined) return;
-    this.#thrown = this.#failure !== undefined;
-    if (this.#failure === undefined) this.#start.reject(reason);
-    else if (errors.length <= 1) this.#start.reject(this.#failure.error);
-    else {
-      const message = `Cannot start ${this.#what}: ${errors.length} failures`;
-      this.#start.reject(new TaskGroupError(errors, message, { cause: this.#failure.error }));
-    }
+    if (this.#body === undefined) this.#startup.end(reason, report.errors);
   }
 
   async #stoppedWithBody(): Promise<StopReport> {
@@ -468,7 +405,7 @@ export class AsyncManager implements AsyncDisposable {
 }
 
 /** A reason that is a failure, and not just somebody's wish. */
-function failureIn(reason: unknown): { readonly error: unknown } | undefined {
+function failureIn(reason: unknown): Failure | undefined {
   try {
     return reason instanceof Error && reason.name !== "AbortError" ? { error: reason } : undefined;
   } catch {
