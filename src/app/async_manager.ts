@@ -218,6 +218,8 @@ export class AsyncManager implements AsyncDisposable {
   /**
    * Starts the application: waits for all that was registered, and is ready then. Again: the same promise.
    *
+   * Not to be awaited by what it waits for itself: a start hook, or whatever opens a resource.
+   *
    * @throws What failed, after everything that had started was stopped again; in a `TaskGroupError` when that failed,
    * too. In the main of {@linkcode runApplication} at once, as the stop waits for main.
    * @throws The reason of `signal`, when it was stopped meanwhile.

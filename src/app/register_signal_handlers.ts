@@ -30,7 +30,7 @@ export interface SignalHandlerOptions {
  * handlers run. **Default** — while there is a handler, the runtime's own answer to the signal is off; it is back when
  * the last one has gone. **Work** — each call runs as a task; equal signals within 100 ms are one; the next one does not
  * wait for the handler of the last one to end. **Dispose** — listens no more, cancels handlers that run, and waits for
- * them. **Process** — is not kept alive by it.
+ * them: a handler may dispose it, but not wait for that. **Process** — is not kept alive by it.
  *
  * @param handlers By signal name. What the platform does not know is an error.
  * @returns What ends it.

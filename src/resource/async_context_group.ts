@@ -39,7 +39,8 @@ export interface ContextGroupOptions {
 /**
  * Several contexts as one: all of them entered or none, left in reverse.
  *
- * **Order** — entered one after another as listed (or, `parallel`, all at once), left in reverse, each awaited.
+ * **Order** — entered one after another as listed (or, `parallel`, all at once), left in reverse, each awaited. Names
+ * that are whole numbers come first, as in any object.
  * **Failure** while entering leaves what was entered and throws; failures of leaving join it in an `AggregateError`.
  * **Abort** — of `open` aborts the opener that is under way, waits for it, leaves what was entered, and rejects with
  * the reason: nothing is left half open. **Limit** — leaving has a time of its own, `exitTimeoutMs`, which no signal
