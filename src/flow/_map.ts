@@ -7,7 +7,8 @@ import { discard } from "../kernel/late.ts";
 import { emit } from "../kernel/observer.ts";
 import { type AbortTarget, subscribe, type Subscription } from "../kernel/signals.ts";
 import type { SlotRunner } from "./_slot_runner.ts";
-import type { Request, Slots } from "./_slots.ts";
+import type { Request } from "./_slot_request.ts";
+import type { Slots } from "./_slots.ts";
 import { abortWork, signalsOf, Work } from "./_work.ts";
 import type { CallContext } from "./policy.ts";
 

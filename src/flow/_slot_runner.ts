@@ -11,11 +11,13 @@ import {
 } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { deadlineOf } from "../kernel/deadlines.ts";
+import { deferred } from "../kernel/deferred.ts";
 import { OwnedLease } from "../kernel/disposer.ts";
 import { ClosedError, MisuseError, TimeoutError } from "../kernel/errors.ts";
 import type { HoldOptions, Lease, WaitOptions } from "../kernel/types.ts";
 import type { Meter, Reading } from "./_meter.ts";
-import { LEASED, PLAIN, Request, type Slots } from "./_slots.ts";
+import { LEASED, PLAIN, Request } from "./_slot_request.ts";
+import type { Slots } from "./_slots.ts";
 import { type Bounds, runWithin, Stoppable, Work } from "./_work.ts";
 import type {
   LimiterCloseOptions,
@@ -38,7 +40,11 @@ interface Limits {
 
 const NONE: LimiterRunOptions = {};
 
-/** Where a call that may be moved has its request: a WeakMap of all that wait takes twice the time of a turn. */
+/**
+ * Where a call that may be moved has its request: on its promise, as a WeakMap of all that wait takes twice the time of a
+ * turn. A promise with a field of ours is garbage enough to make turns half as slow again, and aborts twice: so calls
+ * that said nothing of a priority have none.
+ */
 const REQUEST = Symbol("request");
 
 /** Runs work in slots. */
@@ -100,7 +106,9 @@ export class SlotRunner {
     checkFinite(doing, "priority", priority);
     const request = (call as { [REQUEST]?: Request })[REQUEST];
     if (request?.owner !== this) {
-      throw new MisuseError(`Cannot ${doing}: the call was made without a priority, or elsewhere`);
+      throw new MisuseError(
+        `Cannot ${doing} as the call must have been made here, with a priority: it was not`,
+      );
     }
     return this.slots.setPriority(request, priority);
   }
@@ -116,7 +124,12 @@ export class SlotRunner {
     } catch (error) {
       return Promise.reject(error);
     }
-    this.#closing ??= this.slots.idlers.waitIdle(undefined);
+    if (this.#closing === undefined) {
+      // It is there before the wait begins, as an observer of that may close it again.
+      const { promise, resolve } = deferred<void>();
+      this.#closing = promise;
+      resolve(this.slots.idlers.waitIdle(undefined));
+    }
     // Those who wait are still to be served, or are to be sent away.
     this.slots.paused = false;
     this.slots.changed();

@@ -3,51 +3,22 @@ import { subject } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { type LeaseOwner, OwnedLease } from "../kernel/disposer.ts";
 import { emit, observed } from "../kernel/observer.ts";
-import { type Ranked, Ranking } from "../kernel/ranking.ts";
+import { Ranking } from "../kernel/ranking.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import { type Waiting, WaitQueue } from "../kernel/wait_queue.ts";
 import type { Codel } from "./_codel.ts";
 import { Idlers } from "./_idlers.ts";
 import type { Reserve } from "./_reserve.ts";
+import { LEASED, PLAIN, Request } from "./_slot_request.ts";
 import { OverloadError } from "./overload_error.ts";
 import type { QueueFullError } from "./queue_full_error.ts";
 
 /** What becomes of a call when as many wait as may. */
 export type Overflow = "reject" | "dropOldest" | "dropLowest" | "block";
 
-/** What somebody waits for, and then has: slots, with a lease on them or without. */
-export class Request implements Ranked {
-  readonly lease: boolean;
-  /** How many slots. */
-  readonly weight: number;
-  /** Who takes turns with whom. */
-  readonly key: unknown;
-  /** Who will hold them, in words, for the observer. */
-  readonly label: string | undefined;
-  priority: number;
-  rank = 0;
-  /** When it began to wait; known only where that counts. */
-  sinceMs = 0;
-  /** Its place in the line, once it waits. */
-  waiting: Waiting<Request> | undefined;
-  /** Who may move it. */
-  owner: object | undefined;
-  /** Whether it waits on behalf of many: not refused and not sent away for being one too many. */
-  guest = false;
-
-  constructor(lease: boolean, weight = 1, priority = 0, key?: unknown, label?: string) {
-    this.lease = lease;
-    this.weight = weight;
-    this.priority = priority;
-    this.key = key;
-    this.label = label;
-  }
+function noteJoined(waiter: Waiting<Request>): void {
+  waiter.data.waiting = waiter;
 }
-
-/** A slot for a piece of work, which gives it back by {@linkcode Slots.leave}. */
-export const PLAIN: Request = new Request(false);
-/** A slot with a lease. */
-export const LEASED: Request = new Request(true);
 
 /** How a {@linkcode Slots} is made; the structure over it has checked the arguments. */
 export interface SlotsOptions {
@@ -145,8 +116,9 @@ export class Slots implements LeaseOwner<OwnedLease<Request>> {
 
   /** Takes what is asked for if it can be had without waiting. */
   take(request: Request): boolean {
-    if (this.inUse + request.weight > this.limit || this.paused) return false;
-    if (this.queue.size > 0 && !this.#isNext(request)) return false;
+    if (!this.#fits(request)) return false;
+    // Looking who is next tells observers of those who are not any more, and these may do anything.
+    if (this.queue.size > 0 && !(this.#isNext() && this.#fits(request))) return false;
     if (this.#reserve !== undefined && !this.#reserve.mayEnter(request.key, this.inUse, this.limit)) {
       return false;
     }
@@ -159,17 +131,16 @@ export class Slots implements LeaseOwner<OwnedLease<Request>> {
   /** Waits for what is asked for; with a lease, the lease is what is given. */
   wait(request: Request, options?: WaitOptions): Promise<OwnedLease<Request> | undefined> {
     if (this.#timed) request = this.#timedRequest(request);
-    if (this.queue.size >= this.maxQueue && !request.guest && !this.#makeRoom(request)) {
-      return Promise.reject(this.#refusal());
+    while (this.queue.size >= this.maxQueue && !request.guest && this.#overflow !== "block") {
+      if (!this.#makeRoom(request)) return Promise.reject(this.#refusal());
     }
     const special = request.priority !== 0 || request.key !== undefined || this.#reserve !== undefined;
     if (special && this.#ranking === undefined) this.#rank();
     if (request === PLAIN || request === LEASED) return this.queue.wait(request, options);
     if (request.weight > this.limit && this.limit > 0) return Promise.reject(this.#tooHeavy(this.limit));
     request.rank = this.#rankOf(request);
-    const granted = this.queue.wait(request, options);
-    request.waiting = this.queue.newest;
     if (request.weight > 1) this.#heavy = true;
+    const granted = this.queue.wait(request, options, noteJoined);
     // It may come before one that does not fit.
     if (this.inUse < this.limit) this.letIn();
     return granted;
@@ -269,11 +240,15 @@ export class Slots implements LeaseOwner<OwnedLease<Request>> {
     return sent;
   }
 
+  #fits(request: Request): boolean {
+    return this.inUse + request.weight <= this.limit && !this.paused;
+  }
+
   /** Whether nobody who waits comes before somebody who comes now and fits. */
-  #isNext(request: Request): boolean {
+  #isNext(): boolean {
     // Looking at the head drops it if its signal is aborted by now: those whom it held up come first.
     this.letIn();
-    return this.inUse + request.weight <= this.limit && this.queue.head() === undefined;
+    return this.queue.head() === undefined;
   }
 
   #enter(request: Request): void {
@@ -316,12 +291,12 @@ export class Slots implements LeaseOwner<OwnedLease<Request>> {
 
   /** Makes room in a full line by sending somebody away, or says that it can't. */
   #makeRoom(request: Request): boolean {
-    if (this.#overflow === "block") return true;
     const victim = this.#victim(request);
     if (victim === undefined) return false;
     this.dropped++;
-    if (observed()) this.#tell("drop", victim.data);
     this.queue.dismiss(victim, this.#fullError("stay in line for", "others came that go first"));
+    // Told when it is done, as an observer may do anything: the line is looked at again then.
+    if (observed()) this.#tell("drop", victim.data);
     return true;
   }
 
@@ -350,11 +325,12 @@ export class Slots implements LeaseOwner<OwnedLease<Request>> {
     const waitedMs = nowMs - request.sinceMs;
     if (!codel.drops(nowMs, waitedMs)) return false;
     this.dropped++;
-    if (observed()) this.#tell("drop", request);
     const message = `Cannot enter ${this.describe()}: all wait longer than ${codel.targetMs} ms, ` +
       `this call for ${waitedMs} ms, ${this.behind()}`;
     const { targetMs } = codel;
-    return this.queue.dismiss(request.waiting!, new OverloadError(message, { waitedMs, targetMs }));
+    this.queue.dismiss(request.waiting!, new OverloadError(message, { waitedMs, targetMs }));
+    if (observed()) this.#tell("drop", request);
+    return true;
   }
 
   #tooHeavy(limit: number): RangeError {

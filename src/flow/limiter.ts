@@ -186,9 +186,12 @@ export class Limiter implements Run<CallContext>, AsyncDisposable {
   /**
    * Gives a waiting call another priority, and so another place in the line; among equals it keeps that of its arrival.
    *
-   * @param call What {@linkcode run} or {@linkcode acquire} returned for a call that was made with a `priority`.
+   * Only for calls that were made with a `priority`; 0, which is what calls without one have, will do. To be able to find
+   * every call that waits would cost all of them half a turn more, for what few are going to use.
+   *
+   * @param call The very promise that {@linkcode run} or {@linkcode acquire} returned, not one made from it.
    * @returns Whether it still waited; a call that runs or has ended is left alone.
-   * @throws {MisuseError} When the call was made without a priority, or not of this limiter.
+   * @throws {MisuseError} When the call was made without a priority, or not of this limiter, whether it waits or not.
    *
    * @example
    * ```ts

@@ -33,7 +33,7 @@ export interface LimiterOptions {
 export interface LimiterTurnOptions {
   /** How many slots it takes, from 1 to the limit. Default 1. */
   weight?: number;
-  /** Who has more goes first, among those of one key. Default 0. */
+  /** Who has more goes first, among those of one key. Default 0; whoever says so can be moved by `setPriority`. */
   priority?: number;
   /**
    * Whom it is for, such as a tenant; compared as `Map` keys are. Those who wait with different keys take turns (deficit

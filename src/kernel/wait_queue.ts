@@ -189,13 +189,16 @@ export class WaitQueue<T, D = undefined> {
    *
    * **Abort** rejects with the signal's reason; after the grant it is ignored. **Limit**: a `TimeoutError` that says
    * what was waited behind; 0 still lets grants of this turn through.
+   *
+   * @param joined Is told the waiter as soon as it is in line, before any observer is.
    */
-  wait(data: D, options?: WaitOptions): Promise<T> {
+  wait(data: D, options?: WaitOptions, joined?: (waiter: Waiting<D>) => void): Promise<T> {
     const refused = this.refusal(options);
     if (refused !== undefined) return refused;
     return new Promise<T>((resolve, reject) => {
       const waiter = new Waiter<T, D>(data, clock().putOff ? this.#puttingOff(resolve) : resolve, reject);
       this.#link(waiter);
+      if (joined !== undefined) joined(waiter);
       if (options !== undefined) this.#watch(waiter, options);
       if (observed()) this.#tellStart(waiter);
     });

@@ -95,8 +95,10 @@ describe("Limiter, priorities", () => {
       const plain = call("plain");
       assert.throws(() => limiter.setPriority(plain, 1), {
         name: "MisuseError",
-        message: 'Cannot set priority in limiter "x": the call was made without a priority, or elsewhere',
+        message:
+          'Cannot set priority in limiter "x" as the call must have been made here, with a priority: it was not',
       });
+      assert.throws(() => limiter.setPriority(call("zero", { priority: 0 }).then(), 1), MisuseError);
       const other = new Limiter({ limit: 1 });
       const call2 = other.run(() => 1, { priority: 1 });
       assert.throws(() => limiter.setPriority(call2, 1), MisuseError);
