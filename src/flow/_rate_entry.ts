@@ -3,6 +3,7 @@ import { checkDurationMs, checkFunction } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { deadlineOf } from "../kernel/deadlines.ts";
 import { TimeoutError } from "../kernel/errors.ts";
+import { foresee, isLate } from "./_rate_ahead.ts";
 import type { Bucket } from "./_rate_algorithm.ts";
 import { type Asked, askedToWait } from "./_rate_asked.ts";
 import type { Booking } from "./_rate_booking.ts";
@@ -12,9 +13,6 @@ import { runWithin, Work } from "./_work.ts";
 import type { CallContext } from "./policy.ts";
 import { QueueFullError } from "./queue_full_error.ts";
 import type { RateLimiterRunOptions } from "./rate_limiter_options.ts";
-
-/** What floating point sums may be off by, in milliseconds. */
-const SLACK_MS = 1e-6;
 
 /** The bucket of a key, or of calls without one; throws when there may be no more. */
 export function bucketOf(
@@ -60,7 +58,7 @@ export function enter(
   const deadlineMs = deadlineOf(signal);
   const latestMs = Math.min(nowMs + maxWaitMs, deadlineMs);
   if (latestMs < Infinity) {
-    const atMs = gate.foresee(bucket, weight, nowMs);
+    const atMs = foresee(gate, bucket, weight, nowMs);
     if (isLate(atMs, latestMs)) {
       const before = deadlineMs < nowMs + maxWaitMs
         ? ` before the deadline in ${Math.max(0, deadlineMs - nowMs)} ms`
@@ -111,11 +109,6 @@ export async function runInTurn<T>(
     booking!.keep();
     return fn(work);
   });
-}
-
-/** Whether a moment is past the latest, by more than floating point sums are off by. */
-export function isLate(atMs: number, latestMs: number): boolean {
-  return atMs > latestMs + SLACK_MS;
 }
 
 /** ` within 100 ms`, as it stands in a message. */

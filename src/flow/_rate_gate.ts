@@ -5,6 +5,7 @@ import { emit, observed } from "../kernel/observer.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import type { Place } from "../kernel/wait_queue.ts";
 import { Bucket, type RateAlgorithm } from "./_rate_algorithm.ts";
+import { lateIn } from "./_rate_ahead.ts";
 import { Booking } from "./_rate_booking.ts";
 import { RateBuckets } from "./_rate_buckets.ts";
 import { RateLine, type RateLineOwner, type RateRequest } from "./_rate_line.ts";
@@ -12,10 +13,7 @@ import { keysError, limitError, type Outlook, rateLimitError } from "./_rate_ref
 import { RateTimer } from "./_rate_timer.ts";
 import type { RateLimitError } from "./rate_limit_error.ts";
 
-/** What floating point sums may be off by, in milliseconds. */
-const SLACK_MS = 1e-6;
-
-/** The same, of a weight. */
+/** What floating point sums may be off by, of a weight. */
 const SLACK = 1e-9;
 
 /** What a {@linkcode RateGate} is made of. */
@@ -78,7 +76,7 @@ export class RateGate implements RateLineOwner {
 
   /** When so much could be had, whoever waits. */
   fitsAt(bucket: Bucket<RateLine>, weight: number, nowMs: number): number {
-    const fromMs = this.#openFrom(bucket, nowMs);
+    const fromMs = this.openFrom(bucket, nowMs);
     return fromMs === Infinity ? Infinity : this.algorithm.fitsAt(bucket, weight, fromMs);
   }
 
@@ -131,34 +129,6 @@ export class RateGate implements RateLineOwner {
     return place;
   }
 
-  /**
-   * When so much could be had by somebody who asks now, as things are: exactly, or, where there is a gate above, not
-   * before that.
-   */
-  foresee(bucket: Bucket<RateLine>, weight: number, nowMs: number): number {
-    const { line } = bucket;
-    if (line !== undefined) this.serve(line, nowMs);
-    const fromMs = this.#openFrom(bucket, nowMs);
-    if (fromMs === Infinity) return Infinity;
-    let atMs: number;
-    if (line === undefined || line.queue.size === 0) atMs = this.algorithm.fitsAt(bucket, weight, fromMs);
-    else if (this.algorithm.linear && line.reserved === 0) {
-      atMs = this.algorithm.fitsAt(bucket, line.weighing + weight, fromMs);
-    } else {
-      const ahead = this.algorithm.copy(bucket);
-      atMs = fromMs;
-      for (let waiter = line.queue.oldest; waiter !== undefined; waiter = waiter.next) {
-        atMs = Math.max(waiter.data.notBeforeMs, this.algorithm.fitsAt(ahead, waiter.data.weight, atMs));
-        this.algorithm.take(ahead, waiter.data.weight, atMs);
-      }
-      atMs = this.algorithm.fitsAt(ahead, weight, atMs);
-    }
-    if (this.parent === undefined) return atMs;
-    // Who stands before us here, and not yet there, will stand before us there.
-    const before = line === undefined ? 0 : line.weighing - (line.place === undefined ? 0 : line.weight);
-    return Math.max(atMs, this.parent.foresee(this.parent.own, before + weight, nowMs));
-  }
-
   /** Serves the head of a line as long as it can be. */
   serve(line: RateLine, nowMs: number = clock().now()): void {
     if (line.serving) return;
@@ -192,6 +162,7 @@ export class RateGate implements RateLineOwner {
   /** Something has changed for all lines, or for that of `bucket`. */
   changed(bucket: Bucket<RateLine> | undefined, nowMs: number): void {
     const lines = bucket === undefined ? this.lines : bucket.line === undefined ? [] : [bucket.line];
+    for (const line of lines) line.ahead = undefined;
     for (const line of [...lines]) {
       this.serve(line, nowMs);
       if (line.pressed > 0) this.#refuseLate(line, nowMs);
@@ -267,7 +238,8 @@ export class RateGate implements RateLineOwner {
       (this.parent === undefined || this.parent.#fits(this.parent.own, weight, nowMs));
   }
 
-  #openFrom(bucket: Bucket<RateLine>, nowMs: number): number {
+  /** From when on the bucket is not paused. */
+  openFrom(bucket: Bucket<RateLine>, nowMs: number): number {
     const fromMs = this.pausedUntilMs > nowMs ? this.pausedUntilMs : nowMs;
     return bucket.line !== undefined && bucket.line.pausedUntilMs > fromMs
       ? bucket.line.pausedUntilMs
@@ -288,7 +260,9 @@ export class RateGate implements RateLineOwner {
     const above = parent === undefined ? undefined : parent.#book(parent.own, weight, nowMs);
     if (parent !== undefined) parent.totals.granted++;
     return new Booking(receipt, above, () => {
-      if (bucket.line !== undefined) this.serve(bucket.line);
+      if (bucket.line === undefined) return;
+      bucket.line.ahead = undefined;
+      this.serve(bucket.line);
     });
   }
 
@@ -358,27 +332,12 @@ export class RateGate implements RateLineOwner {
   }
 
   #refuseLate(line: RateLine, nowMs: number): void {
-    const ahead = this.algorithm.copy(line.bucket);
-    let atMs = this.#openFrom(line.bucket, nowMs);
-    const late: { waiter: NonNullable<typeof line.queue.oldest>; atMs: number }[] = [];
-    for (let waiter = line.queue.oldest; waiter !== undefined; waiter = waiter.next) {
-      const { weight, notBeforeMs, latestMs } = waiter.data;
-      const servedMs = atMs === Infinity
-        ? Infinity
-        : Math.max(notBeforeMs, this.algorithm.fitsAt(ahead, weight, atMs));
-      if (servedMs > latestMs + SLACK_MS) late.push({ waiter, atMs: servedMs });
-      else {
-        atMs = servedMs;
-        this.algorithm.take(ahead, weight, atMs);
-      }
-    }
+    const late = lateIn(this, line, nowMs);
     for (const { waiter, atMs } of late) {
-      const { bucket } = line;
       if (!waiter.waiting) continue;
-      line.queue.dismiss(
-        waiter,
-        this.refuse(bucket, bucket.key, waiter.data.weight, atMs, " in time any more"),
-      );
+      const { bucket } = line;
+      const error = this.refuse(bucket, bucket.key, waiter.data.weight, atMs, " in time any more");
+      line.queue.dismiss(waiter, error);
     }
     if (late.length > 0) this.serve(line, nowMs);
   }

@@ -25,6 +25,16 @@ export function request(weight: number, more?: Partial<RateRequest>): RateReques
   return { weight, latestMs: Infinity, notBeforeMs: -Infinity, forNow: false, line: undefined, ...more };
 }
 
+/** How it will be when so many of a line have been served. */
+export interface Ahead {
+  /** The counts of then. */
+  readonly bucket: Bucket;
+  /** When the last of them is served. */
+  atMs: number;
+  /** Who that is. */
+  last: Waiting<RateRequest> | undefined;
+}
+
 /** Whose line it is. */
 export interface RateLineOwner {
   /** How many wait, over all lines. */
@@ -48,6 +58,10 @@ export class RateLine implements HeapItem, RateRequest {
   pressed = 0;
   /** How many are reservations. */
   reserved = 0;
+  /** How many are lines of limiters below, each of which asks for what its head does. */
+  below = 0;
+  /** What was found by looking ahead, as long as nothing has changed but that more wait. */
+  ahead: Ahead | undefined;
   /** Where it stands in the line of the gate above, for its head. */
   place: Place | undefined;
   /** Whether somebody is looking at its head already. */
@@ -88,8 +102,10 @@ export class RateLine implements HeapItem, RateRequest {
 
   #count({ data }: Waiting<RateRequest>, weight: number, one: 1 | -1): void {
     this.gate.waiting += one;
+    if (one < 0) this.ahead = undefined;
     this.weighing += weight;
     if (data.latestMs < Infinity) this.pressed += one;
     if (data.notBeforeMs > -Infinity) this.reserved += one;
+    if (data.line !== undefined) this.below += one;
   }
 }

@@ -1,5 +1,4 @@
 import {
-  checkChoice,
   checkCount,
   checkDurationMs,
   checkFunction,
@@ -11,16 +10,13 @@ import {
 } from "../kernel/checks.ts";
 import { clock, wallNow } from "../kernel/clock.ts";
 import { ClosedError } from "../kernel/errors.ts";
-import { Gcra } from "./_gcra.ts";
-import type { RateAlgorithm, RateRule } from "./_rate_algorithm.ts";
+import { foresee, isLate } from "./_rate_ahead.ts";
 import { asked, askedToWait, checkedKey, checkedWeight, keyOf } from "./_rate_asked.ts";
 import { RateControl } from "./_rate_control.ts";
-import { bucketOf, enter, isLate, runInTurn, within } from "./_rate_entry.ts";
+import { bucketOf, enter, runInTurn, within } from "./_rate_entry.ts";
 import { RateGate } from "./_rate_gate.ts";
 import { request } from "./_rate_line.ts";
-import { SlidingLog } from "./_rate_log.ts";
-import { RatePace } from "./_rate_pace.ts";
-import { FixedWindow, SlidingCounter } from "./_rate_windows.ts";
+import { rateOf } from "./_rate_rules.ts";
 import { Work } from "./_work.ts";
 import type { CallContext, Run } from "./policy.ts";
 import type {
@@ -56,14 +52,6 @@ export interface RateLimiterOptions {
   /** Appears in messages and observer records. */
   name?: string;
 }
-
-const ALGORITHMS = {
-  gcra: Gcra,
-  tokenBucket: Gcra,
-  slidingLog: SlidingLog,
-  slidingCounter: SlidingCounter,
-  fixedWindow: FixedWindow,
-} as const satisfies Record<string, new (rule: RateRule) => RateAlgorithm>;
 
 /** What most calls get. */
 const LET_IN: Promise<void> = Promise.resolve();
@@ -121,41 +109,17 @@ export class RateLimiter implements Run<CallContext> {
    */
   constructor(options: RateLimiterOptions) {
     checkOptions("create rate limiter", options ?? null);
-    const { limit, intervalMs, burst, algorithm = "gcra", parent, maxKeys = 100_000, maxQueue = Infinity } =
-      options;
-    const { adaptive = false, name } = options;
+    const { burst, parent, maxKeys = 100_000, maxQueue = Infinity, name } = options;
     checkName("create rate limiter", name);
     const doing = `create ${subject("rate limiter", name)}`;
-    checkInteger(doing, "limit", limit, 1);
-    checkInterval(doing, intervalMs);
-    checkChoice(doing, "algorithm", algorithm, Object.keys(ALGORITHMS));
-    if (burst !== undefined) checkInteger(doing, "burst", burst, 1);
+    const { rule, algorithm, pace } = rateOf(doing, options);
     checkCount(doing, "maxKeys", maxKeys, 1);
     checkCount(doing, "maxQueue", maxQueue, 0);
     if (parent !== undefined && (typeof parent !== "object" || parent === null || !(#gate in parent))) {
       throw new TypeError(`Cannot ${doing} as parent must be a RateLimiter: received ${show(parent)}`);
     }
-    const Algorithm = ALGORITHMS[algorithm];
-    if (Algorithm !== Gcra) {
-      for (const [what, value] of [["burst", burst], ["adaptive", adaptive || undefined]] as const) {
-        if (value === undefined) continue;
-        throw new RangeError(
-          `Cannot ${doing} as ${what} goes with algorithm "gcra": received ${show(algorithm)}`,
-        );
-      }
-    }
     this.name = name;
-    const rule: RateRule = { limit, intervalMs, burst: burst ?? limit };
-    this.#gate = new RateGate({
-      name,
-      algorithm: new Algorithm(rule),
-      parent: parent && gateOf(parent),
-      maxKeys,
-      maxQueue,
-    });
-    const pace = adaptive === false
-      ? undefined
-      : new RatePace(doing, limit, intervalMs, adaptive === true ? {} : adaptive);
+    this.#gate = new RateGate({ name, algorithm, parent: parent && gateOf(parent), maxKeys, maxQueue });
     this.#control = new RateControl(this.#gate, rule, burst === undefined, pace);
   }
 
@@ -220,7 +184,7 @@ export class RateLimiter implements Run<CallContext> {
     const bucket = bucketOf(gate, key, weight, nowMs);
     let booking = gate.tryBook(bucket, weight, nowMs);
     if (booking !== undefined) return { waitMs: 0, weight, cancel: () => booking!.cancel() };
-    const atMs = gate.foresee(bucket, weight, nowMs);
+    const atMs = foresee(gate, bucket, weight, nowMs);
     if (gate.parent !== undefined || atMs === Infinity || isLate(atMs, nowMs + maxWaitMs)) {
       throw gate.refuse(
         bucket,
@@ -268,7 +232,7 @@ export class RateLimiter implements Run<CallContext> {
     if (gate.refusal !== undefined) return Infinity;
     const nowMs = clock().now();
     const bucket = key === undefined ? gate.own : gate.buckets.get(key, nowMs);
-    const atMs = bucket === undefined ? gate.buckets.roomAtMs : gate.foresee(bucket, weight, nowMs);
+    const atMs = bucket === undefined ? gate.buckets.roomAtMs : foresee(gate, bucket, weight, nowMs);
     return Math.max(0, atMs - nowMs);
   }
 
@@ -394,12 +358,4 @@ export class RateLimiter implements Run<CallContext> {
     await enter(this.#gate, undefined, false);
     return await fn(new Work());
   }
-}
-
-function checkInterval(doing: string, intervalMs: number): void {
-  checkDurationMs(doing, "intervalMs", intervalMs);
-  if (intervalMs > 0 && intervalMs < Infinity) return;
-  throw new RangeError(
-    `Cannot ${doing} as intervalMs must be a finite number of milliseconds > 0: received ${intervalMs}`,
-  );
 }
