@@ -99,6 +99,13 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
     return this.line.size === 0 ? undefined : this.line.head()?.order;
   }
 
+  get nextOrder(): number | undefined {
+    if (this.firstOrder === undefined) return undefined;
+    let at = this.line.oldest;
+    for (let i = this.line.size - this.wanting + this.promised; i > 0; i--) at = at?.next;
+    return at?.data.order;
+  }
+
   describe(): string {
     return `resource of ${this.settings.what}`;
   }

@@ -7,6 +7,8 @@ import { Owners } from "./_pool_owners.ts";
 export interface Tenant<T> extends HeapItem {
   /** When the first of those who wait came; `undefined` when nobody does. */
   readonly firstOrder: number | undefined;
+  /** When the first of those came who have nothing on its way, a place that is being made free included. */
+  readonly nextOrder: number | undefined;
   /** How many of those who wait have nothing on its way to them. */
   readonly wanting: number;
   /** How many places are being made free for it. */
@@ -30,7 +32,7 @@ export class Room<T> {
   readonly owners = new Owners();
   /** Idle resources of all pools, the longest first. */
   readonly #idle = new ItemList<T>();
-  /** Pools that want a place that nobody has promised them, by who waits for the longest. */
+  /** Pools that want a place that nobody has promised them, by who has waited for the longest. */
   readonly #starving = new Heap<Tenant<T>>((a, b) => a.heapOrder < b.heapOrder);
 
   constructor(max: number) {
@@ -59,8 +61,13 @@ export class Room<T> {
   /** Takes a place for a pool, or sees to it that one becomes free. */
   claim(tenant: Tenant<T>): boolean {
     if (this.used < this.max) {
-      this.used++;
-      return true;
+      const first = this.#firstStarving();
+      if (first === undefined || first === tenant || first.heapOrder > (tenant.nextOrder ?? Infinity)) {
+        this.used++;
+        return true;
+      }
+      this.#starve(tenant); // Whoever has made the place free goes through all of them.
+      return false;
     }
     if (tenant.promised >= tenant.wanting) return false;
     const item = this.#idle.first;
@@ -75,23 +82,12 @@ export class Room<T> {
 
   /** Whether an item that has come free in `tenant` has to make room for those who came before. */
   takesAway(tenant: Tenant<T>, item: Item<T>): boolean {
-    for (let first = this.#starving.peek(); first !== undefined; first = this.#starving.peek()) {
-      const order = first.firstOrder; // asked for first: it drops those who have given up
-      if (order === undefined || first.promised >= first.wanting) {
-        this.#starving.remove(first);
-        continue;
-      }
-      if (order !== first.heapOrder) {
-        this.#starve(first);
-        continue;
-      }
-      if (first === tenant) return false;
-      if (tenant.firstOrder !== undefined && tenant.firstOrder < order) return false;
-      this.#starving.remove(first);
-      this.#promise(item, first);
-      return true;
-    }
-    return false;
+    const first = this.#firstStarving();
+    if (first === undefined || first === tenant) return false;
+    if (tenant.firstOrder !== undefined && tenant.firstOrder < first.heapOrder) return false;
+    this.#promise(item, first);
+    this.#starve(first); // for the next of those who wait there
+    return true;
   }
 
   /** A place is free: after the end of `item`, or of an attempt to make one. */
@@ -108,7 +104,7 @@ export class Room<T> {
 
   #serveStarving(): void {
     while (this.used < this.max) {
-      const first = this.#starving.peek();
+      const first = this.#firstStarving();
       if (first === undefined) return;
       this.#starving.remove(first); // It is back when it wants more than it gets.
       first.serve();
@@ -128,9 +124,21 @@ export class Room<T> {
     tenant.promised++;
   }
 
+  /** Has a pool wait for a place, if it still wants one. */
   #starve(tenant: Tenant<T>): void {
     this.#starving.remove(tenant);
-    tenant.heapOrder = tenant.firstOrder ?? Infinity;
+    const order = tenant.nextOrder; // asked for first: it drops those who have given up
+    if (order === undefined) return;
+    tenant.heapOrder = order;
     this.#starving.push(tenant);
+  }
+
+  /** Who has waited for the longest, by now. */
+  #firstStarving(): Tenant<T> | undefined {
+    for (let first = this.#starving.peek(); first !== undefined; first = this.#starving.peek()) {
+      if (first.nextOrder === first.heapOrder) return first;
+      this.#starve(first);
+    }
+    return undefined;
   }
 }

@@ -67,7 +67,7 @@ export class KeyedResourcePool<K, T> implements AsyncDisposable {
   readonly name: string | undefined;
   readonly #options: KeyedResourcePoolOptions<K, T>;
   readonly #what: string;
-  readonly #maxPerKey: number;
+  #maxPerKey: number;
   readonly #room: Room<T>;
   readonly #pools = new Map<K, Pool<T>>();
   readonly #totals: Record<Total, number>;
@@ -146,12 +146,18 @@ export class KeyedResourcePool<K, T> implements AsyncDisposable {
   }
 
   /**
-   * Changes how many resources there may be in all; see {@linkcode AsyncResourcePool.resize}.
+   * Changes how many resources there may be in all, and of one key, unless `maxPerKey` was given; see
+   * {@linkcode AsyncResourcePool.resize}.
    *
    * @param max The new number, 0 or more.
    */
   resize(max: number): void {
     checkInteger(`resize ${this.#what}`, "max", max, 0);
+    if (this.#options.maxPerKey === undefined) {
+      // Before there is room: whoever may now have more of a key asks for it, and all are served as they came.
+      this.#maxPerKey = max;
+      for (const pool of [...this.#pools.values()]) pool.resize(max);
+    }
     this.#room.resize(max);
   }
 

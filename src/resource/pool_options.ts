@@ -78,7 +78,7 @@ export interface AsyncResourcePoolOptions<T> extends PoolBehaviour<T> {
 export interface KeyedResourcePoolOptions<K, T> extends PoolBehaviour<T> {
   /** How many there may be in all, those that are being created or destroyed included: an integer >= 1. */
   max: number;
-  /** How many there may be of one key. Default `max`. */
+  /** How many there may be of one key. Default `max`, whatever that is changed to. */
   maxPerKey?: number | undefined;
   /** Makes one. */
   create(key: K, context: PoolCreateContext): T | PromiseLike<T>;

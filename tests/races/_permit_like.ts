@@ -1,6 +1,10 @@
 /** Whatever hands out something limited, seen as permits: what the random suite needs of each structure. */
 import { deferred, ignore } from "../../src/kernel/deferred.ts";
 import { Limiter } from "../../src/flow/limiter.ts";
+import { AsyncResourcePool } from "../../src/resource/async_resource_pool.ts";
+import { KeyedResourcePool } from "../../src/resource/keyed_resource_pool.ts";
+import { PoolClosedError } from "../../src/resource/pool_errors.ts";
+import type { PoolAcquireOptions, PoolLease } from "../../src/resource/pool_options.ts";
 import { AsyncLock } from "../../src/sync/async_lock.ts";
 import { AsyncSemaphore } from "../../src/sync/async_semaphore.ts";
 import { Channel } from "../../src/sync/channel.ts";
@@ -23,6 +27,8 @@ export interface PermitLike {
   close?(reason: unknown): void;
   /** How many permits are held, and how many callers wait, as the structure itself says. */
   counts(): { inUse: number; waiting: number };
+  /** Whether nothing is on its way to anybody: then no more turns are waited for. */
+  isStill?(): boolean;
   /** What has become of the calls so far, as the structure itself says. */
   totals(): { granted?: number; aborted?: number; timedOut: number };
 }
@@ -36,8 +42,8 @@ export interface PermitKind {
   readonly maxWeight: number;
   /** Only the oldest hold can be given back. */
   readonly oldestFirst?: boolean;
-  /** Whether what is given back is free only some turns later. */
-  readonly freedLater?: boolean;
+  /** How many turns it takes at most until what is given back is with whoever is next, if not none. */
+  readonly turns?: number;
   /** Whether a weight that can never be had is refused, and a resize below it sends waiters away. */
   readonly refusesWeights?: boolean;
 }
@@ -82,7 +88,17 @@ export const permitKinds: readonly PermitKind[] = [
     oldestFirst: true,
   },
   { name: "Limiter, by leases", make: limiter, minCapacity: 0, maxCapacity: 5, maxWeight: 1 },
-  { name: "Limiter, by work", make: working, minCapacity: 0, maxCapacity: 5, maxWeight: 1, freedLater: true },
+  { name: "Limiter, by work", make: working, minCapacity: 0, maxCapacity: 5, maxWeight: 1, turns: 6 },
+  { name: "AsyncResourcePool, kept", make: kept, minCapacity: 0, maxCapacity: 5, maxWeight: 1, turns: 30 },
+  {
+    name: "AsyncResourcePool, used once",
+    make: usedOnce,
+    minCapacity: 0,
+    maxCapacity: 5,
+    maxWeight: 1,
+    turns: 30,
+  },
+  { name: "KeyedResourcePool", make: byKey, minCapacity: 0, maxCapacity: 5, maxWeight: 1, turns: 30 },
 ];
 
 function lock(): PermitLike {
@@ -203,4 +219,68 @@ function working(capacity: number): PermitLike {
     // Not how many were aborted: that of work that runs counts, too.
     totals: () => ({ timedOut: limiter.statistics().timedOut }),
   };
+}
+
+interface PoolLike {
+  resize(max: number): void;
+  close(): Promise<unknown>;
+  statistics(): Readonly<Record<"inUse" | "waiting" | "creating" | "destroying", number>> & PoolTotals;
+}
+
+type PoolTotals = Readonly<Record<"granted" | "aborted" | "timedOut", number>>;
+
+/** What pools have in common; those who wait when one closes get the reason that the suite has given. */
+function pooled(
+  capacity: number,
+  pool: PoolLike,
+  acquire: (options: PoolAcquireOptions) => Promise<PoolLease<object>>,
+): PermitLike {
+  let closing: unknown;
+  return {
+    capacity,
+    async acquire({ signal, timeoutMs }) {
+      try {
+        return holdOf(await acquire({ signal, timeoutMs }));
+      } catch (error) {
+        throw error instanceof PoolClosedError ? closing : error;
+      }
+    },
+    resize: (capacity) => pool.resize(capacity),
+    close(reason) {
+      closing = reason;
+      void pool.close();
+    },
+    counts: () => pool.statistics(),
+    isStill() {
+      const { creating, destroying } = pool.statistics();
+      return creating === 0 && destroying === 0;
+    },
+    totals: () => pool.statistics(),
+  };
+}
+
+/** Resources that are there before anybody asks, and stay. */
+function kept(capacity: number): PermitLike {
+  const pool = new AsyncResourcePool({ max: 5, min: 5, create: () => ({}) });
+  pool.resize(capacity);
+  return {
+    ...pooled(capacity, pool, (options) => pool.acquire(options)),
+    tryAcquire() {
+      const lease = pool.tryAcquire();
+      return lease && holdOf(lease);
+    },
+  };
+}
+
+/** Each use has a resource made, and destroyed: what is given back is a place. */
+function usedOnce(capacity: number): PermitLike {
+  const pool = new AsyncResourcePool({ max: capacity, maxUses: 1, create: () => ({}) });
+  return pooled(capacity, pool, (options) => pool.acquire(options));
+}
+
+/** Of several keys by turns, so that mostly somebody else's resource has to make room. */
+function byKey(capacity: number): PermitLike {
+  const pool = new KeyedResourcePool({ max: capacity, create: (_key: number) => ({}) });
+  let calls = 0;
+  return pooled(capacity, pool, (options) => pool.acquire(calls++ % 3, options));
 }

@@ -29,7 +29,7 @@ class Model {
   readonly outcomes: Outcome[] = [];
   capacity: number;
   inUse = 0;
-  /** Whether anything was let in or given back since this was reset. */
+  /** Whether anything was let in or given back, or may be, since this was reset. */
   moved = false;
 
   constructor(capacity: number) {
@@ -131,6 +131,7 @@ export class Run {
         if (this.#permits.resize === undefined) break;
         this.#permits.resize(step.to);
         model.capacity = step.to;
+        model.moved = true;
         if (this.#kind.refusesWeights) model.leave(({ weight }) => weight > step.to, "sent away");
         model.settle();
         break;
@@ -139,14 +140,17 @@ export class Run {
       case "turn":
         return Promise.resolve().then(this.#compare);
     }
-    if (this.#kind.freedLater && model.moved) return this.#untilMoved().then(this.#compare);
+    if (this.#kind.turns !== undefined && model.moved) return this.settle().then(this.#compare);
     this.#compare();
   }
 
   /** Until what was let in has begun, and what was given back is free. */
-  async #untilMoved(): Promise<void> {
+  async settle(): Promise<void> {
     this.#model.moved = false;
-    for (let turn = 0; turn < 6; turn++) await undefined;
+    for (let turn = 0; turn < (this.#kind.turns ?? 0); turn++) {
+      await undefined;
+      if (this.#permits.isStill?.()) return;
+    }
   }
 
   #controller(): AbortController {

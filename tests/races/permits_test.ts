@@ -54,6 +54,7 @@ describe("permits at random", () => {
           (capacity, close, steps) =>
             world(async (w) => {
               const run = new Run(kind, capacity, w);
+              await run.settle();
               for (const step of steps) {
                 const turns = run.take(step);
                 if (turns !== undefined) await turns;

@@ -234,6 +234,51 @@ describe("KeyedResourcePool", () => {
     });
   });
 
+  test("resize lets one key have more, too, unless `maxPerKey` was given", async () => {
+    await world(async () => {
+      for (const [maxPerKey, served] of [[undefined, 2], [1, 0]] as const) {
+        const { pool } = new KeyedStore({ max: 1, maxPerKey });
+        const first = await pool.acquire("a");
+        const waiting = [pool.acquire("a"), pool.acquire("a")];
+        pool.resize(3);
+        await sleep(1);
+        assert.deepEqual(pool.statistics().inUse, 1 + served);
+        pool.resize(1);
+        assert.deepEqual(pool.statisticsOf("a")!.max, 1);
+        first.release();
+        for (const lease of waiting) (await lease).release();
+        await sleep(1);
+        assert.deepEqual(pool.statistics().size, 1);
+        await pool.close();
+      }
+    });
+  });
+
+  test("room that comes free goes to those who came first, also where one key wants more of it", async () => {
+    await world(async () => {
+      for (const how of ["resize", "release", "release, slowly"]) {
+        const store = new KeyedStore({ max: 2, destroyMs: how === "release, slowly" ? 5 : 0 });
+        const { pool } = store;
+        const held = [await pool.acquire("x"), await pool.acquire("y")];
+        const got: string[] = [];
+        const all = ["a1", "b1", "a2", "b2"].map(async (name) => {
+          const lease = await pool.acquire(name[0]!);
+          got.push(name);
+          return lease;
+        });
+        if (how === "resize") pool.resize(4);
+        else for (const lease of held) lease.release();
+        await sleep(10);
+        assert.deepEqual(got, ["a1", "b1"], how);
+        if (how === "resize") { for (const lease of held) lease.release(); }
+        for (const lease of all) (await lease).release();
+        assert.deepEqual(got, ["a1", "b1", "a2", "b2"], how);
+        assert.equal(store.all.length, 4, "none is made only to make room");
+        await pool.close();
+      }
+    });
+  });
+
   test("close: waiters of all keys are sent away, users waited for, stragglers named", async () => {
     await world(async (w) => {
       const store = new KeyedStore({ max: 2, createMs: 5 });
