@@ -1,6 +1,7 @@
 /** The asynchronous half of a cache: the loads under way, from the first who wants one to its answer. */
 import { show, subject } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
+import { ignore } from "../kernel/deferred.ts";
 import { isEcho } from "../kernel/echo.ts";
 import { ownAbort } from "../kernel/errors.ts";
 import { emit, observed } from "../kernel/observer.ts";
@@ -48,19 +49,19 @@ export class Loads<K, V> implements LoadOwner {
 
   /** Makes the load of a key; the call is to be begun afterwards. */
   open(key: K, call: Call, write: WriteOptions | undefined): Load<K, V> {
-    this.detach(key);
+    // Again, if a listener of the older load, aborted by that, has asked for the key.
+    while (this.#current.has(key)) this.detach(key);
     const load = new Load<K, V>(key, call, this as LoadOwner, write);
     this.#current.set(key, load);
-    this.started++;
-    if (observed()) emit("load", "cache", this.name, { key });
+    this.calls.add(call);
     return load;
   }
 
   /** Calls the loader of a call with one load. */
   begin(call: Call, load: CacheLoad<K, V>): void {
     const one = call.loads[0] as Load<K, V>;
+    if (!this.#announce(call)) return;
     const loadMs = this.#stopwatch();
-    this.calls.add(call);
     call.run(() => load(one.key, call)).then(
       (value) => this.#ends(call, () => this.#arrived(one, value, loadMs())),
       (error) => this.#ends(call, () => this.#failed(one, error)),
@@ -70,8 +71,8 @@ export class Loads<K, V> implements LoadOwner {
   /** Calls the loader of a call with several loads. */
   beginMany(call: Call, load: CacheLoadMany<K, V>): void {
     const all = call.loads as Load<K, V>[];
+    if (!this.#announce(call)) return;
     const loadMs = this.#stopwatch();
-    this.calls.add(call);
     call.run(() => load(all.map(({ key }) => key), call)).then(
       (bulk) => this.#ends(call, () => this.#handOut(all, bulk, loadMs())),
       (error) => this.#ends(call, () => all.forEach((one) => this.#failed(one, error))),
@@ -80,7 +81,7 @@ export class Loads<K, V> implements LoadOwner {
 
   /** Loads a value anew for the cache itself, unless that is under way. */
   refresh(key: K, load: CacheLoad<K, V>, write: WriteOptions | undefined): void {
-    if (this.find(key) !== undefined) return;
+    if (this.closed || this.find(key) !== undefined) return;
     const call = new Call();
     this.open(key, call, write).background = true;
     this.begin(call, load);
@@ -172,6 +173,17 @@ export class Loads<K, V> implements LoadOwner {
     add(this.#ended, totals);
   }
 
+  /** Counts and tells of loads that begin now. @returns Whether anybody wants them still, when all know. */
+  #announce(call: Call): boolean {
+    if (call.end === undefined) {
+      this.started += call.loads.length;
+      for (const { key } of observed() ? call.loads : []) emit("load", "cache", this.name, { key });
+    }
+    if (call.end === undefined) return true;
+    this.#ends(call, ignore);
+    return false;
+  }
+
   #giveUp(call: Call): void {
     if (call.wanted > 0 || call.end !== undefined) return;
     for (const load of call.loads as Load<K, V>[]) {
@@ -241,21 +253,29 @@ export class Loads<K, V> implements LoadOwner {
     const slot = current ? store.slotOf(key) : NONE;
     const value = slot === NONE ? undefined : store.values[slot];
     const replaces = slot !== NONE && !(value instanceof KeptFailure);
-    emit(replaces ? "refresh.failed" : "load.failed", "cache", this.name, { key, error });
     if (replaces) {
       store.inVain(slot);
-      if (load.awaited && store.servesForError(slot)) {
-        store.staleHits++;
-        return load.succeed(value as V, () => this.lend(key, value as V));
-      }
-    } else if (current) {
+      if (load.awaited && store.servesForError(slot)) this.#serveStale(load, value as V);
+      else load.fail(error);
+    } else {
+      let answer = error;
       try {
-        store.putFailure(key, error);
+        if (current) store.putFailure(key, error);
       } catch (wrong) {
-        return load.fail(wrong);
+        answer = wrong;
       }
+      load.fail(answer);
     }
-    load.fail(error);
+    // At the end, as whoever is told may do anything with the entry.
+    emit(replaces ? "refresh.failed" : "load.failed", "cache", this.name, { key, error });
+  }
+
+  #serveStale(load: Load<K, V>, value: V): void {
+    const { disposal } = this.#store;
+    disposal?.hold(value); // For as long as it takes to lend it to all.
+    this.#store.staleHits++;
+    load.succeed(value, () => this.lend(load.key, value));
+    disposal?.drop(value, load.key);
   }
 
   /** Takes a load out that is about to be answered. @returns Whether its value may be stored. */

@@ -15,6 +15,8 @@ class Many<K, V> {
   readonly #ask: Ask;
   readonly #joined: Place[] = [];
   #missing = 0;
+  #left = false;
+  readonly #gaveUp: (totals: { aborted: number; timedOut: number }) => void;
   readonly #caller: WaitQueue<PromiseSettledResult<V>[]>;
 
   /** `gaveUp` is told how the caller did, if it does. */
@@ -31,16 +33,13 @@ class Many<K, V> {
     });
     this.#results = new Array(keys.length);
     this.#ask = ask;
+    this.#gaveUp = gaveUp;
     this.#caller = new WaitQueue({
       what: `get ${keys.length} values from cache`,
       structure: "cache",
       name,
       behind: () => `${this.#missing} of them are being loaded`,
-      onLeave: () => {
-        for (const place of this.#joined) place.leave();
-        for (const place of this.#joined) place.left();
-        gaveUp(this.#caller.totals);
-      },
+      onLeave: () => this.#leave(),
     });
   }
 
@@ -72,7 +71,18 @@ class Many<K, V> {
   }
 
   wait(): Promise<PromiseSettledResult<V>[]> {
-    return this.#missing === 0 ? Promise.resolve(this.#results) : this.#caller.wait(undefined, this.#ask);
+    if (this.#missing === 0) return Promise.resolve(this.#results);
+    const waiting = this.#caller.wait(undefined, this.#ask);
+    if (this.#ask.signal?.aborted) this.#leave(); // An observer that was told of the joining has aborted it.
+    return waiting;
+  }
+
+  #leave(): void {
+    if (this.#left) return;
+    this.#left = true;
+    for (const place of this.#joined) place.leave();
+    for (const place of this.#joined) place.left();
+    this.#gaveUp(this.#caller.totals);
   }
 
   #put(key: K, result: PromiseSettledResult<V>): void {
@@ -123,6 +133,7 @@ export function getMany<K, V>(
   // First the wait: the loader may do anything, such as to abort this very call.
   const waiting = many.wait();
   if (asking !== undefined) { for (const call of waitsFor) asking.waitFor(call, waiting); }
+  store.deliver();
   for (const call of begin) {
     if (loadMany !== undefined) loads.beginMany(call, loadMany);
     else loads.begin(call, load!);

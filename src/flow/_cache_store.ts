@@ -53,7 +53,7 @@ export class Store<K, V> extends Entries<K, V | KeptFailure> {
   /** The vain attempts to replace a value, by its slot. */
   readonly #vain = new Map<number, { attempts: number; pauseMs: number; untilMs: number }>();
   /** What is still to be told: not while entries are being moved. */
-  #untold: { kind: "evict" | "expire"; key: K }[] = [];
+  #untold: { kind: "hit" | "miss" | "evict" | "expire"; key: K }[] = [];
 
   constructor(settings: CacheSettings<K, V>, disposed: () => void) {
     const { maxEntries, weigh, eviction, ttlMs, idleMs, graceMs, earlyRefresh, tags, dispose, name } =
@@ -80,12 +80,9 @@ export class Store<K, V> extends Entries<K, V | KeptFailure> {
 
   /** The slot of an entry that is of any use, or `NONE`; takes out one that is not. */
   slotOf(key: K): number {
-    const slot = this.index.get(key);
-    if (slot === undefined) return NONE;
-    if (this.phaseOf(slot) !== "over") return slot;
-    this.out(slot, "expired");
-    this.deliver();
-    return NONE;
+    const slot = this.#usableSlot(key);
+    if (slot === NONE) this.deliver();
+    return slot;
   }
 
   phaseOf(slot: number): Phase {
@@ -106,35 +103,38 @@ export class Store<K, V> extends Entries<K, V | KeptFailure> {
       (!this.expires || this.now.readMs() < this.expiry.freshUntil[slot]! + staleIfErrorMs);
   }
 
-  /** Counts a read. @returns What is in the slot. */
+  /** Counts a read, and tells of it. @returns What is in the slot. */
   hit(slot: number): V | KeptFailure {
-    this.hits++;
-    this.used(slot);
-    if (observed()) emit("hit", "cache", this.#settings.name, { key: this.keys[slot] });
-    return this.values[slot] as V | KeptFailure;
+    const value = this.#read(slot);
+    if (this.#untold.length > 0) this.deliver();
+    return value;
   }
 
-  /** What answers somebody who asks for a value now, and does not insist on a new one; counts the read. */
+  /**
+   * What answers somebody who asks for a value now, and does not insist on a new one; counts the read. To be followed by
+   * {@linkcode deliver}, once what was found is held or waited for: who is told may take it out.
+   */
   look(key: K, refresh: boolean): Found<V> | undefined {
-    const slot = refresh ? NONE : this.slotOf(key);
+    const slot = refresh ? NONE : this.#usableSlot(key);
     const phase = slot === NONE ? "over" : this.phaseOf(slot);
     if (phase === "fresh") {
       const again = this.#isEarly(slot);
       this.freshSlot(key); // which extends its idle limit
-      return { value: this.hit(slot), again };
+      return { value: this.#read(slot), again };
     }
     const mayReload = phase === "over" || this.#mayReload(slot);
     if (phase === "stale" || (phase === "failsafe" && !mayReload)) {
       this.staleHits++;
-      return { value: this.hit(slot), again: mayReload };
+      return { value: this.#read(slot), again: mayReload };
     }
     this.missed(key);
     return undefined;
   }
 
+  /** Counts a read that found nothing; to be followed by {@linkcode deliver}. */
   missed(key: K): void {
     this.misses++;
-    if (observed()) emit("miss", "cache", this.#settings.name, { key });
+    if (observed()) this.#untold.push({ kind: "miss", key });
   }
 
   /**
@@ -189,6 +189,9 @@ export class Store<K, V> extends Entries<K, V | KeptFailure> {
       errorTtlMs = errorTtlMs(error, key);
       checkDurationMs(this.#doing, "errorTtlMs", errorTtlMs);
     }
+    const slot = this.index.get(key);
+    // What was asked for the time may have set a value, which stands.
+    if (slot !== undefined && !(this.values[slot] instanceof KeptFailure)) return;
     if (errorTtlMs > 0) this.#place(key, new KeptFailure(error), 1, errorTtlMs, 0, undefined);
   }
 
@@ -242,6 +245,21 @@ export class Store<K, V> extends Entries<K, V | KeptFailure> {
   protected override grow(capacity: number): void {
     super.grow(capacity);
     this.expiry.grow(capacity);
+  }
+
+  #usableSlot(key: K): number {
+    const slot = this.index.get(key);
+    if (slot === undefined) return NONE;
+    if (this.phaseOf(slot) !== "over") return slot;
+    this.out(slot, "expired");
+    return NONE;
+  }
+
+  #read(slot: number): V | KeptFailure {
+    this.hits++;
+    this.used(slot);
+    if (observed()) this.#untold.push({ kind: "hit", key: this.keys[slot] as K });
+    return this.values[slot] as V | KeptFailure;
   }
 
   #place(

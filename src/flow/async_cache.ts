@@ -123,8 +123,10 @@ export class AsyncCache<K, V> implements AsyncDisposable {
       if (slot !== undefined && slot !== NONE) return Promise.resolve(store.hit(slot) as V);
       const under = slot === undefined ? this.#loads.find(key) : undefined;
       if (under !== undefined) {
+        const waiting = this.#loads.wait(under, PLAIN, false) as Promise<V>;
         store.missed(key);
-        return this.#loads.wait(under, PLAIN, false) as Promise<V>;
+        store.deliver();
+        return waiting;
       }
     }
     return this.#ask(key, load, options, false) as Promise<V>;
@@ -263,8 +265,8 @@ export class AsyncCache<K, V> implements AsyncDisposable {
    * @returns Whether there was a value of any use.
    */
   delete(key: K): boolean {
+    this.#loads.detach(key); // first, as it may abort a load, whose listeners may do anything
     const slot = this.#store.slotOf(key);
-    this.#loads.detach(key);
     if (slot === NONE) return false;
     const isValue = !(this.#store.values[slot] instanceof KeptFailure);
     this.#store.out(slot, "deleted");
@@ -389,26 +391,30 @@ export class AsyncCache<K, V> implements AsyncDisposable {
     }
     const refused = this.#refusal(ask);
     if (refused !== undefined) return refused;
-    const loads = this.#loads;
-    const found = this.#store.look(key, ask.refresh);
+    const [store, loads] = [this.#store, this.#loads];
+    const found = store.look(key, ask.refresh);
     if (found !== undefined) {
-      if (found.value instanceof KeptFailure) return Promise.reject(found.value.error);
-      const answer = lease ? loads.lend(key, found.value) : found.value;
-      if (found.again) loads.refresh(key, loader!, ask.write);
-      return Promise.resolve(answer);
+      const { value, again } = found;
+      const failed = value instanceof KeptFailure;
+      const answer = failed ? undefined : lease ? loads.lend(key, value) : value;
+      store.deliver();
+      if (failed) return Promise.reject(value.error);
+      if (again) loads.refresh(key, loader!, ask.write);
+      return Promise.resolve(answer as V | ValueLease<V>);
     }
     const under = loads.find(key);
-    if (under !== undefined) return loads.wait(under, ask, lease);
-    const call = new Call();
-    // First the wait: the loader may do anything, such as to abort this very call.
-    const waiting = loads.wait(loads.open(key, call, ask.write), ask, lease);
-    loads.begin(call, loader!);
+    const call = under === undefined ? new Call() : undefined;
+    // First the wait: observers and the loader may do anything, such as to abort this very call.
+    const waiting = loads.wait(under ?? loads.open(key, call!, ask.write), ask, lease);
+    store.deliver();
+    if (call !== undefined) loads.begin(call, loader!);
     return waiting;
   }
 
   #missed(key: K): void {
     this.#store.slotOf(key); // which takes out what is of no use any more
     this.#store.missed(key);
+    this.#store.deliver();
   }
 
   #deleteAll(keys: readonly K[]): number {
