@@ -11,50 +11,65 @@ export interface Overdue<T> {
   readonly unsure: readonly Item<T>[];
 }
 
-/** A stack: what is at its bottom has been idle for the longest. */
+/** A stack, linked so that any of them can leave in one step: what is at its bottom has been idle for the longest. */
 export class Idle<T> {
+  size = 0;
+  /** The one that has been idle for the shortest time. */
+  latest: Item<T> | undefined = undefined;
+  #oldest: Item<T> | undefined;
   readonly #settings: PoolSettings<T>;
-  readonly #stack: Item<T>[] = [];
 
   constructor(settings: PoolSettings<T>) {
     this.#settings = settings;
   }
 
-  get size(): number {
-    return this.#stack.length;
-  }
-
-  /** The one that has been idle for the shortest time. */
-  get latest(): Item<T> | undefined {
-    return this.#stack[this.#stack.length - 1];
-  }
-
   pop(): Item<T> | undefined {
-    return this.#stack.pop();
+    const item = this.latest;
+    if (item !== undefined) this.remove(item);
+    return item;
   }
 
   /** Takes the one that has been idle for the longest. */
   shift(): Item<T> | undefined {
-    return this.#stack.shift();
+    const item = this.#oldest;
+    if (item !== undefined) this.remove(item);
+    return item;
   }
 
   push(item: Item<T>): void {
-    this.#stack.push(item);
+    this.#insert(item, this.latest);
   }
 
   /** Puts one back to where it was. */
   restore(item: Item<T>): void {
-    let place = this.#stack.length;
-    while (place > 0 && this.#stack[place - 1]!.idleMs > item.idleMs) place--;
-    this.#stack.splice(place, 0, item);
+    let below = this.latest;
+    while (below !== undefined && below.idleMs > item.idleMs) below = below.below;
+    this.#insert(item, below);
   }
 
   has(item: Item<T>): boolean {
-    return this.#stack.includes(item);
+    return item.above !== undefined || item === this.latest;
   }
 
   remove(item: Item<T>): void {
-    this.#stack.splice(this.#stack.indexOf(item), 1);
+    const { above, below } = item;
+    if (above === undefined) this.latest = below;
+    else above.below = below;
+    if (below === undefined) this.#oldest = above;
+    else below.above = above;
+    item.above = item.below = undefined;
+    this.size--;
+  }
+
+  #insert(item: Item<T>, below: Item<T> | undefined): void {
+    const above = below === undefined ? this.#oldest : below.above;
+    item.below = below;
+    item.above = above;
+    if (below === undefined) this.#oldest = item;
+    else below.above = item;
+    if (above === undefined) this.latest = item;
+    else above.below = item;
+    this.size++;
   }
 
   /** Whether one can be leased without asking whether it is good. */
@@ -66,7 +81,7 @@ export class Idle<T> {
   /** When something has to be done about `item`, or about any because there are more than are kept. */
   dueMs(item: Item<T>, surplus: number): number {
     const { idleTimeoutMs, validateIdleMs, validate } = this.#settings;
-    const unused = surplus > 0 ? this.#stack[0]!.idleMs + idleTimeoutMs : Infinity;
+    const unused = surplus > 0 ? this.#oldest!.idleMs + idleTimeoutMs : Infinity;
     const unsure = validate === undefined ? Infinity : item.goodMs + validateIdleMs;
     return Math.min(unused, unsure, item.expiresMs);
   }
@@ -74,7 +89,9 @@ export class Idle<T> {
   /** The earliest {@linkcode dueMs} of all. */
   nextMs(surplus: number): number {
     let nextMs = Infinity;
-    for (const item of this.#stack) nextMs = Math.min(nextMs, this.dueMs(item, surplus));
+    for (let item = this.latest; item !== undefined; item = item.below) {
+      nextMs = Math.min(nextMs, this.dueMs(item, surplus));
+    }
     return nextMs;
   }
 
@@ -82,15 +99,15 @@ export class Idle<T> {
   takeOverdue(now: number, surplus: number): Overdue<T> {
     const { idleTimeoutMs, validateIdleMs, validate } = this.#settings;
     const [expired, unused, unsure]: [Item<T>[], Item<T>[], Item<T>[]] = [[], [], []];
-    let kept = 0;
-    for (const item of this.#stack) {
+    for (let item = this.#oldest, next: typeof item; item !== undefined; item = next) {
+      next = item.above;
       const spare = surplus - expired.length - unused.length > 0;
       if (now >= item.expiresMs) expired.push(item);
       else if (spare && now >= item.idleMs + idleTimeoutMs) unused.push(item);
       else if (validate !== undefined && now >= item.goodMs + validateIdleMs) unsure.push(item);
-      else this.#stack[kept++] = item;
+      else continue;
+      this.remove(item);
     }
-    this.#stack.length = kept;
     return { expired, unused, unsure };
   }
 }

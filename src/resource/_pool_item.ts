@@ -28,9 +28,12 @@ export class Item<T> {
   idleMs = 0;
   /** For whom it was taken away, among pools that share room. */
   promisedTo: unknown;
-  // Its neighbours in the one list it is in.
+  // Its neighbours in the one list it is in, of leases or of what is idle in all pools that share room.
   prev: Item<T> | undefined;
   next: Item<T> | undefined;
+  // Those idle for a shorter and for a longer time, while it is idle.
+  above: Item<T> | undefined;
+  below: Item<T> | undefined;
 
   // The lease, while it is in use.
   inUse = false;
