@@ -130,6 +130,11 @@ export class TaskNode<T> implements Task<T>, HeapItem {
     return controller.signal;
   }
 
+  /** Whether it was given this signal. */
+  has(signal: AbortSignal): boolean {
+    return this.#controller?.signal === signal;
+  }
+
   /** Starts in a microtask, in the async context of whoever calls this. */
   launch(): void {
     if (clock().putOff === undefined) go.then(() => this.#start());

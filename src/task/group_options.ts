@@ -6,6 +6,7 @@ import {
   checkDurationMs,
   checkName,
   checkOptions,
+  checkSignal,
   checkWaitOptions,
   show,
 } from "../kernel/checks.ts";
@@ -38,6 +39,8 @@ export interface CloseOptions {
   abandonAfterMs?: number;
   /** What tasks are aborted with after the grace; a fresh AbortError by default. */
   reason?: unknown;
+  /** Gives up this wait, not the closing. A task that closes what it belongs to must pass its own. */
+  signal?: AbortSignal | undefined;
 }
 
 /** What {@linkcode TaskGroup.close} came to. */
@@ -109,6 +112,7 @@ export function readSpawnOptions(doing: string, options: SpawnOptions): SpawnOpt
 
 export function checkCloseOptions(doing: string, options: CloseOptions): void {
   checkOptions(doing, options);
+  checkSignal(doing, options.signal);
   if (options.graceMs !== undefined) checkDurationMs(doing, "graceMs", options.graceMs);
   if (options.abandonAfterMs !== undefined) checkDurationMs(doing, "abandonAfterMs", options.abandonAfterMs);
 }

@@ -9,6 +9,7 @@ import { emit, observed } from "../kernel/observer.ts";
 import { groupEnded, groupOpened } from "../kernel/open_groups.ts";
 import { Canceller, subscribe, type Subscription } from "../kernel/signals.ts";
 import type { WaitOptions } from "../kernel/types.ts";
+import { Closing } from "./_closing.ts";
 import { Failures, type Throwing } from "./_failures.ts";
 import { handshake, type StartContext } from "./_handshake.ts";
 import { Places } from "./_places.ts";
@@ -28,6 +29,12 @@ import {
 import type { Job, Task } from "./task.ts";
 
 export type { CloseOptions, CloseReport, GroupOptions, GroupTree } from "./group_options.ts";
+
+/** Closes groups as if they were one. @internal */
+export let closeTogether: (
+  groups: readonly TaskGroup[],
+  options: CloseOptions,
+) => Promise<readonly CloseReport[]>;
 
 /** How a group was aborted: by whom, and with what. */
 interface Abort {
@@ -64,6 +71,12 @@ interface Abort {
  * ```
  */
 export class TaskGroup implements AsyncDisposable {
+  static {
+    closeTogether = (groups, options) => {
+      const inside = groups.some((group) => group.#taskWith(options.signal) !== undefined);
+      return Promise.all(groups.map((group) => group.#close(options, inside)));
+    };
+  }
   /** The name given at creation. */
   readonly name: string | undefined;
   readonly #what: string;
@@ -87,7 +100,7 @@ export class TaskGroup implements AsyncDisposable {
   /** Resolved when the last task has ended, or was given up. */
   readonly #end = deferred<void>();
   #draining = false;
-  #closing: Promise<CloseReport> | undefined;
+  #closing: Closing | undefined;
   #joined = false;
   #joining: Promise<void> | undefined;
   /** What `join` has thrown. */
@@ -252,12 +265,14 @@ export class TaskGroup implements AsyncDisposable {
     try {
       return await shield(ms, fn);
     } finally {
-      if (--this.#pending === 0) this.#quiet?.resolve();
+      this.#left();
     }
   }
 
   /**
    * Waits for all tasks, then for daemons to be cancelled, and ends the group. Again: the same promise.
+   *
+   * Not to be awaited by a task of the group, which would wait for itself for ever.
    *
    * @throws The failure, or a `TaskGroupError` of several; the reason of the group's `signal`, even if all tasks have
    * succeeded; nothing after `cancel`.
@@ -292,29 +307,44 @@ export class TaskGroup implements AsyncDisposable {
    * Ends the group in two phases: signals `stopping` and takes nothing new; after the grace aborts what is left.
    *
    * Failures are not thrown here but by `join`, `run` or the disposal. Again: the first call's options hold.
+   * **Abort** — of `signal` gives up this wait; the closing goes on. **From within** — a task of the group that awaits
+   * this must pass its own signal: it then waits for all other tasks but daemons, and ends before the group does.
+   * Without, it would wait for itself: for ever, or until it is given up.
    *
    * @returns Which tasks were given up: none without `abandonAfterMs`.
+   * @throws The reason of `signal`, unchanged.
    */
   async close(options: CloseOptions = {}): Promise<CloseReport> {
     checkCloseOptions(`close ${this.#what}`, options);
-    return await (this.#closing ??= this.#close(options));
+    options.signal?.throwIfAborted();
+    return await this.#close(options, this.#taskWith(options.signal) !== undefined);
   }
 
-  async #close({ graceMs = 10_000, abandonAfterMs = Infinity, reason }: CloseOptions): Promise<CloseReport> {
-    this.#stop();
-    const ended = this.#ended();
-    if (await within(ended, graceMs)) return { stuck: [] };
-    if (reason === undefined) {
-      reason = ownAbort(`Cannot go on in ${this.#what}: it is closed after ${graceMs} ms`);
-    }
-    this.#abort({ reason, by: "owner" });
-    if (await within(ended, abandonAfterMs)) return { stuck: [] };
+  #close(options: CloseOptions, inside: boolean): Promise<CloseReport> {
+    this.#closing ??= new Closing({
+      what: this.#what,
+      pending: () => this.#pending,
+      taskWith: (signal) => this.#taskWith(signal),
+      stop: () => this.#stop(),
+      ended: () => this.#ended(),
+      abort: (reason) => this.#abort({ reason, by: "owner" }),
+      abandon: () => this.#abandon(),
+    }, options);
+    return this.#closing.wait(options.signal, inside);
+  }
+
+  #taskWith(signal: AbortSignal | undefined): TaskNode<unknown> | undefined {
+    return signal && this.#tasks.snapshot().find((task) => task.has(signal));
+  }
+
+  /** Gives up what is left, and ends. */
+  #abandon(): readonly string[] {
     const orphans = this.#tasks.snapshot();
     const stuck = orphans.map((task) => task.name);
     emit("task.abandoned", "group", this.name, { tasks: stuck });
     for (const task of orphans) task.abandon();
     this.#release();
-    return { stuck };
+    return stuck;
   }
 
   /** The live tasks: name, state, age, what each waits for, groups nested in it. */
@@ -380,7 +410,13 @@ export class TaskGroup implements AsyncDisposable {
     this.#ends[task.state as "fulfilled" | "failed" | "cancelled"]++;
     if (task.state === "failed") this.#taskFailed(task);
     this.#places.leave(task);
-    if (!task.daemon && --this.#pending === 0) this.#quiet?.resolve();
+    if (!task.daemon) this.#left();
+  }
+
+  /** A task or a shield has ended. */
+  #left(): void {
+    if (--this.#pending === 0) this.#quiet?.resolve();
+    this.#closing?.look();
   }
 
   #taskFailed(task: TaskNode<unknown>): void {
@@ -492,18 +528,5 @@ export class TaskGroup implements AsyncDisposable {
     this.#abortFromOutside(
       new TimeoutError(`Cannot finish ${operation} within ${limitMs} ms: ${still}`, { operation, limitMs }),
     );
-  }
-}
-
-/** Whether `ended` comes within a time; the timer goes when it does. */
-async function within(ended: Promise<void>, ms: number): Promise<boolean> {
-  if (ms === Infinity) return await ended.then(() => true);
-  const limit = deferred<boolean>();
-  const timer = clock().schedule(clock().now() + ms, () => limit.resolve(false), { ref: true });
-  ended.then(() => limit.resolve(true));
-  try {
-    return await limit.promise;
-  } finally {
-    timer[Symbol.dispose]();
   }
 }

@@ -26,7 +26,7 @@ import {
   readGroupOptions,
 } from "./group_options.ts";
 import type { Job, Task, TaskContext } from "./task.ts";
-import { TaskGroup } from "./task_group.ts";
+import { closeTogether, TaskGroup } from "./task_group.ts";
 
 /** When a managed task is started again. */
 export interface RestartOptions {
@@ -57,6 +57,8 @@ export interface TaskManagerOptions {
   name?: string | undefined;
   /** Cancels everything in it. */
   signal?: AbortSignal | undefined;
+  /** After so long in vain, the observer is told which aborted tasks do not end (`task.stuck`). */
+  stuckAfterMs?: number | undefined;
   /** Told of each task that failed for good and that nobody awaits, when it does; what it throws is ignored. */
   onFailure?: ((error: unknown, name: string) => void) | undefined;
 }
@@ -113,7 +115,7 @@ export class TaskManager implements AsyncDisposable {
   readonly #failures: { readonly task: TaskNode<unknown>; readonly error: unknown }[] = [];
   /** The groups that closing found open: their failures are thrown by the disposal, unless somebody joined them. */
   #left: readonly TaskGroup[] = [];
-  #closing: Promise<CloseReport> | undefined;
+  #closing = false;
   #closingReason: unknown;
   #spawned = 0;
   #failed = 0;
@@ -127,14 +129,12 @@ export class TaskManager implements AsyncDisposable {
   constructor(options: TaskManagerOptions = {}) {
     checkOptions("create task manager", options);
     checkName("create task manager", options.name);
-    if (options.onFailure !== undefined) checkFunction("create task manager", "onFailure", options.onFailure);
-    this.name = options.name;
-    this.#onFailure = options.onFailure;
-    this.#root = new TaskGroup({
-      name: options.name ?? "task manager",
-      signal: options.signal,
-      policy: "supervise",
-    });
+    const { name, signal, stuckAfterMs, onFailure } = options;
+    if (onFailure !== undefined) checkFunction("create task manager", "onFailure", onFailure);
+    this.name = name;
+    this.#onFailure = onFailure;
+    const own = { name: name ?? "task manager", signal, stuckAfterMs, policy: "supervise" } as const;
+    this.#root = new TaskGroup(readGroupOptions(own, "create task manager"));
   }
 
   /** Whether everything in it has ended. */
@@ -201,20 +201,26 @@ export class TaskManager implements AsyncDisposable {
    * Ends everything in two phases: signals `stopping` and takes nothing new; after the grace aborts what is left.
    * Again: the first call's options hold.
    *
+   * **Abort** — of `signal` gives up this wait; the closing goes on. **From within** — a task that awaits this must pass
+   * its own signal: it then waits for everything but itself, and ends before the manager does. Without, it would wait
+   * for itself: for ever, or until it is given up.
+   *
    * @returns Which tasks were given up: none without `abandonAfterMs`.
+   * @throws The reason of `signal`, unchanged.
    */
   async close(options: CloseOptions = {}): Promise<CloseReport> {
     checkCloseOptions("close task manager", options);
-    if (this.#closing === undefined) this.#closingReason = options.reason;
-    return await (this.#closing ??= this.#close(options));
-  }
-
-  async #close(options: CloseOptions): Promise<CloseReport> {
-    this.#left = [...this.#groups.values()];
+    options.signal?.throwIfAborted();
+    if (!this.#closing) {
+      this.#closing = true;
+      this.#closingReason = options.reason;
+      this.#left = [...this.#groups.values()];
+    }
+    const closing = closeTogether([this.#root, ...this.#left], options);
     for (const daemon of this.#daemons) {
       daemon.abort(ownAbort(`Cannot go on with task ${show(daemon.name)}: the task manager is closing`));
     }
-    const reports = await Promise.all([this.#root, ...this.#left].map((group) => group.close(options)));
+    const reports = await closing;
     return { stuck: reports.flatMap(({ stuck }) => stuck) };
   }
 
@@ -259,7 +265,7 @@ export class TaskManager implements AsyncDisposable {
       throw new TypeError(`Cannot ${what} as name must be a non-empty string: received ${show(name)}`);
     }
     const doing = `${what} ${JSON.stringify(name)}`;
-    if (this.#closing !== undefined) {
+    if (this.#closing) {
       const how = this.closed ? "has ended" : "is closing";
       throw new ClosedError(`Cannot ${doing}: the task manager ${how}`, { cause: this.#closingReason });
     }

@@ -211,6 +211,70 @@ describe("TaskGroup.close", () => {
     });
   });
 
+  test("awaited by a task of its own, with its signal: waits for all others, and the group ends after it", async () => {
+    await world(async (w) => {
+      const group = new TaskGroup({ name: "g" });
+      const order: string[] = [];
+      group.spawn(async ({ signal }) => {
+        await sleep(1);
+        const closing = group.close({ signal });
+        assert.deepEqual(group.tree().tasks[0]!.waitsFor, ['close task group "g"']);
+        assert.deepEqual(await closing, { stuck: [] });
+        assert.deepEqual(await group.close({ signal }), { stuck: [] });
+        order.push(`alone at ${w.now}`);
+        await sleep(5);
+        order.push(`done at ${w.now}, group ${group.closed ? "closed" : "open"}`);
+      });
+      group.spawn(async ({ signal }) => {
+        await sleep(2);
+        await group.close({ signal });
+        order.push(`another at ${w.now}`);
+      });
+      group.spawn(() => sleep(20));
+      group.spawn(forEver, { daemon: true });
+      await sleep(3);
+      assert.deepEqual(await group.close(), { stuck: [] });
+      order.push(`closed at ${w.now}`);
+      assert.deepEqual(order, ["another at 20", "alone at 20", "done at 25, group open", "closed at 25"]);
+      await group.join();
+    });
+  });
+
+  test("awaited by a task of its own or by one within it: given up with its signal after the grace", async () => {
+    await world(async (w) => {
+      const group = new TaskGroup();
+      const reasons: unknown[] = [];
+      const close = ({ signal }: { signal: AbortSignal }): Promise<unknown> =>
+        group.close({ graceMs: 10, signal, reason: "over" }).catch((error) => reasons.push(error));
+      group.spawn(close);
+      group.spawn(({ signal }) => TaskGroup.run((inner) => void inner.spawn(close), { signal }));
+      group.spawn(forEver);
+      await group.join();
+      assert.equal(w.now, 10);
+      assert.deepEqual(reasons, ["over", "over"]);
+      assert.deepEqual(await group.close({ signal: new AbortController().signal }), { stuck: [] });
+    });
+  });
+
+  test("a signal gives up the wait, not the closing; one that is aborted already begins none", async () => {
+    await world(async (w) => {
+      const group = new TaskGroup();
+      group.spawn(() => sleep(10));
+      await assert.rejects(group.close({ signal: AbortSignal.abort("no") }), (error) => error === "no");
+      group.spawn(() => sleep(20));
+      const controller = new AbortController();
+      const waits = [group.close({ signal: controller.signal }), group.close()];
+      waits[0]!.catch(() => {});
+      await sleep(5);
+      controller.abort(null);
+      await assert.rejects(waits[0]!, (error) => error === null);
+      assert.throws(() => group.spawn(forEver), ClosedError);
+      assert.deepEqual(await waits[1], { stuck: [] });
+      assert.equal(w.now, 20);
+      await assert.rejects(group.close({ signal: {} as AbortSignal }), TypeError);
+    });
+  });
+
   test("is over at once when nothing runs, and leaves no timer", async () => {
     await world(async (w) => {
       const group = new TaskGroup();

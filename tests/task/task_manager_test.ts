@@ -324,6 +324,62 @@ describe("TaskManager.close", () => {
     });
   });
 
+  test("awaited by a task of its own, with its signal: waits for all but that, and ends after it", async () => {
+    await world(async (w) => {
+      const manager = new TaskManager({ name: "m" });
+      const order: string[] = [];
+      manager.spawn("admin", async ({ signal }) => {
+        await sleep(1);
+        assert.deepEqual(await manager.close({ signal }), { stuck: [] });
+        order.push(`alone at ${w.now}`);
+        await sleep(1);
+        order.push(`done at ${w.now}`);
+      });
+      manager.spawn("poller", forEver, { daemon: true });
+      manager.spawn("work", () => sleep(5));
+      manager.group("jobs").spawn(async ({ signal }) => {
+        await sleep(2);
+        await manager.close({ signal });
+      });
+      manager.group("more").spawn(() => sleep(7));
+      await sleep(3);
+      assert.deepEqual(await manager.close(), { stuck: [] });
+      order.push(`closed at ${w.now}`);
+      assert.deepEqual(order, ["alone at 7", "done at 8", "closed at 8"]);
+    });
+  });
+
+  test("awaited by a daemon of its own, with its signal: that is cancelled, and all ends", async () => {
+    await world(async () => {
+      const manager = new TaskManager();
+      const daemon = manager.spawn("poller", ({ signal }) => manager.close({ signal }), { daemon: true });
+      manager.spawn("work", () => sleep(5));
+      await assert.rejects(Promise.resolve(daemon), { name: "AbortError" });
+      assert.deepEqual(await manager.close(), { stuck: [] });
+      assert.equal(manager.closed, true);
+    });
+  });
+
+  test("tells the observer of tasks that are aborted and do not end", async () => {
+    await world(async () => {
+      const records: ObserverRecord[] = [];
+      using _watching = observe({ record: (event) => records.push(event) });
+      const manager = new TaskManager({ name: "m", stuckAfterMs: 10 });
+      manager.spawn("deaf", () => sleep(100));
+      await manager.close({ graceMs: 1 });
+      const [stuck, ...others] = records.filter(({ kind }) => kind === "task.stuck");
+      assert.equal(others.length, 0);
+      assert.equal(stuck!.name, "m");
+      assert.deepEqual((stuck!.data as { tasks: { name: string }[] }).tasks.map(({ name }) => name), [
+        "deaf",
+      ]);
+      assert.throws(
+        () => new TaskManager({ stuckAfterMs: -1 }),
+        /^RangeError: Cannot create task manager as stuckAfterMs must be a number of milliseconds >= 0: received -1$/,
+      );
+    });
+  });
+
   test("names those it gives up, of tasks and groups, to every caller", async () => {
     await world(async (w) => {
       const manager = new TaskManager();
