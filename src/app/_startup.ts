@@ -77,9 +77,10 @@ export class Startup {
   begin(): void {
     if (this.#phase !== "new") return;
     this.#phase = "starting";
-    this.#owner.starting();
-    if (this.#limitMs === Infinity) return;
-    this.#timer = clock().schedule(clock().now() + this.#limitMs, () => this.#overdue(), { ref: true });
+    if (this.#limitMs !== Infinity) {
+      this.#timer = clock().schedule(clock().now() + this.#limitMs, () => this.#overdue(), { ref: true });
+    }
+    this.#owner.starting(); // Last, as who is told may stop it.
   }
 
   /** Begins it, and has it come to its end: only then is the application ready. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { AsyncManager, ClosedError, leaves, MisuseError, TaskGroupError, TimeoutError } from "@uno/async/app";
+import { observe } from "@uno/async";
 import { Deadline, sleep } from "@uno/async/cancel";
 import { world } from "@uno/async/testing";
 import { opaqueErrors, rejectsWith } from "../_opaque.ts";
@@ -245,6 +246,15 @@ describe("AsyncManager.start", () => {
       );
       assert.equal(w.now, 50);
       assert.deepEqual(log, ["opening db", "opening slow", "open db", "close db"]);
+    });
+  });
+
+  test("an observer that stops it as soon as it begins leaves no timer of the start behind", async () => {
+    await world(async () => {
+      const app = new AsyncManager({ startTimeoutMs: 60_000 });
+      using _observer = observe({ record: ({ kind }) => void (kind === "app.starting" && app.stop("no")) });
+      assert.equal(await failure(app.start()), "no");
+      assert.equal((await app.stop()).code, 0);
     });
   });
 
