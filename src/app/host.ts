@@ -125,16 +125,20 @@ export class SignalHub {
     const now = clock().now();
     if (now - (this.#heardMs.get(signal) ?? -Infinity) < ECHO_MS) return;
     this.#heardMs.set(signal, now);
-    const targets = this.#lines.get(signal)?.targets ?? [];
-    let failure: { readonly error: unknown } | undefined;
+    const targets = this.#lines.get(signal)?.targets ?? new Set();
+    const errors: unknown[] = [];
     for (const target of [...targets]) {
+      if (!targets.has(target)) continue; // One of those before has ended it.
       try {
         target.tell(signal);
       } catch (error) {
-        failure ??= { error };
+        errors.push(error);
       }
     }
     // After all were told: one listener's fault is not the others', but it is not hidden either.
-    if (failure !== undefined) throw failure.error;
+    if (errors.length === 1) throw errors[0];
+    if (errors.length === 0) return;
+    const message = `Cannot tell all who listen to ${signal}: ${errors.length} of them failed`;
+    throw new AggregateError(errors, message, { cause: errors[0] });
   }
 }

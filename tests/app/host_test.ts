@@ -116,6 +116,37 @@ describe("SignalHub", () => {
     assert.equal(told, 1);
   });
 
+  test("the faults of several listeners all come out", () => {
+    const { hub, send } = hubOver();
+    const faults = [new Error("one"), null, "three"];
+    const listening = faults.map((fault) =>
+      hub.listen("SIGINT", () => {
+        throw fault;
+      })
+    );
+    assert.throws(() => send("SIGINT"), (error) => {
+      assert(error instanceof AggregateError);
+      assert.deepEqual(error.errors, faults);
+      return error.message === "Cannot tell all who listen to SIGINT: 3 of them failed";
+    });
+    for (const each of listening) each[Symbol.dispose]();
+  });
+
+  test("a listener that was ended by one told before it is not told, one that comes meanwhile not yet", () => {
+    const { hub, send } = hubOver();
+    const told: string[] = [];
+    const later: Disposable[] = [];
+    using _first = hub.listen("SIGTERM", () => {
+      told.push("first");
+      second[Symbol.dispose]();
+      later.push(hub.listen("SIGTERM", () => told.push("later")));
+    });
+    const second = hub.listen("SIGTERM", () => told.push("second"));
+    send("SIGTERM");
+    assert.deepEqual(told, ["first"]);
+    later[0]![Symbol.dispose]();
+  });
+
   test("does with those of SIGINT and SIGTERM that the platform has; asked for by name, it is an error", () => {
     const { hub, send } = hubOver("SIGTERM");
     const told: string[] = [];
