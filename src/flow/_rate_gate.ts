@@ -303,10 +303,13 @@ export class RateGate implements RateLineOwner {
   /** A line of the floor below waits here for its head. */
   #admit(line: RateLine, nowMs: number): void {
     const mine = this.#lineOf(this.own);
-    line.place ??= mine.queue.join(line, undefined, () => {}, (reason) => {
-      line.place = undefined;
-      line.queue.settleAll(reason);
-    });
+    if (line.place === undefined) {
+      const rejected = (reason: unknown): void => {
+        line.place = undefined;
+        line.queue.settleAll(reason);
+      };
+      mine.queue.join(line, undefined, () => {}, rejected, (place) => line.place = place);
+    }
     this.serve(mine, nowMs);
   }
 

@@ -210,19 +210,21 @@ export class WaitQueue<T, D = undefined> {
    * is only asked, so that nothing is granted to one who has given up.
    *
    * Leaving has two steps, as nobody may be granted another of its places when the line moves behind the first.
+   *
+   * @param joined Is told the place as soon as it is in line, before any observer is.
    */
   join(
     data: D,
     signal: AbortSignal | undefined,
     granted: (value: T) => void,
     rejected: (reason: unknown) => void,
+    joined?: (place: Place) => void,
   ): Place {
     const waiter = new Waiter<T, D>(data, granted, rejected);
     if (signal !== undefined) waiter.watch = new Watch(waiter, this.#end, signal);
     this.#link(waiter);
-    if (observed()) this.#tellStart(waiter);
     let moved = false;
-    return {
+    const place: Place = {
       leave: () => {
         if (!waiter.waiting) return;
         this.#unlink(waiter);
@@ -234,6 +236,9 @@ export class WaitQueue<T, D = undefined> {
         moved = false;
       },
     };
+    joined?.(place);
+    if (observed()) this.#tellStart(waiter);
+    return place;
   }
 
   /** What the waiter at the head waits with, or `undefined` when nobody waits. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ClosedError, RateLimiter, RateLimitError, TimeoutError } from "../../src/flow/mod.ts";
+import { observe, type ObserverRecord } from "../../src/kernel/observer.ts";
 import { world } from "../../src/testing/mod.ts";
 
 function limiters(global: object, user: object) {
@@ -186,5 +187,25 @@ test("RateLimiter: as many keys as you like are let in by the parent at once, wi
     parent.resume();
     await Promise.all(waits);
     assert.equal(parent.available(), 60_000);
+  });
+});
+
+test("RateLimiter: whatever an observer does when a line joins that of the parent, everybody is served in time", async () => {
+  await world(async (w) => {
+    const { parent, users } = limiters({ name: "global", burst: 1 }, {});
+    const failed: unknown[] = [];
+    const took = parent.reserve();
+    const act = (record: ObserverRecord): void => {
+      if (record.kind !== "wait" || record.name !== "global") return;
+      try {
+        took.cancel();
+      } catch (error) {
+        failed.push(error);
+      }
+    };
+    using _watching = observe({ record: act });
+    const served = await Promise.all(["a", "b"].map((key) => users.acquire({ key }).then(() => w.now)));
+    assert.deepEqual([failed, served], [[], [0, 100]]);
+    assert.deepEqual([parent.statistics().waiting, w.timers.length], [0, 0]);
   });
 });
