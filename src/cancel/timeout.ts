@@ -216,7 +216,7 @@ export function timeout<T>(
   fnOrOptions?: ((scope: TimeoutScope) => T | PromiseLike<T>) | TimeoutOptions,
   options?: TimeoutOptions,
 ): TimeoutScope | Promise<T> {
-  if (typeof fnOrOptions === "function") return run(ms, fnOrOptions, options);
+  if (typeof fnOrOptions === "function") return limited(ms, fnOrOptions, options);
   check(ms, fnOrOptions);
   return new Scope(ms, fnOrOptions);
 }
@@ -231,24 +231,38 @@ function check(ms: number, options: TimeoutOptions | undefined): void {
   checkBoolean("create timeout", "idle", options.idle);
 }
 
-function run<T>(
+/** How a call under a limit ended: with a value, by its own failure, at its limit, or by the outer signal. */
+export type LimitedEnd = "succeeded" | "failed" | "timedOut" | "aborted";
+
+/** The form of `timeout` that runs; tells `watch` how the call ended, before its caller learns of it. @internal */
+export function limited<T>(
   ms: number,
   fn: (scope: TimeoutScope) => T | PromiseLike<T>,
   options: TimeoutOptions | undefined,
+  watch?: (how: LimitedEnd) => void,
 ): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     check(ms, options);
-    const scope = new Scope(ms, options, reject);
+    const scope = new Scope(
+      ms,
+      options,
+      watch === undefined ? reject : (reason) => {
+        watch(options?.signal?.aborted && reason === options.signal.reason ? "aborted" : "timedOut");
+        reject(reason);
+      },
+    );
     if (scope.abortedWith !== undefined) return;
     const ended = (value: T): void => {
       if (scope.abortedWith !== undefined) return discard(value, "timeout");
       scope[Symbol.dispose]();
+      watch?.("succeeded");
       resolve(value);
     };
     const failed = (error: unknown): void => {
       const over = scope.abortedWith;
       if (over === undefined) {
         scope[Symbol.dispose]();
+        watch?.("failed");
         reject(error);
       } else if (!isEcho(error, over)) {
         emit("late.failure", "timeout", options?.operation, { error });

@@ -72,7 +72,12 @@ export {
   type PolicyContext,
   type PolicyPart,
 } from "./pipeline.ts";
-export { timeoutHandler, type TimeoutHandlerOptions } from "./timeout_handler.ts";
+export {
+  timeoutHandler,
+  type TimeoutHandlerOptions,
+  type TimeoutHandlerStatistics,
+  type TimeoutPolicy,
+} from "./timeout_handler.ts";
 export { CircuitOpenError, type CircuitOpenErrorOptions, type CircuitWindow } from "./circuit_open_error.ts";
 export { gradient2, type Gradient2Options } from "./gradient2.ts";
 export { Limiter } from "./limiter.ts";

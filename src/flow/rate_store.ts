@@ -1,6 +1,10 @@
 /** Where the counts of a rate limit are kept: the port for stores that several processes share, and the one in memory. */
 import { checkFunction, checkOptions } from "../kernel/checks.ts";
+import { clock } from "../kernel/clock.ts";
+import { Deque } from "../kernel/deque.ts";
+import { RateLimitError } from "./rate_limit_error.ts";
 import { RateLimiter } from "./rate_limiter.ts";
+import type { RateLimiterReservation } from "./rate_limiter_options.ts";
 
 /** What is to be taken from a {@linkcode RateStore}. */
 export interface RateStoreRequest {
@@ -55,7 +59,7 @@ export function checkRateStore(doing: string, value: RateStore): void {
  * ```
  */
 export class MemoryRateStore implements RateStore {
-  readonly #limiters = new Map<string, RateLimiter>();
+  readonly #counts = new Map<string, Counts>();
   readonly #maxKeys: number | undefined;
 
   /** Creates an empty store; `maxKeys` is for each rule, as that of a {@linkcode RateLimiter}. */
@@ -67,13 +71,68 @@ export class MemoryRateStore implements RateStore {
   }
 
   /** Takes so much if it can be had now. @returns 0, or in how many milliseconds it can be had. */
-  take({ key, weight, limit, intervalMs, burst }: RateStoreRequest): number {
+  take(request: RateStoreRequest): number {
+    return this.#countsOf(request).take(request);
+  }
+
+  /** Gives back so much of what was taken for the key, as if it had never been taken; nothing once that is made up for. */
+  giveBack(request: RateStoreRequest): void {
+    this.#countsOf(request).giveBack(request);
+  }
+
+  #countsOf({ limit, intervalMs, burst }: RateStoreRequest): Counts {
     const rule = `${limit}/${intervalMs}/${burst}`;
-    let limiter = this.#limiters.get(rule);
-    if (limiter === undefined) {
-      limiter = new RateLimiter({ limit, intervalMs, burst, maxKeys: this.#maxKeys });
-      this.#limiters.set(rule, limiter);
+    let counts = this.#counts.get(rule);
+    if (counts === undefined) {
+      const limiter = new RateLimiter({ limit, intervalMs, burst, maxKeys: this.#maxKeys });
+      this.#counts.set(rule, counts = new Counts(limiter, burst * intervalMs / limit));
     }
-    return limiter.tryAcquire({ key, weight }) ? 0 : limiter.waitMs({ key, weight });
+    return counts;
+  }
+}
+
+/** Something that was taken, and until when it may matter. */
+interface Taken {
+  readonly key: string;
+  readonly untilMs: number;
+  readonly reservation: RateLimiterReservation;
+}
+
+/** What is counted by one rule. */
+class Counts {
+  readonly #limiter: RateLimiter;
+  /** After so long, whatever was taken has been made up for. */
+  readonly #lastingMs: number;
+  readonly #taken = new Deque<Taken>();
+  readonly #givenBack = new WeakSet<RateLimiterReservation>();
+
+  constructor(limiter: RateLimiter, lastingMs: number) {
+    this.#limiter = limiter;
+    this.#lastingMs = lastingMs;
+  }
+
+  take({ key, weight }: RateStoreRequest): number {
+    const nowMs = clock().now();
+    for (let first = this.#taken.peek(); first !== undefined && first.untilMs <= nowMs;) {
+      this.#taken.shift();
+      first = this.#taken.peek();
+    }
+    try {
+      const reservation = this.#limiter.reserve({ key, weight, maxWaitMs: 0 });
+      this.#taken.push({ key, untilMs: nowMs + this.#lastingMs, reservation });
+      return 0;
+    } catch (error) {
+      if (error instanceof RateLimitError) return error.retryAfterMs;
+      throw error;
+    }
+  }
+
+  giveBack({ key, weight }: RateStoreRequest): void {
+    // Nobody says which: the first of that weight, as what is taken away earlier gives least room.
+    for (const { key: other, reservation } of this.#taken) {
+      if (other !== key || reservation.weight !== weight || this.#givenBack.has(reservation)) continue;
+      this.#givenBack.add(reservation);
+      return reservation.cancel();
+    }
   }
 }

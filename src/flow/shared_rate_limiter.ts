@@ -17,8 +17,9 @@ import { KeyedLock } from "../sync/keyed_lock.ts";
 import { isLate } from "./_rate_ahead.ts";
 import { within } from "./_rate_entry.ts";
 import { rateLimitError } from "./_rate_refusal.ts";
-import { runWithin, Work } from "./_work.ts";
+import { type Bounds, runWithin, Work } from "./_work.ts";
 import type { CallContext, Run } from "./policy.ts";
+import { RateLimitError } from "./rate_limit_error.ts";
 import type { RateLimiterAcquireOptions } from "./rate_limiter_options.ts";
 import { checkRateStore, type RateStore, type RateStoreRequest } from "./rate_store.ts";
 
@@ -40,10 +41,18 @@ export interface SharedRateLimiterOptions {
 export interface SharedRateLimiterStatistics {
   /** Keys for which somebody waits or asks. */
   readonly keys: number;
+  /** Calls that wait or ask the store. */
+  readonly waiting: number;
   /** Calls let through so far. */
   readonly granted: number;
+  /** Calls given up by a signal. */
+  readonly aborted: number;
+  /** Calls that reached their limit. */
+  readonly timedOut: number;
   /** Calls refused: they would have had to wait too long. */
   readonly refused: number;
+  /** Calls that failed because the store did. */
+  readonly failed: number;
 }
 
 /** One call on its way. */
@@ -84,8 +93,7 @@ export class SharedRateLimiter implements Run<CallContext> {
   readonly #doing: string;
   /** Until when the first in line waits, where the store has said so. */
   readonly #heldUntilMs = new Map<string, number>();
-  #granted = 0;
-  #refused = 0;
+  readonly #totals = { waiting: 0, granted: 0, aborted: 0, timedOut: 0, refused: 0, failed: 0 };
 
   /**
    * Creates a rate limiter; the store is not asked yet.
@@ -122,35 +130,18 @@ export class SharedRateLimiter implements Run<CallContext> {
    * @throws The reason of `signal`, unchanged; what the store throws.
    */
   async acquire(options: RateLimiterAcquireOptions = {}): Promise<void> {
-    checkWaitOptions(this.#doing, options);
-    const { weight = 1, key, maxWaitMs = Infinity, signal, timeoutMs = Infinity } = options;
-    checkInteger(this.#doing, "weight", weight, 1, this.#rule.burst);
-    checkName(this.#doing, key, "key");
-    checkDurationMs(this.#doing, "maxWaitMs", maxWaitMs);
-    signal?.throwIfAborted();
-    const call: Call = {
-      request: { key: `${this.name ?? ""}/${key ?? ""}`, weight, ...this.#rule },
-      key,
-      latestMs: Math.min(clock().now() + maxWaitMs, deadlineOf(signal)),
-      within: maxWaitMs === Infinity && signal !== undefined ? " before the deadline" : within(maxWaitMs),
-      taken: false,
-      left: false,
-    };
-    try {
-      await timeout(timeoutMs, ({ signal }) => this.#take(call, signal), { signal, operation: this.#doing });
-    } catch (error) {
-      call.left = true;
-      if (call.taken) await this.#giveBack(call.request);
-      throw error;
-    }
-    this.#granted++;
+    await this.#acquire(options);
   }
 
   /**
    * Runs `fn` when its turn comes.
    *
-   * @param options As for {@linkcode acquire}; `signal` gives the call up also while `fn` runs.
+   * If the call is given up after it was let through, but before `fn` was called, what it took is given back.
+   *
+   * @param options As for {@linkcode acquire}; `signal` gives the call up also while `fn` runs, and `timeoutMs` bounds the
+   * whole of it.
    * @returns What `fn` returns.
+   * @throws As {@linkcode acquire} does; what `fn` throws.
    */
   async run<T>(
     fn: (context: CallContext) => T | PromiseLike<T>,
@@ -162,24 +153,74 @@ export class SharedRateLimiter implements Run<CallContext> {
     const { signal, timeoutMs = Infinity } = options;
     const expired = (): TimeoutError => {
       const operation = `finish work in ${subject("shared rate limiter", this.name)}`;
-      return new TimeoutError(`Cannot ${operation} within ${timeoutMs} ms: it was still running`, {
+      const why = timeoutMs === 0 ? "no time was left to start" : "it was still running";
+      return new TimeoutError(`Cannot ${operation} within ${timeoutMs} ms: ${why}`, {
         operation,
         limitMs: timeoutMs,
       });
     };
     const atMs = clock().now() + timeoutMs;
-    await this.acquire(options);
-    const bounds = { structure: "shared rate limiter", name: this.name, signal, atMs, expired };
+    const request = await this.#acquire(options);
+    const bounds: Bounds = {
+      structure: "shared rate limiter",
+      name: this.name,
+      signal,
+      atMs,
+      expired,
+      gaveUp: (why, running) => {
+        this.#totals[why]++;
+        if (!running) void this.#giveBack(request);
+      },
+    };
     return await runWithin(bounds, new Work(bounds), fn);
   }
 
   /** A snapshot of what this limiter is busy with, and the totals so far. */
   statistics(): SharedRateLimiterStatistics {
-    return Object.freeze({
-      keys: this.#lines.statistics().keys,
-      granted: this.#granted,
-      refused: this.#refused,
-    });
+    return Object.freeze({ keys: this.#lines.statistics().keys, ...this.#totals });
+  }
+
+  async #acquire(options: RateLimiterAcquireOptions): Promise<RateStoreRequest> {
+    checkWaitOptions(this.#doing, options);
+    const { weight = 1, key, maxWaitMs = Infinity, signal, timeoutMs = Infinity } = options;
+    checkInteger(this.#doing, "weight", weight, 1, this.#rule.burst);
+    checkName(this.#doing, key, "key");
+    checkDurationMs(this.#doing, "maxWaitMs", maxWaitMs);
+    const totals = this.#totals;
+    if (signal?.aborted) {
+      totals.aborted++;
+      throw signal.reason;
+    }
+    const call: Call = {
+      request: { key: `${this.name ?? ""}/${key ?? ""}`, weight, ...this.#rule },
+      key,
+      latestMs: Math.min(clock().now() + maxWaitMs, deadlineOf(signal)),
+      within: maxWaitMs === Infinity && signal !== undefined ? " before the deadline" : within(maxWaitMs),
+      taken: false,
+      left: false,
+    };
+    totals.waiting++;
+    try {
+      await timeout(timeoutMs, ({ signal }) => this.#take(call, signal), { signal, operation: this.#doing });
+    } catch (error) {
+      call.left = true;
+      // Not waited for: whoever gives up is answered at once.
+      if (call.taken) void this.#giveBack(call.request);
+      totals[this.#endOf(error, signal)]++;
+      throw error;
+    } finally {
+      totals.waiting--;
+    }
+    totals.granted++;
+    emit("acquire", "shared rate limiter", this.name, { ...(key === undefined ? {} : { key }), weight });
+    return call.request;
+  }
+
+  /** As what a call counts that has ended with an error. */
+  #endOf(error: unknown, signal: AbortSignal | undefined): "aborted" | "timedOut" | "refused" | "failed" {
+    if (signal?.aborted && error === signal.reason) return "aborted";
+    if (error instanceof TimeoutError && error.operation === this.#doing) return "timedOut";
+    return error instanceof RateLimitError ? "refused" : "failed";
   }
 
   async #take(call: Call, signal: AbortSignal): Promise<void> {
@@ -191,7 +232,7 @@ export class SharedRateLimiter implements Run<CallContext> {
         const waitMs = await this.#store.take(request, { signal });
         if (waitMs === 0) {
           call.taken = true;
-          if (call.left) await this.#giveBack(request);
+          if (call.left) void this.#giveBack(request);
           return;
         }
         signal.throwIfAborted();
@@ -210,10 +251,13 @@ export class SharedRateLimiter implements Run<CallContext> {
   /** Refuses a call that can't be served before `atMs` when that is too late. */
   #checkInTime({ request, key, latestMs, within }: Call, atMs: number): void {
     if (!isLate(atMs, latestMs)) return;
-    this.#refused++;
     const { weight } = request;
     const waitMs = Math.max(0, atMs - clock().now());
-    emit("refuse", "shared rate limiter", this.name, { key, weight, retryAfterMs: waitMs });
+    emit("refuse", "shared rate limiter", this.name, {
+      ...(key === undefined ? {} : { key }),
+      weight,
+      retryAfterMs: waitMs,
+    });
     throw rateLimitError({ doing: this.#doing, key, waitMs, waiting: 0 }, weight, within);
   }
 

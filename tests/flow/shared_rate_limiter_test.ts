@@ -9,6 +9,7 @@ import {
   SharedRateLimiter,
   TimeoutError,
 } from "../../src/flow/mod.ts";
+import { observe, type ObserverRecord } from "../../src/kernel/observer.ts";
 import { world } from "../../src/testing/mod.ts";
 
 const rule = { limit: 10, intervalMs: 1_000, burst: 1, name: "mail" };
@@ -83,7 +84,8 @@ test("SharedRateLimiter: limiters with one store keep one limit, each in the ord
     assert.deepEqual(order.filter((name) => name[0] === "h"), ["h1", "h2", "h3"]);
     assert.deepEqual(order.filter((name) => name[0] === "t"), ["t1", "t2"]);
     assert.deepEqual(new Set(store.asked), new Set(["mail/ada", "mail/bob"]));
-    assert.deepEqual(here.statistics(), { keys: 0, granted: 4, refused: 0 });
+    const { keys, granted, refused } = here.statistics();
+    assert.deepEqual({ keys, granted, refused }, { keys: 0, granted: 4, refused: 0 });
   });
 });
 
@@ -141,5 +143,99 @@ test("SharedRateLimiter.run runs the work in its turn, within its limits", async
     const slow = limiter.run(({ signal }) => sleep(1_000, { signal }), { timeoutMs: 150 });
     await assert.rejects(slow, TimeoutError);
     assert.equal(w.now, 250);
+  });
+});
+
+test("SharedRateLimiter answers whoever gives up at once, however long the store takes to take something back", async () => {
+  await world(async (w) => {
+    const controller = new AbortController();
+    const store: RateStore = {
+      take: () => {
+        // In the turn in which the store gives, and before the caller knows.
+        queueMicrotask(() => controller.abort("away"));
+        return 0;
+      },
+      giveBack: () => new Promise(() => {}),
+    };
+    const limiter = new SharedRateLimiter({ ...rule, store });
+    await assert.rejects(limiter.acquire({ signal: controller.signal }), (error) => error === "away");
+    assert.equal(w.now, 0);
+  });
+});
+
+test("SharedRateLimiter.run gives back what it took when it is given up before the work has begun", async () => {
+  await world(async (w) => {
+    const store = new MemoryRateStore();
+    const limiter = new SharedRateLimiter({ ...rule, store });
+    for (let turns = 0; turns < 12; turns++) {
+      const controller = new AbortController();
+      let began = false;
+      const call = limiter.run(() => void (began = true), { signal: controller.signal, key: `${turns}` });
+      for (let i = 0; i < turns; i++) await undefined;
+      controller.abort("away");
+      const end = await call.catch((error) => error);
+      const again = limiter.acquire({ key: `${turns}` }).then(() => w.now);
+      const before = w.now;
+      assert.equal(await again - before, began ? 100 : 0, `${end} after ${turns} turns`);
+    }
+    const { granted, aborted, waiting, keys } = limiter.statistics();
+    assert.deepEqual({ waiting, keys }, { waiting: 0, keys: 0 });
+    assert.ok(aborted > 2 && granted >= 12);
+  });
+});
+
+test("MemoryRateStore gives back as if it had never been taken, once, and never more than was", async () => {
+  await world(async (w) => {
+    const store = new MemoryRateStore();
+    const request = { key: "a", weight: 1, limit: 10, intervalMs: 1_000, burst: 3 };
+    const all = (): number => {
+      let taken = 0;
+      while (store.take(request) === 0) taken++;
+      return taken;
+    };
+    assert.equal(all(), 3);
+    store.giveBack(request);
+    store.giveBack({ ...request, key: "b" });
+    store.giveBack({ ...request, weight: 2 });
+    assert.equal(all(), 1);
+    for (let i = 0; i < 9; i++) store.giveBack(request);
+    assert.equal(all(), 3);
+    await w.advance(300);
+    store.giveBack(request); // made up for by now
+    assert.equal(all(), 3);
+    assert.equal(store.take(request), 100);
+  });
+});
+
+test("SharedRateLimiter counts how calls ended, and tells observers", async () => {
+  await world(async () => {
+    const records: ObserverRecord[] = [];
+    using _watching = observe({ record: (record) => void records.push(record) });
+    let answer: () => number | Promise<number> = () => 0;
+    const limiter = new SharedRateLimiter({ ...rule, store: { take: () => answer() } });
+    const ends = (call: Promise<unknown>): Promise<unknown> => call.catch((error) => error);
+    await limiter.acquire({ key: "ada" });
+    await ends(limiter.acquire({ signal: AbortSignal.abort("early") }));
+    answer = () => 50;
+    await ends(limiter.acquire({ maxWaitMs: 10 }));
+    const late = limiter.acquire({ timeoutMs: 20 });
+    assert.equal(limiter.statistics().waiting, 1);
+    assert.ok(await ends(late) instanceof TimeoutError);
+    answer = () => Promise.reject("down");
+    await ends(limiter.acquire());
+    assert.deepEqual(limiter.statistics(), {
+      keys: 0,
+      waiting: 0,
+      granted: 1,
+      aborted: 1,
+      timedOut: 1,
+      refused: 1,
+      failed: 1,
+    });
+    const told = records.filter(({ structure }) => structure === "shared rate limiter");
+    assert.deepEqual(told.map(({ kind, name, data }) => [kind, name, data]), [
+      ["acquire", "mail", { key: "ada", weight: 1 }],
+      ["refuse", "mail", { weight: 1, retryAfterMs: 50 }],
+    ]);
   });
 });

@@ -4,6 +4,7 @@ import { sleep } from "../../src/cancel/sleep.ts";
 import { retry } from "../../src/flow/retry.ts";
 import { timeoutHandler } from "../../src/flow/timeout_handler.ts";
 import { TimeoutError } from "../../src/kernel/errors.ts";
+import { observe, type ObserverRecord } from "../../src/kernel/observer.ts";
 import { world } from "../../src/testing/mod.ts";
 
 describe("timeoutHandler", () => {
@@ -72,6 +73,48 @@ describe("timeoutHandler", () => {
       await assert.rejects(outside, { limitMs: 100 });
       assert.deepEqual([calls, w.now], [4, 420]);
       await w.advance(1_000);
+    });
+  });
+
+  test("counts how calls ended, and tells the observer of those that reached the limit", async () => {
+    await world(async (w) => {
+      const records: ObserverRecord[] = [];
+      using _watching = observe({ record: (record) => void records.push(record) });
+      let ms = 10;
+      for (const limit of [timeoutHandler(10, { operation: "report" }), timeoutHandler(() => ms)]) {
+        const aborting = new AbortController();
+        const calls = Promise.allSettled([
+          limit.run(() => "at once"),
+          limit.run(() => sleep(5)),
+          limit.run(() => Promise.reject("failed")),
+          limit.run(() => {
+            throw new TimeoutError("its own", { operation: "else", limitMs: 1 });
+          }),
+          limit.run(() => sleep(50)),
+          limit.run(() => sleep(50), { timeoutMs: 0 }),
+          limit.run(() => sleep(50), { signal: aborting.signal }),
+          limit.run(() => assert.fail("ran"), { signal: AbortSignal.abort("early") }),
+        ]);
+        await w.idle();
+        assert.equal(limit.statistics().running, 3);
+        aborting.abort("away");
+        await calls;
+        await w.advance(100);
+        const ended = { running: 0, calls: 7, succeeded: 2, failed: 2, aborted: 2, timedOut: 2 };
+        assert.deepEqual(limit.statistics(), ended);
+        ms = NaN;
+        await limit.run(() => 1).catch(() => {});
+        assert.equal(limit.statistics().running, 0);
+        assert.ok(Object.isFrozen(limit.statistics()));
+        ms = 10;
+      }
+      const told = records.filter(({ kind }) => kind === "timeout");
+      assert.deepEqual(told.map(({ structure, name }) => [structure, name]), [
+        ["timeout", "report"],
+        ["timeout", "report"],
+        ["timeout", undefined],
+        ["timeout", undefined],
+      ]);
     });
   });
 });
