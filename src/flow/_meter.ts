@@ -1,5 +1,6 @@
 import { clock } from "../kernel/clock.ts";
 import { isThenable } from "../kernel/deferred.ts";
+import { isEcho } from "../kernel/echo.ts";
 import { emit } from "../kernel/observer.ts";
 import type { LimitEstimator } from "./adaptive_limit.ts";
 import type { Slots } from "./_slots.ts";
@@ -16,13 +17,15 @@ export class Meter {
     this.#isOverload = isOverload;
   }
 
-  /** A call begins, its slot taken. */
-  begin(): Reading {
-    return new Reading(this, this.#slots.inUse, clock().now());
+  /** A call begins, its slot taken, that `signal` may give up. */
+  begin(signal: AbortSignal | undefined): Reading {
+    return new Reading(this, this.#slots.inUse, clock().now(), signal);
   }
 
   /** @internal */
   failed(reading: Reading, error: unknown): void {
+    // What answers an abort that we have not been told of yet tells nothing, whatever error the reason is.
+    if (reading.signal?.aborted && isEcho(error, reading.signal)) return;
     // A failure of its own tells nothing: most fail sooner than they would have ended.
     if (this.#guarded(() => this.#isOverload(error))) this.record(reading, true);
   }
@@ -61,12 +64,14 @@ export class Reading {
   readonly #meter: Meter;
   readonly inFlight: number;
   readonly startedMs: number;
+  readonly signal: AbortSignal | undefined;
   #over = false;
 
-  constructor(meter: Meter, inFlight: number, startedMs: number) {
+  constructor(meter: Meter, inFlight: number, startedMs: number, signal: AbortSignal | undefined) {
     this.#meter = meter;
     this.inFlight = inFlight;
     this.startedMs = startedMs;
+    this.signal = signal;
   }
 
   /** Runs what is measured. */

@@ -238,7 +238,7 @@ export class SlotRunner {
     };
     const work = new Work(bounds);
     if (this.#meter === undefined) return await runWithin(bounds, work, fn);
-    return await runWithin(bounds, work, (work) => (reading = this.#meter!.begin()).of(() => fn(work)));
+    return await runWithin(bounds, work, (work) => (reading = this.#meter!.begin(signal)).of(() => fn(work)));
   }
 
   #hold(request: Request, options: WaitOptions | undefined): Promise<Lease> {

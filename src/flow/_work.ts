@@ -175,8 +175,13 @@ class Call<T> implements AbortTarget {
   }
 
   #failed(error: unknown): void {
-    const { structure, name } = this.#bounds;
+    const { structure, name, signal } = this.#bounds;
     this.#unbind();
+    if (this.#over === undefined && signal?.aborted && isEcho(error, signal)) {
+      // Between the listeners of a signal, platforms run microtasks: the work has heard of it and answered before us.
+      this.#over = { reason: signal.reason };
+      this.#bounds.gaveUp?.("aborted", true);
+    }
     this.#bounds.settled?.();
     if (this.#over === undefined) return this.#reject(error);
     if (!isEcho(error, this.#over)) emit("late.failure", structure, name, { error });

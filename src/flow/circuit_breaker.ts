@@ -9,7 +9,6 @@ import {
   subject,
 } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
-import { isEcho } from "../kernel/echo.ts";
 import { TimeoutError } from "../kernel/errors.ts";
 import { discard } from "../kernel/late.ts";
 import type { WaitOptions } from "../kernel/types.ts";
@@ -229,9 +228,7 @@ export class CircuitBreaker implements Run<CallContext> {
     try {
       result = await runWithin(bounds, new Work(bounds), fn);
     } catch (error) {
-      // The work may have been told of the abort, and have answered, before we were.
-      if (over === undefined && signal?.aborted && isEcho(error, signal)) this.#aborted(admission);
-      else if (over !== "aborted") this.#failed(admission, startedMs, error);
+      if (over !== "aborted") this.#failed(admission, startedMs, error);
       throw error;
     }
     this.#succeeded(admission, startedMs, result);
