@@ -134,18 +134,22 @@ export class BatchIntake<I, O> {
       if (refusedNow !== undefined) return refusedNow;
       call.cohort = this.#cohort;
     }
-    if (observed()) this.#tellAdded(call);
-    if (this.#join(call, bounds, bounds.timeoutMs)) return promise;
-    if (!this.#hasRoom && this.rules.overflow === "reject") {
-      this.#counts.refused++;
-      return Promise.reject(this.#fullError());
+    const pending = this.#lanes.size;
+    const id = observed() ? call.tie(this.#owner).id = ++this.#ids : 0;
+    if (!this.#join(call, bounds, bounds.timeoutMs)) {
+      if (!this.#hasRoom && this.rules.overflow === "reject") {
+        this.#counts.refused++;
+        return Promise.reject(this.#fullError());
+      }
+      call.cohort.left++;
+      if (this.#hasRoom) {
+        this.#bind(call, bounds, bounds.timeoutMs);
+        this.#lanes.push(call);
+        this.#pump();
+      } else this.#wait(call, bounds);
     }
-    call.cohort.left++;
-    if (this.#hasRoom) {
-      this.#bind(call, bounds, bounds.timeoutMs);
-      this.#lanes.push(call);
-      this.#pump();
-    } else this.#wait(call, bounds);
+    // Told at the end, as whoever is told may close it, or abort the signal: that finds the call in its place.
+    if (id > 0) emit("add", "batcher", this.rules.name, { id, pending });
     return promise;
   }
 
@@ -222,6 +226,14 @@ export class BatchIntake<I, O> {
       if (waiting === undefined) return;
       this.#waiters.grant();
       const { call, bounds, endMs } = waiting;
+      if (bounds.signal?.aborted) {
+        // By an observer that was told of the grant: nobody listens for it yet.
+        this.#counts.aborted++;
+        call.fail(bounds.signal.reason);
+        call.cohort.left--;
+        this.#tellFlushers();
+        continue;
+      }
       const leftMs = endMs === Infinity ? Infinity : endMs - clock().now();
       if (this.#join(call, bounds, leftMs)) call.cohort.left--;
       else {
@@ -290,11 +302,6 @@ export class BatchIntake<I, O> {
       this.#oldest = this.#oldest.next!;
     }
     while (this.#flushers.size > 0 && this.#flushers.head()?.over) this.#flushers.grant();
-  }
-
-  #tellAdded(call: Call<I, O>): void {
-    const id = call.tie(this.#owner).id = ++this.#ids;
-    emit("add", "batcher", this.rules.name, { id, pending: this.#lanes.size });
   }
 
   get #subject(): string {

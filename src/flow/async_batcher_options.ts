@@ -56,7 +56,10 @@ export interface AsyncBatcherOptions<I = unknown> {
    * default), or are refused with a `QueueFullError` (`"reject"`).
    */
   overflow?: "wait" | "reject";
-  /** How many batches may run at once. Default 1. */
+  /**
+   * How many batches may run at once. Default 1. A function that adds to its own batcher, and waits for what comes of
+   * that, needs one more, or they wait for each other.
+   */
   concurrency?: number;
   /**
    * Whether equal items that wait for a batch are handed over once, for all their callers: by what the function makes of

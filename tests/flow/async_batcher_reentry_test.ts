@@ -1,0 +1,84 @@
+/** Observers that come back to the batcher they are told of. */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { AsyncBatcher, type AsyncBatcherOptions } from "../../src/flow/mod.ts";
+import { observe } from "../../src/kernel/observer.ts";
+import { world } from "../../src/testing/mod.ts";
+
+/** Does something once, in the midst of the first record of a kind. */
+function at(kind: string, act: () => void): Disposable {
+  let acted = false;
+  return observe({
+    record: (event) => {
+      if (acted || event.kind !== kind) return;
+      acted = true;
+      act();
+    },
+  });
+}
+
+const kinds: AsyncBatcherOptions<number>[] = [{}, { dedupe: true }, { partition: (item) => item }, {
+  maxWaitMs: 5,
+}];
+
+function made(
+  options: AsyncBatcherOptions<number>,
+): { batcher: AsyncBatcher<number, number>; served: number[] } {
+  const served: number[] = [];
+  const batcher = new AsyncBatcher<number, number>((items) => {
+    served.push(...items);
+    return items;
+  }, options);
+  return { batcher, served };
+}
+
+describe("AsyncBatcher: observers that come back to it", () => {
+  test("who is told of an item may abort its caller: it gets the reason, and nothing is served", async () => {
+    await world(async () => {
+      for (const options of kinds) {
+        const { batcher, served } = made(options);
+        const controller = new AbortController();
+        using _ = at("add", () => controller.abort("enough"));
+        const given = batcher.add(1, { signal: controller.signal });
+        await assert.rejects(given, (reason) => reason === "enough");
+        await batcher.close();
+        assert.deepEqual([served, batcher.statistics().aborted], [[], 1]);
+      }
+    });
+  });
+
+  test("who is told that a caller was let in may abort it then and there", async () => {
+    await world(async () => {
+      for (const options of kinds) {
+        const { batcher, served } = made({ ...options, maxPending: 1 });
+        const controller = new AbortController();
+        using _ = at("grant", () => controller.abort("enough"));
+        const all = [1, 2, 3].map((item) =>
+          batcher.add(item, item === 2 ? { signal: controller.signal } : {}).catch((reason: unknown) =>
+            reason
+          )
+        );
+        assert.deepEqual(await Promise.all(all), [1, "enough", 3]);
+        await batcher.close();
+        assert.deepEqual([served, batcher.statistics().aborted], [[1, 3], 1]);
+      }
+    });
+  });
+
+  test("who is told of an item may close: it settles before closing ends", async () => {
+    await world(async () => {
+      for (const options of kinds) {
+        for (const pending of ["flush", "reject"] as const) {
+          const { batcher, served } = made(options);
+          let closed: Promise<void> | undefined;
+          using _ = at("add", () => closed = batcher.close({ pending }));
+          const order: string[] = [];
+          const item = batcher.add(1).then(() => order.push("served"), ({ name }) => order.push(name));
+          await Promise.all([item, closed?.then(() => order.push("closed"))]);
+          assert.deepEqual(order, [pending === "flush" ? "served" : "ClosedError", "closed"]);
+          assert.equal(served.length, pending === "flush" ? 1 : 0);
+        }
+      }
+    });
+  });
+});
