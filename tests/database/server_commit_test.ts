@@ -71,7 +71,7 @@ for (const subject of subjects) {
   suite(`COMMIT without an answer through ${subject.name}`, subject.skip, () => {
     for (const [where, how] of EACH) {
       it(`lost ${where}, the line ${how}: says that it does not know, and does nothing twice`, () =>
-        withTable(subject, { max: 2, commitTimeoutMs: 150 }, async (scene) => {
+        withTable(subject, { max: 2, commitTimeoutMs: 500 }, async (scene) => {
           const { db, proxy, ids } = scene;
           const unhandled = await unhandledDuring(async () => {
             await db.query("select 1 as one"); // Connecting may commit, too.
@@ -90,7 +90,7 @@ for (const subject of subjects) {
         }));
 
       it(`lost ${where}, the line ${how}: finds out with verifyCommit`, () =>
-        withTable(subject, { max: 2, commitTimeoutMs: 150 }, async (scene) => {
+        withTable(subject, { max: 2, commitTimeoutMs: 500 }, async (scene) => {
           const { db, proxy, ids } = scene;
           await db.query("select 1 as one");
           swallowCommit(proxy, where, how);
@@ -105,7 +105,7 @@ for (const subject of subjects) {
     }
 
     it("does not try again when verifyCommit can't find out either", () =>
-      withTable(subject, { max: 2, commitTimeoutMs: 150 }, async (scene) => {
+      withTable(subject, { max: 2, commitTimeoutMs: 500 }, async (scene) => {
         await scene.db.query("select 1 as one");
         swallowCommit(scene.proxy, "before the server", "silent");
         const { calls, error } = await run(scene, {
@@ -123,7 +123,7 @@ for (const subject of subjects) {
         skip: subject.dialect === "postgres" ? false : "only PostgreSQL can tell that nothing was written",
       },
       () =>
-        withTable(subject, { max: 1, commitTimeoutMs: 150, verifyCommit: true }, async ({ db, proxy }) => {
+        withTable(subject, { max: 1, commitTimeoutMs: 500, verifyCommit: true }, async ({ db, proxy }) => {
           await db.query("select 1 as one");
           swallowCommit(proxy, "before the server", "silent");
           let calls = 0;

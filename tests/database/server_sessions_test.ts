@@ -185,7 +185,7 @@ for (const { name, dialect, skip, ...subject } of subjects) {
         await pause(20);
         const startedMs = performance.now();
         await session[Symbol.asyncDispose]();
-        assert.ok(performance.now() - startedMs < 2_000, "what runs is cancelled");
+        assert.ok(performance.now() - startedMs < 10_000, "what runs is cancelled");
         const [, refused] = await ended;
         assert.equal(refused.status, "rejected");
         await assert.rejects(insert(session, "after"), { name: "ClosedError" });

@@ -195,7 +195,7 @@ for (const subject of subjects) {
       }));
 
     it("stops a statement on the server when it is aborted, and the session is good afterwards", () =>
-      withDatabase(subject, { max: 1 }, async (db) => {
+      withDatabase(subject, { max: 1, cancelGraceMs: 10_000 }, async (db) => {
         const controller = new AbortController();
         const sleeping = db.query(dialect === "postgres" ? "select pg_sleep(20)" : "select sleep(20)", [], {
           signal: controller.signal,

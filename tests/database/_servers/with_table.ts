@@ -104,13 +104,13 @@ export async function killOne(outside: Database): Promise<void> {
   if (rows[0] !== undefined) await outside.query(`kill ${Number(rows[0].id)}`).catch(() => {});
 }
 
-/** Waits until `holds`, at most 5 seconds. */
+/** Waits until `holds`, at most 20 seconds or so. */
 export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 500; i++) {
+  for (let i = 0; i < 2_000; i++) {
     if (await holds()) return;
     await pause(10);
   }
-  throw new Error("It did not come to that within 5 s");
+  throw new Error("It did not come to that within 20 s");
 }
 
 /** Waits in real time. */
