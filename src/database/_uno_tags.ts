@@ -53,14 +53,30 @@ export function anyTags(change: Change): readonly string[] {
 }
 
 /**
- * A key as a text that is the same for all which a database may take for equal: 5, "5" and "5.0"; "A" and "a".
- * That others fall together as well only means that more is read again.
+ * A key as a text that is the same for all which a database may take for equal: 5, "5" and "5.0"; "A" and "a"; a text
+ * and its bytes. That others fall together as well only means that more is read again.
  */
 function folded(id: unknown): string {
   if (typeof id === "bigint" || typeof id === "number" || typeof id === "boolean") return String(Number(id));
   if (isDate(id)) return "date";
-  if (typeof id !== "string") return "bytes";
+  if (id instanceof Uint8Array) return foldedBytes(id);
+  if (typeof id !== "string") return "other";
+  // As PostgreSQL writes bytes.
+  if (/^\\x(?:[0-9a-f]{2})*$/i.test(id)) {
+    return foldedBytes(Uint8Array.from(id.slice(2).match(/../g) ?? [], (byte) => parseInt(byte, 16)));
+  }
   const number = Number(id);
   if (id.trim() !== "" && !Number.isNaN(number)) return String(number);
   return id.normalize("NFKD").toUpperCase().toLowerCase().replaceAll(/[^\p{L}\p{N}]/gu, "");
+}
+
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Bytes as the text that they may be the same as, else as they are. */
+function foldedBytes(bytes: Uint8Array): string {
+  try {
+    return folded(utf8.decode(bytes));
+  } catch {
+    return `#${[...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+  }
 }

@@ -333,6 +333,31 @@ describe("UnoDb cache", () => {
       }
     }));
 
+  it("goes by keys that are bytes, which may be the text that they stand for", () =>
+    world(async () => {
+      const server = new RowsServer();
+      await using db = new Database(server.driver);
+      await using uno = new UnoDb(db);
+      const files = table<{ id: Uint8Array | string; total: number }, "id">("files", {
+        key: "id",
+        columns: ["id", "total"],
+      });
+      const [a, b] = [[0xff, 1], [0xff, 2]].map((bytes) => Uint8Array.from(bytes));
+      const text = new TextEncoder().encode("abc");
+      server.commit(new Map([a!, b!, text].map((id, i) => [id as unknown as number, i])));
+      const read = async (): Promise<number> => {
+        const { selects } = server;
+        for (const id of [a!, b!, text]) await uno.get(files, id, { cache: true });
+        return server.selects - selects;
+      };
+      await read();
+      assert.equal(await read(), 0);
+      for (const one of [Uint8Array.from(a!), "\\xFF01", "ABC", "\\x616263"]) {
+        uno.invalidate(files, one);
+        assert.equal(await read(), 1, `of ${one}, and of no other`);
+      }
+    }));
+
   it("aborted at any await, reads and writes leave sessions and later reads good", async () => {
     let server: RowsServer;
     let db: Database;
