@@ -47,8 +47,8 @@ class Use<T> extends OwnedLease<HoldOptions | undefined> implements ResourceLeas
  * afresh. **Abort** — a waiter that gives up leaves the others waiting; when the last one does, the opening is
  * aborted, and what comes of it all the same is closed: who has come since gets an opening of its own. **Closing** — after the last user has left and `lingerMs` have
  * passed; a use that comes meanwhile waits, and opens it again, unless closing hangs. **Close** — for good: sends
- * waiters away, waits for users (for `graceMs` at most: it names who stays), closes, and throws if that fails;
- * disposal does the same without a limit on users. Other failures of closing go to the observer (`close.failed`), and
+ * waiters away, waits for users (for `graceMs` at most: it names who stays), closes, and throws if that fails, also
+ * where it was closing already; disposal does the same without a limit on users. Other failures of closing go to the observer (`close.failed`), and
  * so does what an opening that was given up fails with beyond that (`open.failed`).
  *
  * @example
@@ -285,7 +285,10 @@ export class AsyncResource<T> implements AsyncDisposable {
     try {
       await (this.#closing = this.#close());
     } catch (error) {
-      emit("close.failed", "resource", this.name, { error });
+      // Whoever closes it for good meanwhile is told instead.
+      if (this.#ending === undefined || this.#abandoned) {
+        emit("close.failed", "resource", this.name, { error });
+      }
     }
     this.#next();
   }
@@ -344,6 +347,8 @@ export class AsyncResource<T> implements AsyncDisposable {
   }
 
   async #end(drain: Drain): Promise<ResourceCloseReport> {
+    const closing = this.#state === "closing" ? this.#closing : undefined;
+    closing?.catch(ignore); // Looked at below, when the others have left.
     this.#linger?.[Symbol.dispose]();
     this.#waiters.settleAll(this.#closedError());
     this.#left();
@@ -355,7 +360,7 @@ export class AsyncResource<T> implements AsyncDisposable {
       this.#abandoned = true;
       return Object.freeze({ stragglers: Object.freeze([...names, "opening"]) });
     }
-    await this.#closing?.catch(ignore); // has a limit, and told the observer
+    await closing; // It has a limit.
     if (this.#state === "stuck") throw this.#stuck;
     if (this.#state === "open") await this.#close();
     return Object.freeze({ stragglers: names });

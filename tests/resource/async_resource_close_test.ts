@@ -134,6 +134,45 @@ describe("AsyncResource.close", () => {
     });
   });
 
+  test("throws what a closing fails with that was under way; the observer is not told too", async () => {
+    for (const failure of [new Error("disk is full"), null]) {
+      for (const graceMs of [0, Infinity]) {
+        await world(async () => {
+          const kinds: string[] = [];
+          using _observer = observe({ record: ({ kind }) => void kinds.push(kind) });
+          let failing = false;
+          const resource = new AsyncResource({
+            open: () => 1,
+            close: async () => {
+              await sleep(10);
+              if (failing) throw failure;
+            },
+          });
+          (await resource.use()).release();
+          await sleep(20); // That one ended well.
+          failing = true;
+          (await resource.use()).release();
+          await sleep(20); // That one failed, while nobody had closed it for good.
+          assert.equal(kinds.filter((kind) => kind === "close.failed").length, 1);
+          (await resource.use()).release();
+          assert.equal(resource.statistics().state, "closing");
+          assert.equal(await failureOf(resource.close({ graceMs })), failure);
+          assert.equal(resource.statistics().state, "disposed");
+          assert.equal(kinds.filter((kind) => kind === "close.failed").length, 1);
+        });
+      }
+    }
+  });
+
+  test("an earlier failure of closing, which the observer was told, is not thrown later", async () => {
+    await world(async () => {
+      const resource = new AsyncResource({ open: () => 1, close: () => Promise.reject("no") });
+      (await resource.use()).release();
+      await sleep(1);
+      assert.deepEqual(await resource.close(), { stragglers: [] });
+    });
+  });
+
   test("wrong options reject, and close nothing", async () => {
     const resource = new AsyncResource({ open: () => 1 });
     for (const options of [null, 5, { graceMs: "1" }, { graceMs: null }]) {
