@@ -36,6 +36,18 @@ export interface ContextGroupOptions {
   exitTimeoutMs?: number;
 }
 
+/** What an operator wants to know of an {@linkcode AsyncContextGroup}. */
+export interface ContextGroupStatistics {
+  /** How often it is being entered right now. */
+  readonly opening: number;
+  /** How often it is entered and has not been left. */
+  readonly inUse: number;
+  /** How often all of it was entered so far. */
+  readonly opened: number;
+  /** How often entering it failed, aborts and limits included. */
+  readonly failed: number;
+}
+
 /**
  * Several contexts as one: all of them entered or none, left in reverse.
  *
@@ -70,6 +82,10 @@ export class AsyncContextGroup<O extends Record<string, Opener>> {
   readonly #parallel: boolean;
   readonly #what: string;
   readonly #exitTimeoutMs: number;
+  #opening = 0;
+  #inUse = 0;
+  #opened = 0;
+  #failed = 0;
 
   /**
    * Creates a group; nothing is entered yet.
@@ -107,6 +123,7 @@ export class AsyncContextGroup<O extends Record<string, Opener>> {
     const end = new End();
     const leave = async (): Promise<void> => {
       await this.#leave(exits, errors);
+      this.#inUse--;
       errors.throwIfAny(`leave ${this.#what}`);
     };
     return { values, [Symbol.asyncDispose]: () => end.begin(leave) };
@@ -130,8 +147,19 @@ export class AsyncContextGroup<O extends Record<string, Opener>> {
       errors.add(error);
     }
     await this.#leave(exits, errors);
+    this.#inUse--;
     errors.throwIfAny(`leave ${this.#what}`);
     return result as R;
+  }
+
+  /** A snapshot of how often it is entered, and the totals so far. */
+  statistics(): ContextGroupStatistics {
+    return Object.freeze({
+      opening: this.#opening,
+      inUse: this.#inUse,
+      opened: this.#opened,
+      failed: this.#failed,
+    });
   }
 
   #leave(exits: Exit[], errors: ExitErrors): Promise<void> {
@@ -145,6 +173,7 @@ export class AsyncContextGroup<O extends Record<string, Opener>> {
   ): Promise<ContextValues<O>> {
     const doing = `open ${this.#what}`;
     checkWaitOptions(doing, options);
+    this.#opening++;
     const entered = new Map<string, Exit>();
     const values = new Map<string, unknown>();
     try {
@@ -170,8 +199,13 @@ export class AsyncContextGroup<O extends Record<string, Opener>> {
     }
     if (errors.any) {
       await this.#leave(exits, errors);
+      this.#opening--;
+      this.#failed++;
       errors.throwIfAny(doing);
     }
+    this.#opening--;
+    this.#inUse++;
+    this.#opened++;
     return Object.fromEntries(this.#openers.map(([name]) => [name, values.get(name)])) as ContextValues<O>;
   }
 }

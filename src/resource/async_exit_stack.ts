@@ -10,6 +10,14 @@ export interface ExitStackOptions {
   exitTimeoutMs?: number | undefined;
 }
 
+/** What an operator wants to know of an {@linkcode AsyncExitStack}. */
+export interface ExitStackStatistics {
+  /** How many exits it has yet to begin. */
+  readonly exits: number;
+  /** Whether it takes nothing in any more. */
+  readonly closed: boolean;
+}
+
 /**
  * Collects what has to be left again, and leaves it in reverse.
  *
@@ -126,6 +134,11 @@ export class AsyncExitStack implements AsyncDisposable {
     return stack;
   }
 
+  /** A snapshot of what is in it. */
+  statistics(): ExitStackStatistics {
+    return Object.freeze({ exits: this.#exits.length, closed: this.closed });
+  }
+
   /** Leaves everything, in reverse. Again: waits for the same end, and throws the same. */
   close(): Promise<void> {
     return this.#end.begin(() => this.#close());
@@ -139,8 +152,8 @@ export class AsyncExitStack implements AsyncDisposable {
   async #close(): Promise<void> {
     const errors = new ExitErrors();
     // Not the failure so far: what it knows of is only what other exits did.
-    const exits = this.#exits.splice(0).map(({ what, leave }) => ({ what, leave: () => leave() }));
-    await this.#leave(exits, errors);
+    this.#exits = this.#exits.map(({ what, leave }) => ({ what, leave: () => leave() }));
+    await this.#leave(this.#exits, errors);
     errors.throwIfAny(`close ${this.#what}`);
   }
 

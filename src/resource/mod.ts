@@ -7,11 +7,12 @@ export {
   AsyncContextGroup,
   type Context,
   type ContextGroupOptions,
+  type ContextGroupStatistics,
   type ContextValue,
   type ContextValues,
   type Opener,
 } from "./async_context_group.ts";
-export { AsyncExitStack, type ExitStackOptions } from "./async_exit_stack.ts";
+export { AsyncExitStack, type ExitStackOptions, type ExitStackStatistics } from "./async_exit_stack.ts";
 export { AsyncResource } from "./async_resource.ts";
 export type {
   AsyncResourceOptions,

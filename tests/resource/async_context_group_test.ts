@@ -278,6 +278,36 @@ describe("AsyncContextGroup", () => {
     }
   });
 
+  test("statistics tell how often it is entered, was, and could not be", async () => {
+    await world(async (w) => {
+      let fails = false;
+      const group = new AsyncContextGroup({
+        a: async ({ signal }) => {
+          await sleep(10, { signal });
+          if (fails) throw "no";
+          return { [Symbol.asyncDispose]: () => sleep(5) };
+        },
+      });
+      assert.deepEqual(group.statistics(), { opening: 0, inUse: 0, opened: 0, failed: 0 });
+      const [one, run] = [group.open(), group.run(() => sleep(100))];
+      const late = group.open({ timeoutMs: 3 }).catch(() => {});
+      await sleep(1);
+      assert.deepEqual(group.statistics(), { opening: 3, inUse: 0, opened: 0, failed: 0 });
+      await late;
+      const opened = await one;
+      await sleep(1);
+      assert.deepEqual(group.statistics(), { opening: 0, inUse: 2, opened: 2, failed: 1 });
+      await opened[Symbol.asyncDispose]();
+      assert.deepEqual(group.statistics(), { opening: 0, inUse: 1, opened: 2, failed: 1 });
+      await run;
+      fails = true;
+      await assert.rejects(group.run(() => {}), (error) => error === "no");
+      await assert.rejects(group.open({ timeoutMs: NaN }), RangeError);
+      assert.deepEqual(group.statistics(), { opening: 0, inUse: 0, opened: 2, failed: 2 });
+      assert.equal(w.timers.length, 0);
+    });
+  });
+
   test("an abort after it is open changes nothing", async () => {
     await world(async () => {
       const log = new Log();

@@ -64,6 +64,21 @@ describe("AsyncExitStack", () => {
     await new AsyncExitStack().close();
   });
 
+  test("statistics tell what is still to be left", async () => {
+    const stack = new AsyncExitStack();
+    const seen: number[] = [];
+    for (let i = 0; i < 3; i++) stack.callback(() => seen.push(stack.statistics().exits));
+    assert.deepEqual(stack.statistics(), { exits: 3, closed: false });
+    const moved = stack.move();
+    assert.deepEqual(stack.statistics(), { exits: 0, closed: true });
+    moved.push(() => seen.push(moved.statistics().exits));
+    assert.deepEqual(moved.statistics(), { exits: 4, closed: false });
+    await moved.close();
+    assert.deepEqual(moved.statistics(), { exits: 0, closed: true });
+    assert.deepEqual(seen, [3, 0, 0, 0]);
+    assert.ok(Object.isFrozen(moved.statistics()));
+  });
+
   test("close and dispose are one end, once, for all who ask", async () => {
     await world(async () => {
       const stack = new AsyncExitStack();
