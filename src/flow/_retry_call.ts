@@ -115,10 +115,7 @@ class RetryCall {
     }
     if (this.#errors.push(error) > ERRORS_KEPT) this.#errors.shift();
     const pauseMs = await this.#decide({ error });
-    if (pauseMs === undefined) {
-      noteAttemptErrors(error, this.#errors);
-      throw error;
-    }
+    if (pauseMs === undefined) throw error;
     await this.#pause(pauseMs);
   }
 
@@ -144,7 +141,11 @@ class RetryCall {
     const { totals } = this.#plan;
     if (this.#signal?.aborted && error === this.#signal.reason) totals.aborted++;
     else if (this.#expired !== undefined && error === this.#expired) totals.timedOut++;
-    else totals.failed++;
+    else {
+      totals.failed++;
+      // Also of what a hook or a predicate has thrown: without this, the failure that it was asked about would be lost.
+      noteAttemptErrors(error, this.#errors);
+    }
   }
 
   /** How long to pause before the next attempt; `undefined` when there is to be none. */

@@ -9,7 +9,7 @@ export function noteAttemptErrors(error: unknown, errors: readonly unknown[]): v
 
 /**
  * What the attempts of a failed call failed with, in the order of the attempts: of a `retry`, `hedge` or `fallback` that
- * threw `error`, which is one of them.
+ * threw `error`, which is one of them, or was thrown by a hook or predicate that was asked about one.
  *
  * The error itself is left as it is; so the list is known only of errors that are objects, and of an object that several
  * calls threw, the list is that of the last.

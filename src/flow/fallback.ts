@@ -141,10 +141,7 @@ class FallbackCall {
       emit("fallback", "fallback", this.#plan.name, { attempt: tried + 1, ...step });
       step = await this.#try(to[tried]!, new FallbackWork(tried + 1, error, [...this.#errors], this.#bounds));
     }
-    if ("error" in step) {
-      noteAttemptErrors(step.error, this.#errors);
-      throw step.error;
-    }
+    if ("error" in step) throw step.error;
     this.#plan.totals[tried === 0 ? "succeeded" : "recovered"]++;
     return step.result;
   }
@@ -154,7 +151,11 @@ class FallbackCall {
     const { totals } = this.#plan;
     if (this.#signal?.aborted && error === this.#signal.reason) totals.aborted++;
     else if (this.#expired !== undefined && error === this.#expired) totals.timedOut++;
-    else totals.failed++;
+    else {
+      totals.failed++;
+      // Also of what a predicate has thrown: without this, the failure that it was asked about would be lost.
+      noteAttemptErrors(error, this.#errors);
+    }
   }
 
   async #try<W extends Work>(fn: (work: W) => unknown, work: W): Promise<Step> {

@@ -59,6 +59,16 @@ describe("fallback", () => {
     }
   });
 
+  test("when a predicate throws, the failure that it was asked about is not lost", async () => {
+    const bug = new Error("bug");
+    const when = (): never => {
+      throw bug;
+    };
+    const call = fallback(() => Promise.reject(errors[0]), { to: () => assert.fail("ran"), when });
+    assert.equal(await call.catch((error) => error), bug);
+    assert.deepEqual(attemptErrors(bug), [errors[0]]);
+  });
+
   test("when says which errors are made good, also of alternatives", async () => {
     const when = (error: unknown) => error !== errors[1];
     const to = [() => Promise.reject(errors[1]), () => assert.fail("called")];

@@ -330,6 +330,36 @@ describe("retry and what it can't help", () => {
 });
 
 describe("attemptErrors of retry", () => {
+  test("when a hook or a predicate throws, the failure that it was asked about is not lost", async () => {
+    await world(async () => {
+      const bug = new Error("bug");
+      const thrower = (): never => {
+        throw bug;
+      };
+      for (
+        const options of [
+          { when: thrower },
+          { retryAfterOf: thrower },
+          { pauseMs: thrower },
+          { onRetry: thrower },
+          { onRetry: () => sleep(5).then(thrower) },
+        ]
+      ) {
+        const down = new Error("down");
+        const error = await retry(() => Promise.reject(down), options).catch((error) => error);
+        assert.equal(error, bug);
+        assert.deepEqual(attemptErrors(bug), [down]);
+      }
+      const first = new Error("first");
+      const call = retry(({ attempt }) => attempt === 1 ? Promise.reject(first) : "bad", {
+        baseMs: 1,
+        whenResult: thrower,
+      });
+      assert.equal(await call.catch((error) => error), bug);
+      assert.deepEqual(attemptErrors(bug), [first]);
+    });
+  });
+
   test("knows what all attempts failed with, the last 32 of many", async () => {
     await world(async () => {
       for (const [attempts, known] of [[1, 1], [3, 3], [40, 32]] as const) {
