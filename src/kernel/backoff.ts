@@ -13,7 +13,7 @@ export type BackoffOptions = {
   /**
    * How it scatters, so that callers who failed together do not come back together: not at all; anywhere between 0
    * and the pause (`"full"`, the default); in the upper half of it (`"equal"`); between `baseMs` and three times the
-   * pause before (`"decorrelated"`, which grows by itself and ignores `kind`).
+   * pause before, up to `maxMs` (`"decorrelated"`, which grows by itself and ignores `kind`).
    */
   jitter?: "none" | "full" | "equal" | "decorrelated";
 };
@@ -47,7 +47,9 @@ export function backoff(options: BackoffOptions = {}): (attempt: number, previou
   return (attempt, previousMs = baseMs) => {
     const random = clock().random();
     if (jitter === "decorrelated") {
-      return Math.min(maxMs, baseMs + random * (Math.max(baseMs, previousMs * 3) - baseMs));
+      // Finite also without a cap, after however many attempts: 0 times infinity is NaN.
+      const longest = Math.min(maxMs, Math.max(baseMs, previousMs * 3), Number.MAX_VALUE);
+      return baseMs + random * (longest - baseMs);
     }
     const pause = grown(attempt);
     if (jitter === "full") return random * pause;

@@ -223,20 +223,25 @@ test("RT-16 retry: a result that comes in the turn of the abort, but before it, 
 });
 
 test("RT-06 retry: pauses at the cap still scatter, none is longer", async () => {
-  await world(async (w) => {
-    const pauses: number[] = [];
-    const options = {
-      attempts: 1_000,
-      baseMs: 100,
-      maxMs: 400,
-      onRetry: (e: RetryEvent) => void pauses.push(e.pauseMs),
-    };
-    await retry(() => Promise.reject(new Error("x")), options).catch(() => {});
-    const capped = pauses.slice(3);
-    assert.ok(capped.every((ms) => ms >= 0 && ms <= 400));
-    assert.ok(capped.some((ms) => ms < 100) && capped.some((ms) => ms > 300));
-    assert.ok(w.now > 0);
-  });
+  for (const [jitter, least] of [["full", 0], ["equal", 200], ["decorrelated", 100]] as const) {
+    await world(async (w) => {
+      const pauses: number[] = [];
+      const options = {
+        attempts: 10_000,
+        baseMs: 100,
+        maxMs: 400,
+        jitter,
+        onRetry: (e: RetryEvent) => void pauses.push(e.pauseMs),
+      };
+      await retry(() => Promise.reject(new Error("x")), options).catch(() => {});
+      const capped = pauses.slice(3);
+      assert.ok(capped.every((ms) => ms >= least && ms <= 400));
+      assert.ok(capped.some((ms) => ms < least + 50) && capped.some((ms) => ms > 350));
+      // No two callers in a hundred come back in the same moment.
+      assert.ok(new Set(capped).size > 0.99 * capped.length, jitter);
+      assert.ok(w.now > 0);
+    });
+  }
 });
 
 test("RT-08 retry: a pause that would go past the deadline is not begun", async () => {

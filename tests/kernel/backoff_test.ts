@@ -31,8 +31,23 @@ describe("backoff", () => {
     const pause = backoff({ baseMs: 100, maxMs: 1_000, jitter: "decorrelated" });
     assert.equal(pause(1), 200);
     assert.equal(pause(2, 200), 350);
-    assert.equal(pause(3, 10_000), 1_000);
+    assert.equal(pause(3, 10_000), 550);
     assert.equal(pause(4, 0), 100);
+  });
+
+  test("decorrelated jitter scatters at the cap too, and stays finite without one", () => {
+    let random = 0;
+    using _clock = replaceClock({ ...clock(), random: () => random });
+    const capped = backoff({ baseMs: 100, maxMs: 1_000, jitter: "decorrelated" });
+    for ([random] of [[0], [0.25], [0.75]]) assert.equal(capped(9, 1_000), 100 + random * 900);
+    const endless = backoff({ baseMs: 100, maxMs: Infinity, jitter: "decorrelated" });
+    for (random of [0, 0.5, 0.999]) {
+      let ms: number | undefined;
+      for (let attempt = 1; attempt < 2_000; attempt++) ms = endless(attempt, ms);
+      assert.ok(Number.isFinite(ms));
+    }
+    random = 0;
+    assert.equal(endless(5, Infinity), 100);
   });
 
   test("stays finite for any number of attempts", () => {
