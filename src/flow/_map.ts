@@ -9,12 +9,13 @@ import { type AbortTarget, subscribe, type Subscription } from "../kernel/signal
 import type { SlotRunner } from "./_slot_runner.ts";
 import type { Request } from "./_slot_request.ts";
 import type { Slots } from "./_slots.ts";
-import { abortWork, signalsOf, Work } from "./_work.ts";
+import { abortWork, signalsOf, type Work } from "./_work.ts";
 import type { CallContext } from "./policy.ts";
 
 /** One `map` on its way: `#advance` is called whenever something has changed, and starts what can be started. */
 class Mapping<T, R> implements AbortTarget {
   readonly #slots: Slots;
+  readonly #runner: SlotRunner;
   readonly #iterator: Iterator<T> | AsyncIterator<T>;
   readonly #async: boolean;
   readonly #fn: (item: T, context: CallContext) => R | PromiseLike<R>;
@@ -24,7 +25,8 @@ class Mapping<T, R> implements AbortTarget {
   readonly #inOrder: boolean;
   readonly #resolve: (results: R[]) => void;
   readonly #reject: (reason: unknown) => void;
-  readonly #context = new Work();
+  /** What all items get. */
+  readonly #context: Work;
   readonly #results: R[] = [];
   #subscription: Subscription | undefined;
   #stopWatching: (() => void) | undefined;
@@ -40,14 +42,16 @@ class Mapping<T, R> implements AbortTarget {
   #over: { readonly reason: unknown } | undefined;
 
   constructor(
-    slots: Slots,
+    runner: SlotRunner,
     source: Iterable<T> | AsyncIterable<T>,
     fn: (item: T, context: CallContext) => R | PromiseLike<R>,
-    how: { concurrency: number; request: Request; inOrder: boolean },
+    how: { concurrency: number; request: Request; inOrder: boolean; signal: AbortSignal | undefined },
     resolve: (results: R[]) => void,
     reject: (reason: unknown) => void,
   ) {
-    this.#slots = slots;
+    this.#slots = runner.slots;
+    this.#runner = runner;
+    this.#context = runner.shared(how.signal);
     this.#fn = fn;
     this.#concurrency = how.concurrency;
     this.#request = how.request;
@@ -265,6 +269,7 @@ class Mapping<T, R> implements AbortTarget {
     this.#slots.idlers.tell();
     this.#subscription?.cancel();
     this.#stopWatching?.();
+    this.#runner.ended(this.#context);
     if (this.#over === undefined) this.#resolve(this.#results);
     else this.#reject(this.#over.reason);
   }
@@ -304,8 +309,8 @@ export function mapThrough<T, R>(
       return reject(signal.reason);
     }
     if (slots.closedWith !== undefined) return reject(slots.closedWith.error);
-    const how = { concurrency, request, inOrder: order === "input" };
-    new Mapping(slots, source, fn, how, resolve, reject).start(signal);
+    const how = { concurrency, request, inOrder: order === "input", signal };
+    new Mapping(runner, source, fn, how, resolve, reject).start(signal);
   });
 }
 

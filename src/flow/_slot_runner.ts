@@ -113,6 +113,16 @@ export class SlotRunner {
     return this.slots.setPriority(request, priority);
   }
 
+  /** What the items of one `map` share, given up by `signal`; to be ended by {@linkcode ended}. */
+  shared(signal: AbortSignal | undefined): Work {
+    return new Work({ ...this.#unbounded, signal });
+  }
+
+  /** Work of {@linkcode shared} is over. */
+  ended(work: Work): void {
+    this.#running.delete(work);
+  }
+
   clear(reason: unknown): number {
     const message = `Cannot enter ${this.slots.describe()}: its queue was cleared`;
     return this.slots.sendAway(reason === undefined ? new DOMException(message, "AbortError") : reason);

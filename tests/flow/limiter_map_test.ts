@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { test } from "node:test";
-import { sleep } from "../../src/cancel/mod.ts";
+import { Deadline, sleep, timeout } from "../../src/cancel/mod.ts";
 import { ClosedError, Limiter } from "../../src/flow/mod.ts";
 import { world } from "../../src/testing/mod.ts";
 
@@ -270,4 +270,36 @@ test("Limiter.map fails when its source does not answer as an iterator must", as
   const broken = { [Symbol.asyncIterator]: () => ({ next: () => Promise.resolve(undefined) }) };
   await assert.rejects(limiter.map(broken as unknown as AsyncIterable<number>, (n) => n), TypeError);
   assert.equal(limiter.statistics().inUse, 0);
+});
+
+test("Limiter.map: items know the deadline of the whole", async () => {
+  await world(async () => {
+    const limiter = new Limiter({ limit: 1 });
+    const left = await timeout(500, async ({ signal }) => {
+      await sleep(100);
+      return await limiter.map([1, 2], async (_, context) => {
+        await sleep(50);
+        return Deadline.of(context.signal).remainingMs;
+      }, { signal });
+    });
+    assert.deepEqual(left, [350, 300]);
+  });
+});
+
+test("Limiter.close aborts the items of a map that run, also when those that wait are still to run", async () => {
+  await world(async (w) => {
+    const limiter = new Limiter({ limit: 2 });
+    const begun: number[] = [];
+    const map = limiter.map([1, 2, 3], async (item, { signal }) => {
+      begun.push(item);
+      await sleep(1_000, { signal });
+    });
+    const call = limiter.run(() => "still served");
+    await w.idle();
+    const closing = limiter.close({ running: "abort", pending: "run", reason: "over" });
+    assert.equal(await map.catch((error) => error), "over");
+    assert.equal(await call, "still served");
+    await closing;
+    assert.deepEqual([w.now, begun], [0, [1, 2]]);
+  });
 });
