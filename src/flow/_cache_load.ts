@@ -6,6 +6,7 @@ import { Canceller } from "../kernel/signals.ts";
 import { WaitQueue } from "../kernel/wait_queue.ts";
 import type { WriteOptions } from "./_cache_settings.ts";
 import type { ValueLease } from "./_cache_disposal.ts";
+import type { LoadState } from "./_cache_store.ts";
 import type { CallContext } from "./policy.ts";
 
 /** The call by which a signal was given to a loader: on the signal itself, as its deadline is. */
@@ -96,13 +97,12 @@ export interface LoadOwner {
 }
 
 /** The load of one key: as much of a call as those who want that key have to do with. */
-export class Load<K, V> {
+export class Load<K, V> implements LoadState {
   readonly key: K;
   readonly call: Call;
   readonly owner: LoadOwner;
   /** What its first caller says of the value. */
   readonly write: WriteOptions | undefined;
-  /** Whether its value may be stored: nothing newer was written, and nothing deleted, since. */
   current = true;
   /** Tags that were deleted since, as long as nobody knows whether the value has them. */
   suspects: Set<string> | undefined;

@@ -206,6 +206,7 @@ export class Loads<K, V> implements LoadOwner {
   #handOut(loads: readonly Load<K, V>[], bulk: CacheBulk<K, V>, loadMs: number): void {
     const byKey = bulk instanceof Map;
     if (!byKey && !(Array.isArray(bulk) && bulk.length === loads.length)) {
+      if (Array.isArray(bulk)) bulk.forEach((value, i) => this.#discard(value, loads[i]?.key));
       const error = this.#shapeError(loads.length, bulk);
       for (const load of loads) this.#failed(load, error);
       return;
@@ -218,6 +219,17 @@ export class Loads<K, V> implements LoadOwner {
         this.#failed(load, this.#shapeError(loads.length, bulk, load.key));
       } else this.#arrived(load, result as V, loadMs);
     }
+    if (!byKey || this.#store.disposal === undefined) return;
+    const asked = new Set(loads.map(({ key }) => key));
+    for (const [key, value] of bulk) if (!asked.has(key)) this.#discard(value, key);
+  }
+
+  /** Disposes what a bulk load brought for nobody. */
+  #discard(value: V | Error, key: K | undefined): void {
+    const { disposal } = this.#store;
+    if (disposal === undefined || value instanceof Error) return;
+    disposal.hold(value);
+    disposal.drop(value, key as K, "unwanted");
   }
 
   #arrived(load: Load<K, V>, value: V, loadMs: number): void {
@@ -226,13 +238,14 @@ export class Loads<K, V> implements LoadOwner {
     // For as long as it takes: what is written may be evicted right away.
     disposal?.hold(value);
     if (load.over) return disposal?.drop(value, key, "unwanted");
-    const current = this.#settle(load);
     try {
-      if (current) this.#store.put(key, value, load.write, loadMs, load.suspects);
+      // Still one of those under way: what the user is asked on the way may outdate it.
+      if (load.current && !this.closed) this.#store.put(key, value, load.write, loadMs, load);
     } catch (error) {
       disposal?.drop(value, key, "unwanted");
-      return this.#refuse(load, error, current);
+      return this.#refuse(load, error, this.#settle(load));
     }
+    this.#settle(load);
     const { shared } = load;
     load.succeed(value, () => this.lend(key, value));
     // One that is not in the cache is of those who got it, unless all of them will give it back.

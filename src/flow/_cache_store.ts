@@ -32,6 +32,14 @@ export interface Found<V> {
   readonly again: boolean;
 }
 
+/** What may make the value of a load outdated. */
+export interface LoadState {
+  /** Whether its value may be stored: nothing newer was written, and nothing deleted, since. */
+  readonly current: boolean;
+  /** Tags with which it may not. */
+  readonly suspects: ReadonlySet<string> | undefined;
+}
+
 /** Entries with all that is known of them. */
 export class Store<K, V> extends Entries<K, V | KeptFailure> {
   readonly expiry: Expiry;
@@ -140,25 +148,14 @@ export class Store<K, V> extends Entries<K, V | KeptFailure> {
   /**
    * Writes a value, as far as it may be in.
    *
-   * @param unless Tags with which it may not.
-   * @returns Whether it is in.
+   * @param from The load that has brought it, which may turn out to be outdated while the user is asked.
    */
-  put(
-    key: K,
-    value: V,
-    options: WriteOptions | undefined,
-    loadMs = 0,
-    unless?: ReadonlySet<string>,
-  ): boolean {
+  put(key: K, value: V, options: WriteOptions | undefined, loadMs = 0, from?: LoadState): void {
     if (this.#plain && options === undefined && !this.expires && this.tags.size === 0) {
       const slot = this.index.get(key);
-      if (slot === undefined) {
-        this.#insert(key, value, 0);
-        return true;
-      }
+      if (slot === undefined) return void this.#insert(key, value, 0);
       this.values[slot] = value;
-      this.used(slot);
-      return true;
+      return this.used(slot);
     }
     const { weigh, tags } = this.#settings;
     let { ttlMs } = this.#settings;
@@ -178,8 +175,8 @@ export class Store<K, V> extends Entries<K, V | KeptFailure> {
     if (options?.tags !== undefined) {
       tagged = tagged === undefined ? options.tags : [...tagged, ...options.tags];
     }
-    const kept = !(unless !== undefined && tagged?.some((tag) => unless.has(tag)));
-    return kept && this.#place(key, value, weight, ttlMs, loadMs, tagged);
+    if (from !== undefined && (!from.current || tagged?.some((tag) => from.suspects?.has(tag)))) return;
+    this.#place(key, value, weight, ttlMs, loadMs, tagged);
   }
 
   /** Remembers that loading the value of a key failed. */
@@ -269,12 +266,13 @@ export class Store<K, V> extends Entries<K, V | KeptFailure> {
     ttlMs: number,
     loadMs: number,
     tags: readonly string[] | undefined,
-  ): boolean {
+  ): void {
     const { maxEntries, maxWeight, idleMs, graceMs } = this.#settings;
     const before = this.index.get(key) ?? NONE;
-    if (weight > maxWeight || maxEntries === 0 || Math.min(ttlMs, idleMs) + graceMs <= 0) {
+    const fits = weight <= maxWeight && weight < Infinity && maxEntries > 0;
+    if (!fits || Math.min(ttlMs, idleMs) + graceMs <= 0) {
       if (before !== NONE) this.out(before, "replaced");
-      return false;
+      return;
     }
     // Before the old one is let go: it may be the same.
     if (this.disposal !== undefined && !(value instanceof KeptFailure)) this.disposal.hold(value);
@@ -295,7 +293,6 @@ export class Store<K, V> extends Entries<K, V | KeptFailure> {
       this.expires = true;
       this.expiry.written(slot, this.now.readMs(), this.#scattered(ttlMs), loadMs);
     }
-    return true;
   }
 
   /** Whether a fresh value should be loaded anew already. */

@@ -86,7 +86,10 @@ export class AsyncCache<K, V> implements AsyncDisposable {
       what: "close cache",
       structure: "cache",
       name: settings.name,
-      behind: () => `${this.#loads.calls.size} loads under way, ${this.#loads.leases} leases out`,
+      behind: () => {
+        const { calls, leases } = this.#loads;
+        return `${calls.size} loads under way, ${leases} leases out, ${this.#disposing} disposals under way`;
+      },
     });
     this.#plainHits = settings.errorTtlMs === 0 && settings.earlyRefresh === 0;
   }
@@ -256,7 +259,8 @@ export class AsyncCache<K, V> implements AsyncDisposable {
       store.put(key, value, writeOptions(doing, options));
     }
     this.#loads.detach(key);
-    store.deliver();
+    if (this.#loads.closed) store.clear("closed"); // as what was asked of the user has closed it
+    else store.deliver();
   }
 
   /**
@@ -444,8 +448,11 @@ export class AsyncCache<K, V> implements AsyncDisposable {
   }
 
   get #idle(): boolean {
-    return this.#loads.calls.size === 0 && this.#loads.leases === 0 &&
-      (this.#store.disposal?.pending ?? 0) === 0;
+    return this.#loads.calls.size === 0 && this.#loads.leases === 0 && this.#disposing === 0;
+  }
+
+  get #disposing(): number {
+    return this.#store.disposal?.pending ?? 0;
   }
 
   #tellClosers(): void {

@@ -160,6 +160,24 @@ describe("AsyncCache: disposal", () => {
     });
   });
 
+  test("values of a bulk load that nobody can get are disposed: of a wrong shape, or by keys not asked for", async () => {
+    await world(async () => {
+      const { cache, gone } = watched();
+      const wrong = await cache.getMany(["a", "b"], () => ["1", "2", new Error("no"), "3"]);
+      assert.deepEqual(wrong.map(({ status }) => status), ["rejected", "rejected"]);
+      assert.deepEqual(gone.splice(0), [["1", "a", "unwanted"], ["2", "b", "unwanted"], [
+        "3",
+        undefined,
+        "unwanted",
+      ]]);
+      const [got, none] = await cache.getMany(["a", "b"], () => new Map([["a", "4"], ["x", "5"]]));
+      assert.deepEqual([got, none?.status], [{ status: "fulfilled", value: "4" }, "rejected"]);
+      assert.deepEqual(gone.splice(0), [["5", "x", "unwanted"]]);
+      await cache.close();
+      assert.deepEqual(gone, [["4", "a", "closed"]]);
+    });
+  });
+
   test("a weigher that throws leaves no loaded value undisposed", async () => {
     const gone: string[] = [];
     const cache = new AsyncCache<string, string>({

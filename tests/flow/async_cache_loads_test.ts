@@ -495,7 +495,7 @@ describe("AsyncCache: invalidation", () => {
       assert.ok(error instanceof TimeoutError);
       assert.equal(
         error.message,
-        "Cannot close cache within 10 ms: 1 loads under way, 0 leases out",
+        "Cannot close cache within 10 ms: 1 loads under way, 0 leases out, 0 disposals under way",
       );
       assert.equal(cache.closed, true);
       await waiting;

@@ -164,6 +164,45 @@ describe("AsyncCache: observers that come back to it", () => {
   });
 });
 
+describe("AsyncCache: options that come back to it", () => {
+  test("what a weigher, a TTL or tags do to the cache stands: the value that they are asked about is not stored", async () => {
+    await world(async () => {
+      type Act = (cache: AsyncCache<string, number>) => void;
+      const acts: Act[] = [
+        (cache) => cache.clear(),
+        (cache) => cache.delete("a"),
+        (cache) => cache.set("a", 5),
+        (cache) => cache.deleteTag("t"),
+        (cache) => void cache.close(),
+      ];
+      for (const [i, act] of acts.entries()) {
+        for (const which of ["weigh", "ttlMs", "tags"] as const) {
+          let asked = 0;
+          const ask = (): void => {
+            if (asked++ === 0) act(cache);
+          };
+          const cache: AsyncCache<string, number> = new AsyncCache({
+            weigh: () => (which === "weigh" && ask(), 1),
+            ttlMs: () => (which === "ttlMs" && ask(), 100),
+            tags: () => (which === "tags" && ask(), ["t"]),
+          });
+          assert.equal(await cache.get("a", () => 9), 9);
+          assert.deepEqual([cache.peek("a"), cache.statistics().weight], i === 2 ? [5, 1] : [undefined, 0]);
+          await cache.close();
+          assert.deepEqual([cache.size, cache.statistics().loading], [0, 0]);
+        }
+      }
+    });
+  });
+
+  test("nothing is in it when `set` was asking in whose midst it was closed", async () => {
+    const cache: AsyncCache<string, number> = new AsyncCache({ weigh: () => (void cache.close(), 1) });
+    cache.set("a", 1);
+    assert.equal(cache.size, 0);
+    await cache.close();
+  });
+});
+
 describe("AsyncCache: listeners of aborted loads that come back to it", () => {
   /** A stale value whose refresh, when it is aborted, acts on the cache. */
   async function refreshing(

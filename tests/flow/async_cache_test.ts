@@ -153,6 +153,16 @@ describe("AsyncCache: what is in it", () => {
     assert.equal(throwing.statistics().loading, 0);
   });
 
+  test("CA-12 what weighs Infinity is never kept, and the sum stays a number", async () => {
+    for (const options of [{}, { maxWeight: 10 }]) {
+      const cache = new AsyncCache<string, number>({ ...options, weigh: (value) => value });
+      cache.set("a", 1);
+      cache.set("a", Infinity);
+      assert.equal(await cache.get("b", () => Infinity), Infinity);
+      assert.deepEqual([cache.size, cache.statistics().weight], [0, 0]);
+    }
+  });
+
   test("with maxEntries 0 it keeps nothing and still shares loads", async () => {
     const cache = new AsyncCache<string, number>({ maxEntries: 0 });
     let loads = 0;
