@@ -3,6 +3,7 @@ import {
   checkDurationMs,
   checkFunction,
   checkName,
+  checkNothingAfter,
   checkOptions,
   checkSignal,
 } from "../kernel/checks.ts";
@@ -218,6 +219,7 @@ export function timeout<T>(
 ): TimeoutScope | Promise<T> {
   if (typeof fnOrOptions === "function") return limited(ms, fnOrOptions, options);
   check(ms, fnOrOptions);
+  checkNothingAfter("create timeout", options);
   return new Scope(ms, fnOrOptions);
 }
 

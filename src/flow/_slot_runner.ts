@@ -6,6 +6,7 @@ import {
   checkFunction,
   checkInteger,
   checkName,
+  checkObject,
   checkOptions,
   show,
 } from "../kernel/checks.ts";
@@ -276,7 +277,7 @@ export class SlotRunner {
     const doing = `enter ${this.slots.describe()}`;
     checkOptions(doing, options);
     checkName(doing, options.label, "label");
-    checkOptions(doing, options.owner, "owner");
+    checkObject(doing, "owner", options.owner);
     return this.#request(doing, LEASED, options);
   }
 

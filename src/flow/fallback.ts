@@ -1,5 +1,13 @@
 /** Another way when the first one fails. */
-import { checkFunction, checkName, checkOptions, checkWaitOptions, show, subject } from "../kernel/checks.ts";
+import {
+  checkFunction,
+  checkName,
+  checkNothingAfter,
+  checkOptions,
+  checkWaitOptions,
+  show,
+  subject,
+} from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { isEcho } from "../kernel/echo.ts";
 import { TimeoutError } from "../kernel/errors.ts";
@@ -282,6 +290,7 @@ export function fallback<T, U = T>(
       return Promise.reject(error);
     }
   }
+  checkNothingAfter("fall back", options);
   const plan = new Plan(first);
   const policy = transformer<CallContext>({ run: (fn, options) => run(plan, fn, options) });
   noteLayer(policy, { kind: "fallback", name: plan.name });

@@ -1,4 +1,5 @@
 /** Asking again before an answer has come. */
+import { checkNothingAfter } from "../kernel/checks.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import { run } from "./_hedge_call.ts";
 import { noteLayer } from "./_layer.ts";
@@ -80,6 +81,7 @@ export function hedge<T>(
       return Promise.reject(error);
     }
   }
+  checkNothingAfter("hedge", options);
   return policyOf(new HedgePlan(first, true));
 }
 

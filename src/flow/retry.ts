@@ -1,4 +1,5 @@
 /** Trying again what has failed. */
+import { checkNothingAfter } from "../kernel/checks.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import { noteLayer } from "./_layer.ts";
 import { newTotals, type Plan, planOf } from "./_retry_plan.ts";
@@ -80,6 +81,7 @@ export function retry<T>(
       return Promise.reject(error);
     }
   }
+  checkNothingAfter("retry", options);
   return policyOf(planOf(first));
 }
 

@@ -15,6 +15,8 @@ export function show(value: unknown): string {
   if (typeof value !== "object" || value === null) return String(value);
   try {
     if (Array.isArray(value)) return `an array of ${value.length}`;
+    const { name } = value.constructor ?? {};
+    if (typeof name === "string" && name !== "Object" && name !== "") return `an instance of ${name}`;
   } catch {
     // A proxy that can't be looked at.
   }
@@ -51,11 +53,32 @@ export function checkFunction(doing: string, what: string, value: unknown): void
   if (typeof value !== "function") complain(TypeError, doing, what, "a function", value);
 }
 
-/** Throws unless `value` is absent or an object, such as options. */
-export function checkOptions(doing: string, value: unknown, what = "options"): void {
+/** Throws unless `value` is absent or an object. */
+export function checkObject(doing: string, what: string, value: unknown): void {
   if (value !== undefined && (typeof value !== "object" || value === null)) {
     complain(TypeError, doing, what, "an object", value);
   }
+}
+
+/**
+ * Throws unless `value` is absent or may be options. A signal, a promise or a list is what other libraries take in
+ * their place: read as options, it would be taken for none.
+ */
+export function checkOptions(doing: string, value: unknown): void {
+  if (value === undefined) return;
+  checkObject(doing, "options", value);
+  const { then, aborted } = value as { then?: unknown; aborted?: unknown };
+  if (typeof then === "function" || typeof aborted === "boolean" || Array.isArray(value)) {
+    complain(TypeError, doing, "options", "an object of options", value);
+  }
+}
+
+/** Throws if something follows options that stand alone, for a policy: work belongs before them, and would be dropped. */
+export function checkNothingAfter(doing: string, value: unknown): void {
+  if (value === undefined) return;
+  throw new TypeError(
+    `Cannot ${doing} as fn must come before the options: received ${show(value)} after them`,
+  );
 }
 
 /** Throws unless `value` is absent or a string. */

@@ -1,6 +1,13 @@
 /** What callers of pools ask for: checked, and run. */
 import { timeout } from "../cancel/timeout.ts";
-import { checkDurationMs, checkFinite, checkFunction, checkName, checkOptions } from "../kernel/checks.ts";
+import {
+  checkDurationMs,
+  checkFinite,
+  checkFunction,
+  checkName,
+  checkObject,
+  checkOptions,
+} from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import type { Request } from "./_pool_line.ts";
 import type { PoolAcquireOptions, PoolLease, PoolRunContext, PoolRunOptions } from "./pool_options.ts";
@@ -16,7 +23,7 @@ export function requestOf(
   checkOptions(doing, options);
   const { owner, label, priority } = options ?? {};
   checkName(doing, label, "label");
-  checkOptions(doing, owner, "owner");
+  checkObject(doing, "owner", owner);
   if (priority !== undefined) checkFinite(doing, "priority", priority);
   return {
     rank: priority === undefined ? 0 : -priority,

@@ -3,6 +3,7 @@ import {
   checkDurationMs,
   checkFunction,
   checkName,
+  checkObject,
   checkOptions,
   subject,
 } from "../kernel/checks.ts";
@@ -214,7 +215,7 @@ export class AsyncResource<T> implements AsyncDisposable {
     const doing = `use ${this.#what}`;
     checkOptions(doing, options);
     checkName(doing, options.label, "label");
-    checkOptions(doing, options.owner, "owner");
+    checkObject(doing, "owner", options.owner);
   }
 
   #take(hold: HoldOptions | undefined): Use<T> {

@@ -1,5 +1,5 @@
 /** The engine of locks and semaphores: weighted permits in strict FIFO order, handed over directly. */
-import { checkName, checkOptions, subject } from "../kernel/checks.ts";
+import { checkName, checkObject, subject } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { type LeaseOwner, OwnedLease } from "../kernel/disposer.ts";
 import { ClosedError } from "../kernel/errors.ts";
@@ -42,7 +42,7 @@ function request(weight: number, hold: HoldOptions | undefined): Request {
 /** Checks the `owner` and `label` of {@linkcode HoldOptions}. */
 export function checkHold(doing: string, hold: HoldOptions): void {
   checkName(doing, hold.label, "label");
-  checkOptions(doing, hold.owner, "owner");
+  checkObject(doing, "owner", hold.owner);
 }
 
 /** How a {@linkcode Permits} speaks of itself. */

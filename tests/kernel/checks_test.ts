@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { sleep, timeout } from "../../src/cancel/mod.ts";
+import { fallback, hedge, retry } from "../../src/flow/mod.ts";
+import { AsyncLock } from "../../src/sync/mod.ts";
 import * as checks from "../../src/kernel/checks.ts";
 import { opaqueErrors } from "../_opaque.ts";
 
@@ -27,6 +30,9 @@ test("show puts any value in a few words, and never throws", () => {
     [Symbol("s"), "Symbol(s)"],
     [() => {}, "a function"],
     [[1, 2], "an array of 2"],
+    [Promise.resolve(), "an instance of Promise"],
+    [new AbortController(), "an instance of AbortController"],
+    [{ constructor: 5 }, "an object"],
     [hostile, "an object"],
     [Object.create(null), "an object"],
     [revoked.proxy, "an object"],
@@ -44,6 +50,34 @@ test("subject names a structure if it has a name", () => {
   assert.equal(checks.subject("lock", undefined), "lock");
   assert.equal(checks.subject("lock", ""), 'lock ""');
   assert.equal(checks.subject("lock", 'a"b'), 'lock "a\\"b"');
+});
+
+test("options: not what other libraries take in their place, which would be taken for none", async () => {
+  const { signal } = new AbortController();
+  const promise = Promise.resolve();
+  for (const value of [signal, promise, [], null, 5]) {
+    assert.throws(() => checks.checkOptions("sleep", value), TypeError);
+    assert.throws(() => timeout(5, value as never), TypeError);
+    await assert.rejects(sleep(5, value as never), TypeError);
+    await assert.rejects(new AsyncLock().acquire(value as never), TypeError);
+  }
+  refuses(
+    () => checks.checkOptions("sleep", signal),
+    "TypeError",
+    "Cannot sleep as options must be an object of options: received an instance of AbortSignal",
+  );
+  checks.checkOptions("sleep", Object.create({ signal }));
+});
+
+test("options that stand alone, for a policy: what follows them is refused, not dropped", () => {
+  const work = () => Promise.resolve();
+  assert.throws(() => retry({ attempts: 2 } as never, work as never), TypeError);
+  assert.throws(() => hedge({ delayMs: 5 } as never, work as never), TypeError);
+  assert.throws(() => fallback({ to: [work] } as never, work as never), TypeError);
+  assert.throws(() => timeout(5, {} as never, work as never), {
+    name: "TypeError",
+    message: "Cannot create timeout as fn must come before the options: received a function after them",
+  });
 });
 
 describe("checks", () => {
