@@ -1,4 +1,4 @@
-import { checkFunction, checkOptions } from "../kernel/checks.ts";
+import { checkFunction, checkOptions, show } from "../kernel/checks.ts";
 import { TaskGroup } from "../task/task_group.ts";
 import { describeError } from "./_describe_error.ts";
 import { detectHost } from "./adapters/detect.ts";
@@ -51,7 +51,9 @@ export async function registerSignalHandlers(
   options: SignalHandlerOptions = {},
 ): Promise<AsyncDisposable> {
   const doing = "register signal handlers";
-  checkOptions(doing, handlers ?? null);
+  if (typeof handlers !== "object" || handlers === null) {
+    throw new TypeError(`Cannot ${doing} as handlers must be an object: received ${show(handlers)}`);
+  }
   checkOptions(doing, options);
   const entries = Object.entries(handlers) as [SignalName, (context: SignalContext) => unknown][];
   for (const [name, handler] of entries) checkFunction(doing, name, handler);

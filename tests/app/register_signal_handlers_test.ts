@@ -149,7 +149,10 @@ describe("registerSignalHandlers", () => {
   });
 
   test("refuses missing handlers and what is no host", async () => {
-    await assert.rejects(registerSignalHandlers(undefined as never), /as options must be an object/);
+    await assert.rejects(
+      registerSignalHandlers(undefined as never),
+      /as handlers must be an object: received undefined/,
+    );
     await assert.rejects(registerSignalHandlers({}, { host: {} as never }), /as host must have/);
   });
 });

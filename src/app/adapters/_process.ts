@@ -1,4 +1,5 @@
 /** The host of runtimes with Node's `process`. */
+import { show } from "../../kernel/checks.ts";
 import { type Host, SignalHub, type SignalName, type StopSignal } from "../host.ts";
 
 /** The members of `process` that are used. */
@@ -8,7 +9,12 @@ export interface ProcessLike {
   on(signal: string, listener: () => void): unknown;
   removeListener(signal: string, listener: () => void): unknown;
   exit(code: number): never;
+  /** Missing in Node before 20.16; not an import, which those who bundle for elsewhere would stumble over. */
+  getBuiltinModule?(id: "node:os"): { readonly constants: { readonly signals: object } } | undefined;
 }
+
+/** What ends or stops a process whether it wants to or not; Bun lets one listen to them in vain. */
+const unheard: readonly string[] = ["SIGKILL", "SIGSTOP"];
 
 /** A host over `process`. */
 export class ProcessHost implements Host {
@@ -18,7 +24,16 @@ export class ProcessHost implements Host {
   constructor(process: ProcessLike) {
     this.#process = process;
     this.#signals = new SignalHub({
-      add: (signal, listener) => void process.on(signal, listener),
+      add(signal, listener) {
+        // Of itself it takes any name, and never calls.
+        const known = process.getBuiltinModule?.("node:os")?.constants.signals;
+        if (known !== undefined && (!Object.hasOwn(known, signal) || unheard.includes(signal))) {
+          throw new TypeError(
+            `Cannot listen to ${show(signal)}: the platform has no such signal to listen to`,
+          );
+        }
+        process.on(signal, listener);
+      },
       remove: (signal, listener) => void process.removeListener(signal, listener),
     });
   }

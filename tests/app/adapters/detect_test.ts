@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { test } from "node:test";
+import { registerSignalHandlers } from "@uno/async/app";
 import { detectHost } from "../../../src/app/adapters/detect.ts";
 
 test("detectHost gives one host for the process, with a terminal that is what it is", async () => {
@@ -21,4 +22,19 @@ test("detectHost: LC-10: the process sees listeners only while somebody listens"
   assert.equal(count() - before, seen);
   two[Symbol.dispose]();
   assert.equal(count(), before);
+});
+
+test("detectHost refuses a signal that nobody can listen to, and keeps nothing of it", async () => {
+  const host = await detectHost();
+  for (const signal of ["SIGHUB", "SIGKILL", "SIGSTOP", "sigterm", "toString"] as const) {
+    const before = process.listenerCount(signal);
+    assert.throws(() => host.onSignal!(signal as "SIGHUB", () => {}), TypeError, signal);
+    assert.equal(process.listenerCount(signal), before);
+    // Nor does it now take it for listened to.
+    assert.throws(() => host.onSignal!(signal as "SIGHUB", () => {}), TypeError, signal);
+  }
+  await assert.rejects(
+    registerSignalHandlers({ SIGUSR2: () => {}, SIGHUB: () => {} }),
+    /SIGHUB/,
+  );
 });
