@@ -86,9 +86,9 @@ class Run {
   async run(main: (app: AsyncManager) => unknown, signal: AbortSignal | undefined): Promise<StopReport> {
     this.#reins.onTaskFailure((error, name) => {
       this.#shown.add(error);
-      this.#print(
-        `Task ${show(name)} of ${subject("application", this.#app.name)} failed: ${this.#textOf(error)}`,
-      );
+      const text = this.#textOf(error);
+      if (text === "") return;
+      this.#print(`Task ${show(name)} of ${subject("application", this.#app.name)} failed: ${text}`);
     });
     const held: (Disposable | undefined)[] = [];
     let report: StopReport;

@@ -658,6 +658,18 @@ test("runApplication shows the failure of a background task when it happens, and
   });
 });
 
+test("runApplication shows nothing of a task's failure of which describeError says nothing", async () => {
+  await world(async () => {
+    const host = new FakeHost();
+    const failure = new Error("down");
+    const { code, errors } = await runApplication(async (app) => {
+      app.tasks.spawn("poller", () => Promise.reject(failure));
+      await sleep(10);
+    }, { host, describeError: (error) => error === failure ? "" : "?" });
+    assert.deepEqual([code, errors, host.printed], [1, [failure], []]);
+  });
+});
+
 test("runApplication takes a main that runs into the stop for stopped, not for failed", async () => {
   for (const late of ["use", "spawn"] as const) {
     await world(async () => {
