@@ -369,7 +369,7 @@ describe("AsyncContextGroup", () => {
   });
 
   test("wrong arguments throw from the constructor, and reject from open", async () => {
-    for (const openers of [null, undefined, 5, "text"]) {
+    for (const openers of [null, undefined, 5, "text", [], new Map([["a", () => {}]])]) {
       assert.throws(() => new AsyncContextGroup(openers as unknown as Record<string, Opener>), {
         name: "TypeError",
         message: /^Cannot create context group as openers must be an object: received /,
