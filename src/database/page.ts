@@ -3,7 +3,7 @@ import { checkInteger, show } from "../kernel/checks.ts";
 import type { Dialect } from "./driver.ts";
 import { Sql, sql } from "./sql.ts";
 import type { Table } from "./table.ts";
-import { ALL, checkColumn, compared, type Criterion, isPlain, NONE, nullness } from "./where.ts";
+import { ALL, checkColumn, compared, type Criterion, isDate, isPlain, NONE, nullness } from "./where.ts";
 
 /** A column, ascending, or `{ desc: column }`. */
 export type OrderBy<R extends object> = (keyof R & string) | { readonly desc: keyof R & string };
@@ -56,7 +56,7 @@ export function pageOf(
     order.map(({ column, desc }) => (desc ? "-" : "+") + JSON.stringify(column)).join()
   } ${limit} ${offset}`;
   return {
-    where: after === undefined ? ALL : comesAfter(doing, order, after, { key: table.key, dialect }),
+    where: after === undefined ? ALL : comesAfter(doing, order, after, { table, dialect }),
     rest: { sql: rest, key },
   };
 }
@@ -88,7 +88,7 @@ function orderOf(doing: string, table: Table, orderBy: unknown): Order[] {
 }
 
 interface Place {
-  readonly key: string;
+  readonly table: Table;
   readonly dialect: Dialect;
 }
 
@@ -97,21 +97,23 @@ function comesAfter(doing: string, order: readonly Order[], after: unknown, plac
   if (typeof after !== "object" || after === null) {
     throw new TypeError(`Cannot ${doing} as after must be a row: received ${show(after)}`);
   }
+  const row = after as Record<string, unknown>;
   let found: Criterion | undefined;
   for (const one of [...order].reverse()) {
     const { column } = one;
-    const value = (after as Record<string, unknown>)[column];
-    if (value === undefined || (value === null && column === place.key)) {
+    const value = row[column];
+    if (value === undefined || (value === null && column === place.table.key)) {
       throw new TypeError(
         `Cannot ${doing} as after must have a value for ${show(column)}: received ${value}`,
       );
     }
-    const beyond = isBeyond(doing, one, value, place);
+    const stored = isDate(value) && column !== place.table.key ? storedTime(place.table, column, row) : value;
+    const beyond = isBeyond(doing, one, { value, stored }, place);
     if (found === undefined) {
       found = beyond;
       continue;
     }
-    const equal = compared(doing, column, "eq", value);
+    const equal = compared(doing, column, "eq", value, stored);
     found = {
       sql: sql`(${beyond.sql} or (${equal.sql} and ${found.sql}))`,
       key: `(${beyond.key}|(${equal.key}&${found.key}))`,
@@ -124,13 +126,26 @@ function comesAfter(doing: string, order: readonly Order[], after: unknown, plac
 function isBeyond(
   doing: string,
   { column, desc }: Order,
-  value: unknown,
-  { key, dialect }: Place,
+  { value, stored }: { readonly value: unknown; readonly stored: unknown },
+  { table: { key }, dialect }: Place,
 ): Criterion {
   const nullsFirst = (dialect === "postgres") === desc;
   if (value === null) return nullsFirst ? nullness(column, false) : NONE;
-  const beyond = compared(doing, column, desc ? "lt" : "gt", value);
+  const beyond = compared(doing, column, desc ? "lt" : "gt", value, stored);
   if (nullsFirst || column === key) return beyond;
   const isNull = nullness(column, true);
   return { sql: sql`(${beyond.sql} or ${isNull.sql})`, key: `(${beyond.key}|${isNull.key})` };
+}
+
+/**
+ * The time of a row as it is stored: a Date holds milliseconds, and databases more, so that the row would come after
+ * itself. As long as it is still there with that time; else what the Date holds.
+ */
+function storedTime({ schema, name, key }: Table, column: string, row: Record<string, unknown>): Sql {
+  const time = row[column] as Date;
+  const next = new Date(time.getTime() + 1);
+  const at = sql.id(column);
+  const from = schema === undefined ? sql.id(name) : sql.id(schema, name);
+  const isThere = sql`${sql.id(key)} = ${row[key]} and ${at} >= ${time} and ${at} < ${next}`;
+  return sql`coalesce((select ${at} from ${from} where ${isThere}), ${time})`;
 }

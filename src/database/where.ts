@@ -160,12 +160,13 @@ function comparisons(doing: string, column: string, wanted: Record<string, unkno
   });
 }
 
-/** One comparison. */
+/** One comparison; `stored` is what the value is to be taken from, where it is not to be itself. */
 export function compared(
   doing: string,
   column: string,
   operator: keyof typeof signs,
   value: unknown,
+  stored: unknown = value,
 ): Criterion {
   const key = keyOf(doing, `the value for ${show(column)}`, value);
   if (value === null) {
@@ -177,7 +178,7 @@ export function compared(
     );
   }
   return {
-    sql: sql`${sql.id(column)}${signs[operator]}${value}`,
+    sql: sql`${sql.id(column)}${signs[operator]}${stored}`,
     key: `${JSON.stringify(column)} ${operator} ${key}`,
   };
 }

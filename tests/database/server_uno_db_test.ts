@@ -3,7 +3,14 @@ import assert from "node:assert/strict";
 import { AsyncLocalStorage } from "node:async_hooks";
 import process from "node:process";
 import { it } from "node:test";
-import { Database, DatabaseError, type Propagation, type TransactionOptions } from "@uno/async/database";
+import {
+  Database,
+  DatabaseError,
+  type Propagation,
+  table,
+  type TransactionOptions,
+  UnoDb,
+} from "@uno/async/database";
 import { suite } from "../_suite.ts";
 import { unhandledDuring } from "../_unhandled.ts";
 import { orders, unoOn } from "./_orders.ts";
@@ -21,6 +28,52 @@ for (const subject of subjects) {
         await scenario(db);
       });
     }
+
+    it("pages by times that are finer than a Date can hold, each row once", async () => {
+      await using place = await subject.kind.empty();
+      await using db = new Database(subject.driver(place), { max: 2, name: "test" });
+      const isPostgres = subject.dialect === "postgres";
+      interface Event {
+        readonly id: number;
+        readonly at: Date | null;
+      }
+      const events = table<Event, "id">("events", { key: "id", columns: ["id", "at"] });
+      await using uno = new UnoDb(db);
+      for (
+        const type of isPostgres
+          ? ["timestamptz", "timestamp", "date"]
+          : ["datetime(6)", "timestamp(6)", "date"]
+      ) {
+        await db.query(`create table events (id integer primary key, at ${type} null)`);
+        // Several within each millisecond, some at the very same time, one without.
+        for (let id = 1; id <= 12; id++) {
+          const at = id === 5 ? "null" : `'2024-03-01 10:00:00.00${id % 3}${id % 4}57'`;
+          await db.query(`insert into events (id, at) values (${id}, ${at})`);
+        }
+        for (const orderBy of ["at", { desc: "at" }] as const) {
+          const whole = (await uno.filter(events, {}, { orderBy, limit: 100 })).map(({ id }) => id);
+          assert.equal(whole.length, 12);
+          for (const limit of [1, 5]) {
+            const seen: number[] = [];
+            let after: Event | undefined;
+            while (seen.length < 20) {
+              const page: Event[] = await uno.filter(events, {}, { orderBy, limit, after });
+              if (page.length === 0) break;
+              seen.push(...page.map(({ id }) => id));
+              after = page.at(-1);
+            }
+            assert.deepEqual(seen, whole, `by ${type} ${JSON.stringify(orderBy)}, ${limit} at a time`);
+          }
+        }
+        // One that has another time by now is taken for where it was, not for where it is.
+        const after = { id: 1, at: new Date(Date.UTC(2000, 0)) };
+        const ofNull = (first: boolean): number => isPostgres === first ? 1 : 0;
+        const [before, behind] = [{ desc: "at" }, "at"] as const;
+        assert.equal((await uno.filter(events, {}, { orderBy: before, after })).length, ofNull(false));
+        assert.equal((await uno.filter(events, {}, { orderBy: behind, after })).length, 11 + ofNull(true));
+        await db.query("drop table events");
+      }
+    });
 
     it("is part of the transaction in effect, as its propagation says", async () => {
       await using place = await subject.kind.empty();
