@@ -41,10 +41,14 @@ export interface ClientThrottleStatistics {
   readonly accepts: number;
   /** How likely a call is refused now. */
   readonly probability: number;
+  /** Calls that were let through and have not been answered. */
+  readonly running: number;
   /** Calls refused here so far. */
   readonly throttled: number;
   /** Calls given up by a signal so far; they don't count. */
   readonly aborted: number;
+  /** Calls so far that reached their limit; they were not accepted. */
+  readonly timedOut: number;
 }
 
 class Part {
@@ -96,6 +100,8 @@ export class ClientThrottle implements Run<CallContext> {
   #accepts = 0;
   #throttled = 0;
   #aborted = 0;
+  #timedOut = 0;
+  #running = 0;
 
   /**
    * Creates a throttle that lets everything through so far.
@@ -145,15 +151,19 @@ export class ClientThrottle implements Run<CallContext> {
     }
     const { probability } = this;
     if (probability > 0 && clock().random() < probability) this.#refuse(probability);
-    let aborted = false;
+    let over: "aborted" | "timedOut" | undefined;
+    this.#running++;
     try {
-      const value = await this.#call(fn, options, () => aborted = true);
+      const value = await this.#call(fn, options, (why) => over = why);
       this.#count(true);
       return value;
     } catch (error) {
-      if (aborted) this.#aborted++;
+      if (over === "timedOut") this.#timedOut++;
+      if (over === "aborted") this.#aborted++;
       else this.#count(!this.#speaksOfLoad(error));
       throw error;
+    } finally {
+      this.#running--;
     }
   }
 
@@ -164,15 +174,17 @@ export class ClientThrottle implements Run<CallContext> {
       requests: this.#requests,
       accepts: this.#accepts,
       probability,
+      running: this.#running,
       throttled: this.#throttled,
       aborted: this.#aborted,
+      timedOut: this.#timedOut,
     });
   }
 
   #call<T>(
     fn: (context: CallContext) => T | PromiseLike<T>,
     options: WaitOptions | undefined,
-    aborted: () => void,
+    gaveUp: (why: "aborted" | "timedOut") => void,
   ): T | PromiseLike<T> {
     if (options === undefined) return fn(new Work());
     const { signal, timeoutMs = Infinity } = options;
@@ -189,7 +201,7 @@ export class ClientThrottle implements Run<CallContext> {
           limitMs: timeoutMs,
         });
       },
-      gaveUp: (why) => why === "aborted" && aborted(),
+      gaveUp,
     };
     return runWithin(bounds, new Work(bounds), fn);
   }

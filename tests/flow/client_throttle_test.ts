@@ -129,7 +129,16 @@ describe("ClientThrottle", () => {
       );
       assert.deepEqual([throttle.statistics().requests, throttle.statistics().aborted], [0, 2]);
       await assert.rejects(throttle.run(() => sleep(50), { timeoutMs: 10 }), TimeoutError);
-      assert.deepEqual([throttle.statistics().requests, throttle.statistics().accepts], [1, 0]);
+      const { requests, accepts, timedOut, running } = throttle.statistics();
+      assert.deepEqual({ requests, accepts, timedOut, running }, {
+        requests: 1,
+        accepts: 0,
+        timedOut: 1,
+        running: 0,
+      });
+      const slow = throttle.run(() => sleep(50));
+      assert.equal(throttle.statistics().running, 1);
+      await slow;
       await sleep(50);
     });
   });
