@@ -29,11 +29,11 @@ export async function checkpoint(options?: { signal?: AbortSignal }): Promise<vo
   checkOptions("pass checkpoint", options);
   const signal = options?.signal;
   checkSignal("pass checkpoint", signal);
-  signal?.throwIfAborted();
+  if (signal?.aborted) throw signal.reason;
   await new Promise<void>((resolve) => {
     const time = clock();
     if (time.turn !== undefined) time.turn(resolve);
     else time.schedule(time.now(), resolve, { ref: true });
   });
-  signal?.throwIfAborted();
+  if (signal?.aborted) throw signal.reason;
 }

@@ -19,7 +19,12 @@ class Link implements LinkedSignal, AbortTarget {
     this.#sources = first === undefined ? [...new Set(sources)] : [];
     noteDeadline(this.signal, Infinity, this.#sources);
     if (first !== undefined) this.#controller.abort(first.reason);
-    for (const source of this.#sources) this.#subscriptions.push(subscribe(source, this));
+    try {
+      for (const source of this.#sources) this.#subscriptions.push(subscribe(source, this));
+    } catch (error) {
+      this[Symbol.dispose](); // One can't be listened to, being none of the platform's.
+      throw error;
+    }
   }
 
   get signal(): AbortSignal {

@@ -56,9 +56,9 @@ export function sleep(ms: number, options?: { signal?: AbortSignal }): Promise<v
     const sleeper = new Sleeper();
     sleeper.resolve = resolve;
     sleeper.reject = reject;
+    if (signal !== undefined) sleeper.subscription = subscribe(signal, sleeper);
     // Sleeping for ever still holds the process: somebody awaits it.
     const wakeAt = clock().now() + Math.min(ms, Number.MAX_SAFE_INTEGER);
     sleeper.timer = clock().schedule(wakeAt, () => sleeper.wake(), { ref: true });
-    if (signal !== undefined) sleeper.subscription = subscribe(signal, sleeper);
   });
 }

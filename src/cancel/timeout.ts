@@ -63,11 +63,11 @@ class Scope implements TimeoutScope, AbortTarget {
     if (outer?.aborted) this.aborted(outer.reason);
     else if (limitMs === 0) this.aborted(this.#timeoutError());
     else {
+      if (outer !== undefined) this.#subscription = subscribe(outer, this);
       if (limitMs !== Infinity) {
         this.#atMs = clock().now() + limitMs;
         this.#arm();
       }
-      if (outer !== undefined) this.#subscription = subscribe(outer, this);
     }
   }
 

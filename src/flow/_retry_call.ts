@@ -124,7 +124,7 @@ class RetryCall {
     let pauseMs: number | undefined;
     try {
       if (!this.#plan.whenResult!(result)) return true;
-      this.#signal?.throwIfAborted();
+      if (this.#signal?.aborted) throw this.#signal.reason;
       pauseMs = await this.#decide({ error: undefined, result });
     } catch (error) {
       discard(result, "retry", this.#plan.name);

@@ -135,7 +135,7 @@ export function checkSignal(doing: string, value: unknown): void {
   const signal = value as Partial<AbortSignal> | null;
   if (
     typeof signal !== "object" || signal === null || typeof signal.aborted !== "boolean" ||
-    typeof signal.addEventListener !== "function"
+    typeof signal.addEventListener !== "function" || typeof signal.removeEventListener !== "function"
   ) complain(TypeError, doing, "signal", "an AbortSignal", value);
 }
 

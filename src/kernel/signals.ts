@@ -56,17 +56,17 @@ class Hub implements EventListenerObject {
     if (this.#last === undefined) this.#first = subscription;
     else this.#last.next = subscription;
     this.#last = subscription;
-    if (!this.#listening && !this.#told) this.#listen(true);
+    if (!this.#listening && !this.#told) this.#listen(subscription);
   }
 
   remove(subscription: Subscription): void {
     this.#unlink(subscription);
-    if (this.#first === undefined && this.#listening) this.#listen(false);
+    if (this.#first === undefined && this.#listening) this.#unlisten();
   }
 
   handleEvent(): void {
     if (!this.#signal.aborted) return; // Anybody who has the signal can dispatch an event at it; only its controller can abort it.
-    if (this.#listening) this.#listen(false);
+    if (this.#listening) this.#unlisten();
     if (this.#first !== undefined) telling.visit(this);
   }
 
@@ -83,11 +83,25 @@ class Hub implements EventListenerObject {
     for (let at = this.#first; at !== undefined; at = at.next) yield at.target;
   }
 
-  #listen(on: boolean): void {
-    this.#listening = on;
-    if (on) this.#signal.addEventListener("abort", this);
-    else this.#signal.removeEventListener("abort", this);
-    census.listeners += on ? 1 : -1;
+  #listen(subscription: Subscription): void {
+    this.#listening = true;
+    census.listeners++;
+    try {
+      this.#signal.addEventListener("abort", this);
+    } catch (error) {
+      this.remove(subscription);
+      throw error;
+    }
+  }
+
+  #unlisten(): void {
+    this.#listening = false;
+    census.listeners--;
+    try {
+      this.#signal.removeEventListener("abort", this);
+    } catch {
+      // Not a signal of the platform's. Whoever lets go is in the middle of handing something to somebody else.
+    }
   }
 
   #unlink(subscription: Subscription): void {

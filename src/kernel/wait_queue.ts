@@ -200,7 +200,7 @@ export class WaitQueue<T, D = undefined> {
       this.#link(waiter);
       if (joined !== undefined) joined(waiter);
       if (options !== undefined) this.#watch(waiter, options);
-      if (observed()) this.#tellStart(waiter);
+      if (observed() && waiter.waiting) this.#tellStart(waiter);
     });
   }
 
@@ -348,8 +348,14 @@ export class WaitQueue<T, D = undefined> {
 
   #watch(waiter: Waiter<T, D>, { signal, timeoutMs = Infinity }: WaitOptions): void {
     const watch = waiter.watch = new Watch(waiter, this.#end, signal);
-    if (signal !== undefined) watch.subscription = subscribe(signal, watch);
-    if (timeoutMs === Infinity) return;
+    if (signal !== undefined) {
+      try {
+        watch.subscription = subscribe(signal, watch);
+      } catch (error) {
+        return this.#drop(waiter, error, "reject"); // It can't be listened to, being none of the platform's.
+      }
+    }
+    if (timeoutMs === Infinity || !waiter.waiting) return;
     const expire = (): void => this.#end.giveUp(waiter, this.#timeoutError(timeoutMs), "timeout");
     watch.timer = clock().schedule(clock().now() + timeoutMs, expire, { ref: true });
   }

@@ -57,7 +57,7 @@ export async function pipeInto<T>(
   checkWaitOptions("pipe into channel", options);
   checkBoolean("pipe into channel", "preventClose", options.preventClose);
   const { signal, timeoutMs, preventClose } = options;
-  signal?.throwIfAborted();
+  if (signal?.aborted) throw signal.reason;
   const tap = tapOf(source);
   /** What was asked for, until the answer has reached us. */
   let asked: Promise<IteratorResult<T, unknown>> | undefined;
@@ -66,7 +66,7 @@ export async function pipeInto<T>(
   let failure: { readonly error: unknown } | undefined;
   try {
     for (;;) {
-      signal?.throwIfAborted();
+      if (signal?.aborted) throw signal.reason;
       asked = tap.next();
       asked.catch((error) => failure = { error });
       const result = await (signal === undefined ? asked : abortable(asked, signal));

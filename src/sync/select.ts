@@ -58,7 +58,7 @@ export async function select<const C extends readonly SelectCase<unknown>[]>(
   options?: SelectOptions,
 ): Promise<Awaited<SelectResult<C>>> {
   check(cases, options);
-  options?.signal?.throwIfAborted();
+  if (options?.signal?.aborted) throw options.signal.reason;
   const taken = attempt(cases, options) ?? await first(cases, options);
   return await taken() as Awaited<SelectResult<C>>;
 }
@@ -144,9 +144,13 @@ function first(
     return promise;
   }
   if (signal !== undefined) {
-    subscription = subscribe(signal, { aborted: rejected, describe: () => "select" });
+    try {
+      subscription = subscribe(signal, { aborted: rejected, describe: () => "select" });
+    } catch (error) {
+      rejected(error);
+    }
   }
-  if (timeoutMs !== Infinity) {
+  if (timeoutMs !== Infinity && !over) {
     const expire = (): void => {
       const message = `Cannot select within ${timeoutMs} ms: none of ${cases.length} cases could be done`;
       rejected(new TimeoutError(message, { operation: "select", limitMs: timeoutMs }));

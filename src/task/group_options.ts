@@ -110,9 +110,12 @@ export function readSpawnOptions(doing: string, options: SpawnOptions): SpawnOpt
   return { name, daemon, priority } as SpawnOptions;
 }
 
-export function checkCloseOptions(doing: string, options: CloseOptions): void {
+/** Checks options and copies them. */
+export function readCloseOptions(doing: string, options: CloseOptions): CloseOptions {
   checkOptions(doing, options);
-  checkSignal(doing, options.signal);
-  if (options.graceMs !== undefined) checkDurationMs(doing, "graceMs", options.graceMs);
-  if (options.abandonAfterMs !== undefined) checkDurationMs(doing, "abandonAfterMs", options.abandonAfterMs);
+  const { graceMs, abandonAfterMs, reason, signal } = options;
+  checkSignal(doing, signal);
+  if (graceMs !== undefined) checkDurationMs(doing, "graceMs", graceMs);
+  if (abandonAfterMs !== undefined) checkDurationMs(doing, "abandonAfterMs", abandonAfterMs);
+  return { graceMs, abandonAfterMs, reason, signal } as CloseOptions;
 }

@@ -17,12 +17,12 @@ import { StuckWatch } from "./_stuck_watch.ts";
 import { TaskList } from "./_task_list.ts";
 import { type SpawnOptions, TaskNode, type TaskOwner } from "./_task_node.ts";
 import {
-  checkCloseOptions,
   type CloseOptions,
   type CloseReport,
   type GroupOptions,
   type GroupStatistics,
   type GroupTree,
+  readCloseOptions,
   readGroupOptions,
   readSpawnOptions,
 } from "./group_options.ts";
@@ -136,7 +136,6 @@ export class TaskGroup implements AsyncDisposable {
       aborted: watch && ((task) => watch.add(task)),
       settled: (task) => this.#settled(task),
     };
-    groupOpened(this);
     if (signal?.aborted) this.#abortFromOutside(signal.reason);
     else if (timeoutMs === 0) this.#expire();
     else {
@@ -148,6 +147,7 @@ export class TaskGroup implements AsyncDisposable {
       }
       this.#arm(false);
     }
+    groupOpened(this);
   }
 
   /**
@@ -233,7 +233,7 @@ export class TaskGroup implements AsyncDisposable {
     const doing = `start in ${this.#what}`;
     checkFunction(doing, "fn", fn);
     checkWaitOptions(doing, options);
-    options?.signal?.throwIfAborted();
+    if (options?.signal?.aborted) throw options.signal.reason;
     return await handshake<T>(doing, (job) => this.#spawn(job, options), fn, options);
   }
 
@@ -315,9 +315,9 @@ export class TaskGroup implements AsyncDisposable {
    * @throws The reason of `signal`, unchanged.
    */
   async close(options: CloseOptions = {}): Promise<CloseReport> {
-    checkCloseOptions(`close ${this.#what}`, options);
-    options.signal?.throwIfAborted();
-    return await this.#close(options, this.#taskWith(options.signal) !== undefined);
+    const own = readCloseOptions(`close ${this.#what}`, options);
+    if (own.signal?.aborted) throw own.signal.reason;
+    return await this.#close(own, this.#taskWith(own.signal) !== undefined);
   }
 
   #close(options: CloseOptions, inside: boolean): Promise<CloseReport> {
@@ -392,7 +392,7 @@ export class TaskGroup implements AsyncDisposable {
 
   #spawn<T>(fn: Job<T>, options: SpawnOptions | undefined): TaskNode<T> {
     checkFunction(`spawn in ${this.#what}`, "fn", fn);
-    const own = options && readSpawnOptions(`spawn in ${this.#what}`, options);
+    const own = options === undefined ? undefined : readSpawnOptions(`spawn in ${this.#what}`, options);
     if (this.#closed || this.#stops) throw this.#gone("spawn in");
     const task = new TaskNode<T>(this.#owner, fn, ++this.#spawned, own);
     if (this.#options.stuckAfterMs !== undefined) task.site = new Error();

@@ -18,11 +18,11 @@ import { ClosedError, MisuseError, ownAbort, TaskGroupError } from "../kernel/er
 import { emit } from "../kernel/observer.ts";
 import type { TaskNode } from "./_task_node.ts";
 import {
-  checkCloseOptions,
   type CloseOptions,
   type CloseReport,
   type GroupOptions,
   type GroupTree,
+  readCloseOptions,
   readGroupOptions,
 } from "./group_options.ts";
 import type { Job, Task, TaskContext } from "./task.ts";
@@ -209,14 +209,14 @@ export class TaskManager implements AsyncDisposable {
    * @throws The reason of `signal`, unchanged.
    */
   async close(options: CloseOptions = {}): Promise<CloseReport> {
-    checkCloseOptions("close task manager", options);
-    options.signal?.throwIfAborted();
+    const own = readCloseOptions("close task manager", options);
+    if (own.signal?.aborted) throw own.signal.reason;
     if (!this.#closing) {
       this.#closing = true;
-      this.#closingReason = options.reason;
+      this.#closingReason = own.reason;
       this.#left = [...this.#groups.values()];
     }
-    const closing = closeTogether([this.#root, ...this.#left], options);
+    const closing = closeTogether([this.#root, ...this.#left], own);
     for (const daemon of this.#daemons) {
       daemon.abort(ownAbort(`Cannot go on with task ${show(daemon.name)}: the task manager is closing`));
     }

@@ -48,6 +48,20 @@ describe("linkSignals", () => {
     });
   });
 
+  test("a source that can't be listened to is an error, and the others are let go of", () => {
+    const before = { ...census };
+    const deaf = {
+      aborted: false,
+      addEventListener() {
+        throw new Error("deaf");
+      },
+      removeEventListener() {},
+    };
+    const sources = [new AbortController().signal, deaf as unknown as AbortSignal];
+    assert.throws(() => linkSignals(...sources), { message: "deaf" });
+    assert.deepEqual(census, before);
+  });
+
   test("stays as it is once disposed", () => {
     const before = { ...census };
     const controller = new AbortController();

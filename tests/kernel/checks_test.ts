@@ -155,6 +155,11 @@ describe("checks", () => {
   test("signals are told by their shape, as another realm's are signals too", () => {
     checks.checkSignal("wait", undefined);
     checks.checkSignal("wait", new AbortController().signal);
+    const half = { aborted: false, addEventListener() {} };
+    assert.throws(
+      () => checks.checkSignal("wait", half),
+      /^TypeError: Cannot wait as signal must be an AbortSignal: received an object$/,
+    );
     checks.checkSignal("wait", AbortSignal.abort());
     for (const value of [null, {}, new AbortController(), "signal", new EventTarget()]) {
       assert.throws(() => checks.checkSignal("wait", value), TypeError);

@@ -149,6 +149,29 @@ describe("subscribe", () => {
     assert.deepEqual(census, before);
   });
 
+  test("throws what a foreign signal throws when listened to, and leaves nothing; letting go of one never throws", () => {
+    const before = { ...census };
+    const error = new Error("deaf");
+    const foreign = (how: Partial<AbortSignal>): AbortSignal =>
+      ({ aborted: false, addEventListener() {}, removeEventListener() {}, ...how }) as AbortSignal;
+    const deaf = foreign({
+      addEventListener() {
+        throw error;
+      },
+    });
+    for (let i = 0; i < 2; i++) {
+      assert.throws(() => subscribe(deaf, target(() => {})), (thrown) => thrown === error);
+    }
+    assert.deepEqual(census, before);
+    const clinging = foreign({
+      removeEventListener() {
+        throw error;
+      },
+    });
+    subscribe(clinging, target(() => {})).cancel();
+    assert.deepEqual(census, before);
+  });
+
   test("is not fooled by an abort event on a signal that is not aborted", () => {
     const { controller, counts } = counted();
     const told: unknown[] = [];

@@ -23,6 +23,23 @@ describe("the limits of a WaitQueue", () => {
     });
   });
 
+  test("a signal that can't be listened to: a rejection, and nobody waits", async () => {
+    await world(async (w) => {
+      const queue = new WaitQueue<number>({ what: "get ticket", structure: "test" });
+      const error = new Error("deaf");
+      const deaf = {
+        aborted: false,
+        addEventListener() {
+          throw error;
+        },
+        removeEventListener() {},
+      };
+      const wait = queue.wait(undefined, { signal: deaf as unknown as AbortSignal, timeoutMs: 5 });
+      await assert.rejects(wait, (thrown) => thrown === error);
+      assert.deepEqual([queue.size, w.timers.length, queue.grant(1)], [0, 0, false]);
+    });
+  });
+
   test("a structure can have an error of its own for them", async () => {
     await world(async () => {
       class OwnError extends TimeoutError {}

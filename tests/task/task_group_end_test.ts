@@ -275,6 +275,22 @@ describe("TaskGroup.close", () => {
     });
   });
 
+  test("options that can't be read begin no closing", async () => {
+    await world(async () => {
+      const group = new TaskGroup();
+      for (const key of ["graceMs", "abandonAfterMs", "reason", "signal"]) {
+        const options = {
+          get [key](): never {
+            throw new Error("unreadable");
+          },
+        };
+        await assert.rejects(group.close(options), { message: "unreadable" });
+      }
+      group.spawn(() => sleep(1));
+      assert.deepEqual(await group.close(), { stuck: [] });
+    });
+  });
+
   test("is over at once when nothing runs, and leaves no timer", async () => {
     await world(async (w) => {
       const group = new TaskGroup();
