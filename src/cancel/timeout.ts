@@ -14,7 +14,13 @@ import { isEcho } from "../kernel/echo.ts";
 import { MisuseError, TimeoutError } from "../kernel/errors.ts";
 import { discard } from "../kernel/late.ts";
 import { emit } from "../kernel/observer.ts";
-import { type AbortTarget, Canceller, subscribe, type Subscription } from "../kernel/signals.ts";
+import {
+  type AbortTarget,
+  Canceller,
+  stillRunning,
+  subscribe,
+  type Subscription,
+} from "../kernel/signals.ts";
 
 /** A stretch of work with a time limit. */
 export interface TimeoutScope extends Disposable {
@@ -152,12 +158,14 @@ class Scope implements TimeoutScope, AbortTarget {
 
   #timeoutError(): TimeoutError {
     const [operation, limitMs] = [this.#operation, this.#limitMs];
-    const idle = this.#options?.idle ? ": nothing happened for so long" : ": it was still running";
     const message = this.#options?.message ??
-      `Cannot finish ${operation} within ${limitMs} ms${
-        limitMs === 0 ? ": no time was left to start" : idle
-      }`;
+      `Cannot finish ${operation} within ${limitMs} ms: ${this.#why()}`;
     return new TimeoutError(message, { operation, limitMs });
+  }
+
+  #why(): string {
+    if (this.#limitMs === 0) return "no time was left to start";
+    return this.#options?.idle ? "nothing happened for so long" : stillRunning(this.#controller?.signal);
   }
 }
 

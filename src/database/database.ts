@@ -142,7 +142,7 @@ export class Database implements SessionSource, AsyncDisposable {
     if (options?.timeoutMs !== undefined) {
       checkWaitOptions(`query ${subject("database", this.name)}`, options);
       const { timeoutMs, signal } = options;
-      const operation = `query ${subject("database", this.name)}`;
+      const operation = `query on ${subject("database", this.name)}`;
       using limit = timeout(timeoutMs, { signal, operation });
       return await this.query<R>(sql, params, { signal: limit.signal });
     }

@@ -94,7 +94,10 @@ export function send(wire: Wire, sender: Sender, call: Call, signal?: AbortSigna
 async function runWithin(wire: Wire, order: Order, options: WaitOptions): Promise<Result> {
   checkWaitOptions("query", options);
   const { signal, timeoutMs = Infinity } = options;
-  using limit = timeout(timeoutMs, { signal, operation: `query ${subject("database", wire.settings.name)}` });
+  using limit = timeout(timeoutMs, {
+    signal,
+    operation: `query on ${subject("database", wire.settings.name)}`,
+  });
   using both = linkSignals(limit.signal, order.signal);
   return await wire.run({ ...order, signal: both.signal });
 }

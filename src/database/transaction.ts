@@ -9,6 +9,7 @@ import {
   checkOptions,
   checkWaitOptions,
   show,
+  subject,
 } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { deadlineOf } from "../kernel/deadlines.ts";
@@ -156,9 +157,15 @@ async function runWithin<T>(
   options: TransactionOptions,
   rule: RetryRule,
 ): Promise<T> {
-  const { timeoutMs = Infinity, signal, label = "transaction" } = options;
+  const { timeoutMs = Infinity, signal, label = `transaction${whereOf(on)}` } = options;
   using limit = awaitedLimit(timeoutMs, signal, label);
   return await runAttempts(on, fn, { ...options, signal: limit.signal }, rule);
+}
+
+/** On what it runs, for messages, if that has a name. */
+function whereOf(on: SessionSource): string {
+  const { name } = on as { name?: unknown };
+  return typeof name === "string" ? ` on ${subject("database", name)}` : "";
 }
 
 /** A time limit that somebody awaits: the process must not end before it, as it may with the scope's own timer. */
@@ -184,7 +191,7 @@ export async function begin(on: SessionSource, options: BeginOptions = {}): Prom
   check("begin transaction", on, options);
   const { timeoutMs, signal } = options;
   if (timeoutMs === undefined) return await openTransaction(on, options);
-  const limit = timeout(timeoutMs, { signal, operation: options.label ?? "transaction" });
+  const limit = timeout(timeoutMs, { signal, operation: options.label ?? `transaction${whereOf(on)}` });
   try {
     return await openTransaction(on, { ...options, signal: limit.signal }, { clock: limit });
   } catch (error) {

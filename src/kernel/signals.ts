@@ -14,6 +14,8 @@ export interface AbortTarget {
   aborted(reason: unknown): void;
   /** What hangs on the signal, in words or as a tree, for whoever asks what a task is waiting for. */
   describe?(): unknown;
+  /** Where it waits for somebody else: for what, and what is in the way, as in `acquire lock "a": it is held`. */
+  heldUpBy?(): string;
   /** The signals that are aborted with it: what hangs on them is waited for too. */
   passesOn?(): Iterable<AbortSignal>;
 }
@@ -171,21 +173,39 @@ export class Canceller {
 /** What the subscribers of `signal` say of themselves: what work with that signal is waiting for right now. */
 export function hangingOn(signal: AbortSignal): unknown[] {
   const found: unknown[] = [];
-  ask(signal, found);
+  ask(signal, (target) => {
+    const description = target.describe?.();
+    if (description !== undefined) found.push(description);
+  });
   return found;
 }
 
-function ask(signal: AbortSignal, found: unknown[]): void {
+/** Why work with that signal has not ended, for the message of its time limit: to be asked before the abort. */
+export function stillRunning(signal: AbortSignal | undefined): string {
+  const found: string[] = [];
+  if (signal !== undefined) {
+    ask(signal, (target) => {
+      const waits = target.heldUpBy?.();
+      if (waits !== undefined) found.push(waits);
+    });
+  }
+  if (found.length === 0) return "it was still running";
+  const more = found.length === 1 ? "" : `, and ${found.length - 1} more waits`;
+  return `it was still waiting to ${found[0]}${more}`;
+}
+
+type Visitor = (target: AbortTarget) => void;
+
+function ask(signal: AbortSignal, visit: Visitor): void {
   const hub = hubOf(signal);
-  if (hub !== undefined) asking.visit({ hub, found });
+  if (hub !== undefined) asking.visit({ hub, visit });
 }
 
 /** Groups that hang on a task describe their tasks, and those what hangs on them; so do scopes. */
-const asking = new Descent(({ hub, found }: { readonly hub: Hub; readonly found: unknown[] }) => {
+const asking = new Descent(({ hub, visit }: { readonly hub: Hub; readonly visit: Visitor }) => {
   for (const target of hub.targets()) {
-    const description = target.describe?.();
-    if (description !== undefined) found.push(description);
+    visit(target);
     if (target.passesOn === undefined) continue;
-    for (const signal of target.passesOn()) ask(signal, found);
+    for (const signal of target.passesOn()) ask(signal, visit);
   }
 });

@@ -119,6 +119,10 @@ class Watch<T, D> implements AbortTarget {
     return this.#queue.doing();
   }
 
+  heldUpBy(): string {
+    return `${this.#queue.doing()}: ${this.#queue.behind()}`;
+  }
+
   end(): void {
     this.subscription?.cancel();
     this.timer?.[Symbol.dispose]();
@@ -129,6 +133,7 @@ class Watch<T, D> implements AbortTarget {
 interface QueueEnd<T, D> {
   giveUp(waiter: Waiter<T, D>, reason: unknown, why: "abort" | "timeout"): void;
   doing(): string;
+  behind(): string;
 }
 
 /** A queue of waiters, each with data `D`, who are granted a `T`: first come, first served, or in an order of its own. */
@@ -323,8 +328,12 @@ export class WaitQueue<T, D = undefined> {
   #timeoutError(limitMs: number): TimeoutError {
     const operation = this.#doing;
     if (this.#options.expired !== undefined) return this.#options.expired(operation, limitMs);
-    const behind = this.#options.behind?.() ?? `${this.#size} waiting`;
-    return new TimeoutError(`Cannot ${operation} within ${limitMs} ms: ${behind}`, { operation, limitMs });
+    const message = `Cannot ${operation} within ${limitMs} ms: ${this.#behind()}`;
+    return new TimeoutError(message, { operation, limitMs });
+  }
+
+  #behind(): string {
+    return this.#options.behind?.() ?? `${this.#size} waiting`;
   }
 
   readonly #end: QueueEnd<T, D> = {
@@ -334,6 +343,7 @@ export class WaitQueue<T, D = undefined> {
       this.#options.onLeave?.();
     },
     doing: () => this.#doing,
+    behind: () => this.#behind(),
   };
 
   #head(): Waiter<T, D> | undefined {

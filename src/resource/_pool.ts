@@ -21,7 +21,14 @@ import { Line, type Request } from "./_pool_line.ts";
 import type { Room, Tenant } from "./_pool_room.ts";
 import type { PoolSettings } from "./_pool_settings.ts";
 import { type Eviction, Stock, type Storekeeper } from "./_pool_stock.ts";
-import { closedError, fullError, selfDeadlockError, type Standing, timeoutError } from "./_pool_words.ts";
+import {
+  closedError,
+  fullError,
+  inWords,
+  selfDeadlockError,
+  type Standing,
+  timeoutError,
+} from "./_pool_words.ts";
 import type { PoolCloseReport, PoolStatistics } from "./pool_options.ts";
 
 /** How many resources in a row may turn out bad before a new one is made instead of trying the next. */
@@ -67,6 +74,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
       structure: "pool",
       name: settings.name,
       onLeave: () => this.settled(),
+      behind: () => inWords(this.#standing()),
       expired: (operation, limitMs) => timeoutError(operation, limitMs, this.#standing()),
     });
     if (min > 0) void Promise.resolve().then(() => this.serve());

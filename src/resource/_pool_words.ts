@@ -1,4 +1,5 @@
 /** What a pool says of itself when it can't serve. */
+import { showError } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { holderOf } from "./_drain.ts";
 import type { Item, ItemList } from "./_pool_item.ts";
@@ -20,14 +21,14 @@ export interface Standing<T> extends PoolFacts {
 }
 
 /** `10 of 10 in use, 4 waiting, longest lease 8120 ms by "report/7"`. */
-function inWords<T>({ inUse, max, waiting, leased: { first }, failure }: Standing<T>): string {
+export function inWords<T>({ inUse, max, waiting, leased: { first }, failure }: Standing<T>): string {
   const parts = [`${inUse} of ${max} in use`, `${waiting} waiting`];
   if (first?.sinceMs !== undefined) {
     const by = holderOf(first.hold);
     const heldMs = Math.round(clock().now() - first.sinceMs);
     parts.push(`longest lease ${heldMs} ms${by === undefined ? "" : ` by ${JSON.stringify(by)}`}`);
   }
-  if (failure !== undefined) parts.push("creating fails");
+  if (failure !== undefined) parts.push(`creating fails: ${showError(failure.error)}`);
   return parts.join(", ");
 }
 

@@ -6,6 +6,7 @@ import { census } from "../../src/kernel/census.ts";
 import { deferred } from "../../src/kernel/deferred.ts";
 import { MisuseError, TimeoutError } from "../../src/kernel/errors.ts";
 import { observe, type ObserverRecord } from "../../src/kernel/observer.ts";
+import { AsyncLock } from "../../src/sync/mod.ts";
 import { world } from "../../src/testing/mod.ts";
 
 describe("timeout, as a scope", () => {
@@ -320,3 +321,18 @@ describe("timeout, of a thenable", () => {
     });
   });
 });
+
+test("timeout says what its work was waiting for, however deep in it", () =>
+  world(async () => {
+    const lock = new AsyncLock({ name: "ledger" });
+    using _lease = await lock.acquire({ label: "import" });
+    const work = timeout(5, ({ signal }) =>
+      timeout(60_000, ({ signal }) => lock.acquire({ signal }), { signal, operation: "inner" }), {
+      operation: "booking",
+    });
+    await assert.rejects(work, {
+      name: "TimeoutError",
+      message: 'Cannot finish booking within 5 ms: it was still waiting to acquire lock "ledger": ' +
+        'it is held as "import" for 5 ms, 1 waiting',
+    });
+  }));

@@ -209,6 +209,23 @@ test("session is destroyed when nobody can tell whether a transaction is open in
     assert.deepEqual([server.rows, server.connects], [["a", "b", "c"], 2]);
   }));
 
+test("a time limit says what was waited for, and who was in the way, however many layers are in between", () =>
+  world(async () => {
+    const server = new FakeServer();
+    await using db = new Database(fakeDriver(server), { name: "orders", max: 1 });
+    await using _held = await db.session({ label: "report" });
+    const waited = 'it was still waiting to lease from pool "orders": 1 of 1 in use, 1 waiting, ' +
+      'longest lease 50 ms by "report"';
+    const limits = { timeoutMs: 50 };
+    const message = `Cannot finish query on database "orders" within 50 ms: ${waited}`;
+    await assert.rejects(db.query("SELECT", [], limits), { message });
+    const transaction = db.transaction((tx) => tx.query("SELECT"), limits);
+    const longer = waited.replace("50 ms", "100 ms");
+    await assert.rejects(transaction, {
+      message: `Cannot finish transaction on database "orders" within 50 ms: ${longer}`,
+    });
+  }));
+
 test("session's statement heeds its own signal and limit, before its turn and while it runs", () =>
   world(async () => {
     const server = new FakeServer({ fault: ({ sql }) => sql === "HANG" ? "hang" : undefined });
@@ -225,7 +242,7 @@ test("session's statement heeds its own signal and limit, before its turn and wh
     await assert.rejects(session.query("HANG", [], { timeoutMs: 50 }), (error: TimeoutError) => {
       assert.deepEqual(
         error.message,
-        'Cannot finish query database "orders" within 50 ms: it was still running',
+        'Cannot finish query on database "orders" within 50 ms: it was still running',
       );
       return error instanceof TimeoutError;
     });

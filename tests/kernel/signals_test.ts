@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { census } from "../../src/kernel/census.ts";
-import { type AbortTarget, Canceller, hangingOn, subscribe } from "../../src/kernel/signals.ts";
+import { type AbortTarget, Canceller, hangingOn, stillRunning, subscribe } from "../../src/kernel/signals.ts";
 
 /** A signal that counts how often it is listened to. */
 function counted(): { controller: AbortController; counts: { added: number; removed: number } } {
@@ -200,4 +200,21 @@ describe("hangingOn", () => {
     assert.deepEqual(hangingOn(new AbortController().signal), []);
     inner.abort(undefined);
   });
+});
+
+test("stillRunning says what work waits for, as far as those who hang on its signal know", () => {
+  const [outer, inner] = [new Canceller(), new Canceller()];
+  const aborted = (): void => {};
+  assert.equal(stillRunning(undefined), "it was still running");
+  subscribe(outer.signal, { aborted, describe: () => "a scope", passesOn: () => [inner.signal] });
+  assert.equal(stillRunning(outer.signal), "it was still running");
+  subscribe(inner.signal, { aborted, heldUpBy: () => 'acquire lock "a": it is held' });
+  assert.equal(stillRunning(outer.signal), 'it was still waiting to acquire lock "a": it is held');
+  subscribe(outer.signal, { aborted, heldUpBy: () => "use resource: it is opening" });
+  assert.equal(
+    stillRunning(outer.signal),
+    'it was still waiting to acquire lock "a": it is held, and 1 more waits',
+  );
+  outer.abort(undefined);
+  inner.abort(undefined);
 });

@@ -8,7 +8,7 @@ import { failureOf, records, Store, type Thing } from "./_store.ts";
 
 describe("AsyncResourcePool that can't create", () => {
   test("tries again with back-off, one at a time; each waiter fails at its own limit, with the cause (PL-02)", async () => {
-    for (const error of [new Error("refused"), "text", null]) {
+    for (const [error, said] of [[new Error("refused"), "refused"], ["text", '"text"'], [null, "null"]]) {
       await world(async (w) => {
         const store = new Store(
           { max: 10, backoff: { baseMs: 100, jitter: "none", maxMs: 1_000 } },
@@ -23,7 +23,7 @@ describe("AsyncResourcePool that can't create", () => {
           assert.equal(failure.cause, error);
           assert.match(
             failure.message,
-            new RegExp(`within ${limits[i]} ms: 0 of 10 in use, ${10 - i} waiting, creating fails$`),
+            new RegExp(`within ${limits[i]} ms: 0 of 10 in use, ${10 - i} waiting, creating fails: ${said}$`),
           );
         });
         assert.equal(w.now, 2_000);
