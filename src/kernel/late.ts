@@ -7,8 +7,8 @@ export function discard(value: unknown, structure: string, name?: string): void 
 }
 
 async function dispose(value: unknown): Promise<void> {
-  if (typeof value !== "object" || value === null) return;
-  const it = value as Partial<AsyncDisposable & Disposable>;
-  if (typeof it[Symbol.asyncDispose] === "function") await it[Symbol.asyncDispose]!();
-  else if (typeof it[Symbol.dispose] === "function") it[Symbol.dispose]!();
+  // A function, too, can be disposed.
+  const it = value as Partial<AsyncDisposable & Disposable> | null | undefined;
+  if (typeof it?.[Symbol.asyncDispose] === "function") await it[Symbol.asyncDispose]!();
+  else if (typeof it?.[Symbol.dispose] === "function") it[Symbol.dispose]!();
 }

@@ -12,8 +12,9 @@ describe("discard", () => {
       [Symbol.dispose]: () => void calls.push("wrong"),
       [Symbol.asyncDispose]: () => Promise.resolve(void calls.push("async")),
     }, "test");
-    for (const value of [undefined, null, 7, "text", {}]) discard(value, "test");
-    assert.deepEqual(calls, ["sync", "async"]);
+    discard(Object.assign(() => {}, { [Symbol.dispose]: () => void calls.push("of a function") }), "test");
+    for (const value of [undefined, null, 7, "text", {}, () => {}]) discard(value, "test");
+    assert.deepEqual(calls, ["sync", "async", "of a function"]);
   });
 
   test("tells the observer of a failure, and nobody else", async () => {
