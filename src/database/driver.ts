@@ -151,6 +151,14 @@ export interface TwoPhase {
   isMissing(error: unknown): boolean;
 }
 
+/** Statements by which transactions on several connections get to see the same, where the database can. */
+export interface SnapshotSharing {
+  /** Gives in `snapshot` what the view of the running transaction is known by, for as long as that is open. */
+  readonly take: string;
+  /** Has a transaction that has just begun see that. */
+  use(snapshot: string): string;
+}
+
 /** A way to one database. */
 export interface Driver {
   /** The adapter's name, such as `node:sqlite`. */
@@ -167,6 +175,8 @@ export interface Driver {
   readonly commitCheck?: { readonly token: string; readonly status: string };
   /** How transactions are committed in two phases, where the database can. */
   readonly twoPhase?: TwoPhase;
+  /** How several transactions get to see the same, where the database can. */
+  readonly snapshot?: SnapshotSharing;
   /** How many connections may be open at once; 1 for engines inside the process. */
   readonly maxSessions?: number;
   /** Opens a connection. The signal ends the attempt. */

@@ -16,6 +16,7 @@ export type {
   Result,
   RowReader,
   ServerLimits,
+  SnapshotSharing,
   TwoPhase,
   TxModes,
   Violation,

@@ -11,6 +11,7 @@ import { MisuseError } from "../kernel/errors.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import { TaskGroup } from "../task/task_group.ts";
 import type { Task } from "../task/task.ts";
+import { SharedSnapshot } from "./_shared_snapshot.ts";
 import { finishTogether, type Member } from "./_together.ts";
 import { type CommitDecision, finishInTwoPhases, newGroupId, twoPhaseOf } from "./_two_phase.ts";
 import type { SessionSource } from "./session.ts";
@@ -34,6 +35,12 @@ export interface OperationGroupOptions extends WaitOptions {
   protocol?: CommitProtocol;
   /** Whether an operation's failure ends the others. Default `"failFast"`; `"supervise"` only with `"independent"`. */
   policy?: "failFast" | "supervise";
+  /**
+   * `"shared"` has all operations see the database as it was when the first of them began, to read it at the same time:
+   * they only read, at the level "repeatable read". PostgreSQL only, and only with `"independent"`; one session more is
+   * held for as long as the group lasts.
+   */
+  snapshot?: "shared";
   /** How many operations run at once. Default `Infinity`; each holds a session of its own. */
   maxConcurrency?: number;
   /**
@@ -59,7 +66,8 @@ export interface OperationOptions
  * that fails aborts the others, and all that has not been committed is rolled back. **Abort** — everything is rolled back
  * unless committing has begun. **Leaving without** {@linkcode SessionOperationGroup.commit} undoes. **Together** is not
  * atomic: when the second COMMIT fails, the first stays, and a `PartialCommitError` says so. **Two phases** are, on
- * PostgreSQL (with `max_prepared_transactions` > 0) and MySQL.
+ * PostgreSQL (with `max_prepared_transactions` > 0) and MySQL. **One view** — with `snapshot: "shared"`, operations read
+ * side by side what one transaction would see.
  *
  * @example
  * ```ts
@@ -88,6 +96,7 @@ export class SessionOperationGroup implements AsyncDisposable {
   readonly #tasks: TaskGroup;
   readonly #members: Member[] = [];
   readonly #id: string;
+  readonly #snapshot: SharedSnapshot | undefined;
   #ending: Promise<void> | undefined;
 
   /**
@@ -104,13 +113,20 @@ export class SessionOperationGroup implements AsyncDisposable {
     checkOptions(doing, options ?? null);
     checkWaitOptions(doing, options);
     checkName(doing, options.name);
-    const { protocol = "independent", policy = "failFast", onDecision, name, signal, timeoutMs } = options;
+    const { protocol = "independent", policy = "failFast", snapshot, onDecision, name, signal, timeoutMs } =
+      options;
     checkChoice(doing, "protocol", protocol, ["independent", "together", "two-phase"]);
     checkChoice(doing, "policy", policy, ["failFast", "supervise"]);
     if (onDecision !== undefined) checkFunction(doing, "onDecision", onDecision);
     if (policy === "supervise" && protocol !== "independent") {
       throw new RangeError(
         `Cannot ${doing} as policy must be "failFast" with "${protocol}": received "supervise"`,
+      );
+    }
+    if (snapshot !== undefined) checkChoice(doing, "snapshot", snapshot, ["shared"]);
+    if (snapshot !== undefined && protocol !== "independent") {
+      throw new RangeError(
+        `Cannot ${doing} as snapshot must be left out with "${protocol}": received "shared"`,
       );
     }
     this.name = name;
@@ -125,6 +141,7 @@ export class SessionOperationGroup implements AsyncDisposable {
       signal,
       timeoutMs,
     });
+    if (snapshot !== undefined) this.#snapshot = new SharedSnapshot(on, this.#tasks.signal);
   }
 
   /**
@@ -171,7 +188,30 @@ export class SessionOperationGroup implements AsyncDisposable {
         `Cannot ${doing} as retry must be left out with "${this.#protocol}": one operation can't run again by itself`,
       );
     }
+    const snapshot = this.#snapshot;
+    if (snapshot !== undefined) {
+      for (const option of ["on", "isolation", "readOnly", "retry"] as const) {
+        if (options[option] === undefined) continue;
+        throw new RangeError(
+          `Cannot ${doing} as ${option} must be left out with a shared snapshot: received one`,
+        );
+      }
+    }
     if (this.#ending !== undefined) throw new MisuseError(`Cannot ${doing}: the group is ending`);
+    if (snapshot !== undefined) {
+      return this.#tasks.spawn(async ({ signal }) => {
+        const tx = await snapshot.begin({ ...rest, signal, label: name });
+        try {
+          const value = await abortable(Promise.resolve().then(() => fn(tx)), signal);
+          if (tx.state === "open") await tx.commit();
+          return value;
+        } catch (error) {
+          throw tx.told(error);
+        } finally {
+          await tx.undo();
+        }
+      }, { name });
+    }
     if (this.#protocol === "independent") {
       return this.#tasks.spawn(({ signal }) => transaction(on, fn, { ...rest, signal, label: name }), {
         name,
@@ -217,6 +257,7 @@ export class SessionOperationGroup implements AsyncDisposable {
       else if (this.#protocol === "two-phase") await finishInTwoPhases(members, this.#id, onDecision);
     } finally {
       for (const { tx } of members) await tx?.undo();
+      await this.#snapshot?.close();
     }
   }
 
@@ -232,6 +273,7 @@ export class SessionOperationGroup implements AsyncDisposable {
       await this.#tasks[Symbol.asyncDispose]();
     } finally {
       for (const { tx } of this.#members) await tx?.undo();
+      await this.#snapshot?.close();
     }
   }
 }

@@ -184,6 +184,39 @@ describe("SessionOperationGroup", () => {
       await db.close();
     }));
 
+  it("a shared snapshot is refused where the driver has no such thing, and nothing stays", () =>
+    world(async () => {
+      for (const policy of ["failFast", "supervise"] as const) {
+        const server = new FakeServer();
+        const db = new Database({ ...server.driver, maxSessions: 3, begin: () => ["BEGIN"] }, { max: 3 });
+        const group = new SessionOperationGroup(db, { snapshot: "shared", policy });
+        const outcomes = Promise.allSettled([1, 2].map(() => group.spawn(() => assert.fail("called"))));
+        for (const outcome of await outcomes) {
+          assert.ok(outcome.status === "rejected");
+          assert.match(
+            outcome.reason.message,
+            /^Cannot begin transaction as snapshot must not be "shared" with fake$/,
+          );
+        }
+        await group[Symbol.asyncDispose]().catch(() => {});
+        assert.deepEqual([server.log, db.statistics().inUse], [[], 0]);
+        await db.close();
+      }
+      const db = new Database(fakeDriver(new FakeServer()));
+      for (const options of [{ snapshot: "exported" }, { snapshot: "shared", protocol: "together" }]) {
+        assert.throws(() => new SessionOperationGroup(db, options as OperationGroupOptions), RangeError);
+      }
+      const group = new SessionOperationGroup(db, { snapshot: "shared" });
+      for (
+        const options of [{ on: db }, { isolation: "serializable" }, { readOnly: true }, {
+          retry: {},
+        }] as const
+      ) {
+        assert.throws(() => group.spawn(() => {}, options), RangeError);
+      }
+      await group[Symbol.asyncDispose]();
+    }));
+
   it("two-phase is refused where the driver has no such thing, and nothing stays", () =>
     world(async () => {
       const server = new FakeServer();

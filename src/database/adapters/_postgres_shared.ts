@@ -1,6 +1,6 @@
 /** What PostgreSQL's adapters have in common: its dialect of transactions, and what its errors mean. */
 import { checkBoolean, checkChoice, checkInteger, checkOptions } from "../../kernel/checks.ts";
-import type { Failure, FailureKind, TwoPhase, TxModes, Violation } from "../driver.ts";
+import type { Failure, FailureKind, SnapshotSharing, TwoPhase, TxModes, Violation } from "../driver.ts";
 
 const levels = {
   "read committed": "READ COMMITTED",
@@ -55,6 +55,17 @@ export const twoPhase: TwoPhase = {
   rollback: (gid) => `ROLLBACK PREPARED '${gid}'`,
   list: "select gid from pg_prepared_xacts where database = current_database() order by prepared",
   isMissing: (error) => error instanceof Error && (error as { state?: unknown }).state === "42704",
+};
+
+/** A snapshot is exported by one transaction, and taken over by others. */
+export const snapshot: SnapshotSharing = {
+  take: "select pg_export_snapshot() as snapshot",
+  use(snapshot) {
+    if (!/^[0-9A-Fa-f-]+$/.test(snapshot)) {
+      throw new TypeError(`Cannot use snapshot as it must be one of PostgreSQL: received ${snapshot}`);
+    }
+    return `SET TRANSACTION SNAPSHOT '${snapshot}'`;
+  },
 };
 
 /** What an error of PostgreSQL carries, by the names that most drivers give it. */

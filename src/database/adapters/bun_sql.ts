@@ -12,6 +12,7 @@ import {
   commitCheck,
   holdsSeveral,
   RESET,
+  snapshot,
   targetOf,
   TransactionTracker,
   twoPhase,
@@ -62,6 +63,7 @@ export function bunSqlDriver(options: BunSqlOptions = {}): Driver {
     classify,
     commitCheck,
     twoPhase,
+    snapshot,
     async connect({ signal }) {
       const connection = new BunSqlConnection(options);
       const giveUp = (): void => void connection.close({ force: true });

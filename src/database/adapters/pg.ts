@@ -11,6 +11,7 @@ import {
   classifyState,
   commitCheck,
   RESET,
+  snapshot,
   targetOf,
   twoPhase,
 } from "./_postgres_shared.ts";
@@ -118,6 +119,7 @@ export function pgDriver(module: PgModule, options: PgOptions = {}): Driver {
     classify,
     commitCheck,
     twoPhase,
+    snapshot,
     async connect({ signal }) {
       const client = new module.Client(config as never);
       const connection = new PgConnection(client, () => new module.Client(config as never), cancel);

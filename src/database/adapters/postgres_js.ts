@@ -11,6 +11,7 @@ import {
   classifyState,
   commitCheck,
   RESET,
+  snapshot,
   targetOf,
   TransactionTracker,
   twoPhase,
@@ -92,6 +93,7 @@ export function postgresJsDriver(module: PostgresJsModule, options: PostgresJsOp
     classify,
     commitCheck,
     twoPhase,
+    snapshot,
     async connect({ signal }) {
       const connection = new PostgresJsConnection(
         (more) => module({ ...config, ...more } as never),
