@@ -63,7 +63,7 @@ let gateOf: (limiter: RateLimiter) => RateGate;
  * Lets so much through in a time, a burst at once, and the rest in the order in which it came.
  *
  * **Order** — first come, first served, whatever the weight: a light call never overtakes a heavy one that waits. Keys
- * don't hold each other up. **Abort** — who waits has taken nothing yet: a call that gives up leaves at once, and those
+ * don't hold each other up. For priorities, let calls wait in a `Limiter` of one slot in front of it. **Abort** — who waits has taken nothing yet: a call that gives up leaves at once, and those
  * behind it come earlier by what it would have cost. **Too late** — a call that could not be served within `maxWaitMs`,
  * or before the deadline of its signal, is refused at once, takes nothing, and learns when it could be. If a pause or
  * a slower rate comes while it waits, it is refused then. **Keys** — a key that is as good as new is forgotten; one

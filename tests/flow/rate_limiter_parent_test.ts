@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ClosedError, RateLimiter, RateLimitError, TimeoutError } from "../../src/flow/mod.ts";
+import { ClosedError, Limiter, RateLimiter, RateLimitError, TimeoutError } from "../../src/flow/mod.ts";
 import { observe, type ObserverRecord } from "../../src/kernel/observer.ts";
 import { world } from "../../src/testing/mod.ts";
 
@@ -208,4 +208,28 @@ test("RateLimiter: whatever an observer does when a line joins that of the paren
     assert.deepEqual([failed, served], [[], [0, 100]]);
     assert.deepEqual([parent.statistics().waiting, w.timers.length], [0, 0]);
   });
+});
+
+test("RateLimiter behind a limiter of one slot serves by priority, and a turn is lost to nobody who gives up", async () => {
+  await world(async (w) => {
+    const rate = new RateLimiter({ limit: 10, intervalMs: 1_000, burst: 1 });
+    const front = new Limiter({ limit: 1 });
+    const served: [string, number][] = [];
+    const controller = new AbortController();
+    const call = (id: string, priority: number, signal?: AbortSignal): Promise<unknown> =>
+      front.run(({ signal }) => rate.acquire({ signal }), { priority, signal })
+        .then(() => served.push([id, w.now]), (error) => error);
+    const calls = [
+      call("first", 0),
+      call("gone", 0, controller.signal),
+      call("bulk", 0),
+      call("urgent", 5),
+      call("most urgent, gone", 9, controller.signal),
+    ];
+    await w.advance(50);
+    controller.abort("away");
+    await Promise.all(calls);
+    assert.deepEqual(served, [["first", 0], ["urgent", 100], ["bulk", 200]]);
+    assert.deepEqual([rate.statistics().waiting, front.statistics().inUse], [0, 0]);
+  }, { auto: true });
 });

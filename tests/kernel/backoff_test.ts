@@ -39,7 +39,7 @@ describe("backoff", () => {
     let random = 0;
     using _clock = replaceClock({ ...clock(), random: () => random });
     const capped = backoff({ baseMs: 100, maxMs: 1_000, jitter: "decorrelated" });
-    for ([random] of [[0], [0.25], [0.75]]) assert.equal(capped(9, 1_000), 100 + random * 900);
+    for (random of [0, 0.25, 0.75]) assert.equal(capped(9, 1_000), 100 + random * 900);
     const endless = backoff({ baseMs: 100, maxMs: Infinity, jitter: "decorrelated" });
     for (random of [0, 0.5, 0.999]) {
       let ms: number | undefined;
