@@ -127,7 +127,8 @@ export class Circuit {
       case "open":
         if (clock().now() < this.#openUntilMs) return this.#refuse("open");
         this.#change("halfOpen");
-        return this.#enterAsProbe();
+        // An observer of that may have made it something else.
+        return this.enter();
       case "halfOpen":
         return this.#enterAsProbe();
       case "isolated":

@@ -107,11 +107,13 @@ class HedgeCall<T> implements AbortTarget {
   /** Starts an attempt. */
   #begin(): void {
     const work = new HedgeWork(++this.#begun, this.#startedMs, this.#bounds);
-    this.#running.add(work);
     if (work.attempt > 1) {
-      this.#plan.totals.hedges++;
       emit("hedge", "hedge", this.#plan.name, { attempt: work.attempt, elapsedMs: work.elapsedMs });
+      // An observer may have given the call up.
+      if (this.#answer !== undefined) return;
+      this.#plan.totals.hedges++;
     }
+    this.#running.add(work);
     let result: T | PromiseLike<T>;
     try {
       result = this.#fn(work);
@@ -131,7 +133,8 @@ class HedgeCall<T> implements AbortTarget {
     try {
       while (this.#answer === undefined && this.#begun < this.#plan.max) {
         const delayMs = this.#plan.delayMs(this.#begun + 1);
-        if (delayMs === Infinity) return;
+        // A function of the caller's may have given the call up.
+        if (delayMs === Infinity || this.#answer !== undefined) return;
         if (delayMs > 0) {
           this.#timer = clock().schedule(clock().now() + delayMs, () => this.#next(), { ref: true });
           return;
@@ -155,7 +158,10 @@ class HedgeCall<T> implements AbortTarget {
 
   /** Not allowed, no more attempts are made by time: they could not be paid for either. */
   #beginIfAllowed(): boolean {
-    if (!this.#plan.mayBegin()) {
+    const may = this.#plan.mayBegin();
+    // Asked, a function of the caller's may have given the call up.
+    if (this.#answer !== undefined) return false;
+    if (!may) {
       emit("hedge.refused", "hedge", this.#plan.name, { attempt: this.#begun + 1 });
       return false;
     }
@@ -187,7 +193,10 @@ class HedgeCall<T> implements AbortTarget {
     this.#errors[work.attempt - 1] = error;
     this.#failed++;
     try {
-      if (this.#plan.fatal?.(error)) return this.#stopWith(error);
+      const isFatal = this.#plan.fatal?.(error);
+      // Asked, a function of the caller's may have given the call up.
+      if (this.#answer !== undefined) return this.#answerIfDone();
+      if (isFatal) return this.#stopWith(error);
       if (this.#begun < this.#plan.max) {
         this.#timer?.[Symbol.dispose]();
         this.#timer = undefined;
@@ -196,13 +205,13 @@ class HedgeCall<T> implements AbortTarget {
     } catch (bug) {
       return this.#stopWith(bug);
     }
+    if (this.#answer !== undefined) return this.#answerIfDone();
     if (this.#running.size > 0) return;
     // All have failed: what the primary one failed with is what a call without hedging would have thrown.
     const [primary] = this.#errors;
     noteAttemptErrors(primary, this.#errors);
-    emit("hedge.failed", "hedge", this.#plan.name, { errors: this.#errors });
     this.#end("failed", () => this.#reject(primary));
-    this.#answerIfDone();
+    emit("hedge.failed", "hedge", this.#plan.name, { errors: this.#errors });
   }
 
   /** Ends the call with an error that no other attempt can make good. */

@@ -709,6 +709,16 @@ describe("CircuitBreaker among others", () => {
     await guard.check();
   });
 
+  test("an observer that changes its state as it begins to try is obeyed", async () => {
+    await world(async (w) => {
+      const breaker = await opened();
+      await w.advance(1_000);
+      using _acting = observe({ record: ({ kind }) => kind === "breaker.halfOpen" && breaker.isolate() });
+      assert.equal((await refused(breaker)).state, "isolated");
+      assert.deepEqual([breaker.state, breaker.statistics().probing], ["isolated", 0]);
+    });
+  });
+
   test("its statistics are a frozen snapshot", async () => {
     await world(async () => {
       const breaker = breakerOf({ windowSize: 10 });

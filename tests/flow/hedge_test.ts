@@ -234,6 +234,60 @@ describe("hedge", () => {
     });
   });
 
+  test("HG-08: a call that one of its own hooks, or an observer, gives up begins no attempt any more", async () => {
+    let controller = new AbortController();
+    const abort = (): void => controller.abort("hook");
+    const cases: [string, HedgeOptions, ("hedge" | "hedge.failed")?][] = [
+      ["delayMs", { delayMs: () => (abort(), 5) }],
+      ["delayMs, at once", { delayMs: () => (abort(), 0) }],
+      ["fatal", { delayMs: 1_000, fatal: () => (abort(), false) }],
+      ["fatal, yes", { delayMs: 1_000, fatal: () => (abort(), true) }],
+      ["mayHedge", { delayMs: 5, mayHedge: () => (abort(), true) }],
+      ["mayHedge, after a failure", { delayMs: 1_000, mayHedge: () => (abort(), true) }],
+      ["mayHedge, no", { delayMs: 5, mayHedge: () => (abort(), false) }],
+      ["an observer", { delayMs: 5 }, "hedge"],
+    ];
+    for (const [name, options, kind] of cases) {
+      for (const waitForLosers of [false, true]) {
+        await world(async (w) => {
+          controller = new AbortController();
+          using _acting = observe({ record: (record) => record.kind === kind && abort() });
+          let starts = 0;
+          const policy = hedge({ max: 3, waitForLosers, ...options });
+          const call = policy.run(async ({ signal }) => {
+            starts++;
+            await sleep(10, { signal });
+            throw new Error("down");
+          }, { signal: controller.signal });
+          assert.equal(await call.catch((error) => error), "hook", name);
+          assert.deepEqual([w.timers.length, starts], [0, 1], name);
+          const { running, aborted, failed, hedges } = policy.statistics();
+          assert.deepEqual({ running, aborted, failed, hedges }, {
+            running: 0,
+            aborted: 1,
+            failed: 0,
+            hedges: 0,
+          });
+        });
+      }
+    }
+  });
+
+  test("an observer that gives a call up as it fails changes nothing any more", async () => {
+    await world(async () => {
+      const controller = new AbortController();
+      using _acting = observe({
+        record: ({ kind }) => kind === "hedge.failed" && controller.abort("observer"),
+      });
+      const down = new Error("down");
+      const policy = hedge({ delayMs: 0, max: 2 });
+      const call = policy.run(() => Promise.reject(down), { signal: controller.signal });
+      assert.equal(await call.catch((error) => error), down);
+      const { running, aborted, failed } = policy.statistics();
+      assert.deepEqual({ running, aborted, failed }, { running: 0, aborted: 0, failed: 1 });
+    });
+  });
+
   test("HG-12: work that throws at once is an attempt that has failed", async () => {
     await world(async (w) => {
       const thrown = new Error("at once");
