@@ -24,6 +24,15 @@ export type BackoffOptions = {
  * The cap is applied before the jitter, so pauses at the cap still scatter (AWS Architecture Blog, "Exponential
  * Backoff And Jitter"). Keeps no state: decorrelated jitter takes the pause before as second argument, so that one
  * function serves concurrent callers.
+ *
+ * @example
+ * ```ts
+ * import { backoff } from "@uno/async";
+ * import assert from "node:assert/strict";
+ *
+ * const pause = backoff({ baseMs: 100, maxMs: 1_000, jitter: "none" });
+ * assert.deepEqual([1, 2, 3, 4, 5].map((attempt) => pause(attempt)), [100, 200, 400, 800, 1_000]);
+ * ```
  */
 export function backoff(options: BackoffOptions = {}): (attempt: number, previousMs?: number) => number {
   const doing = "create backoff";

@@ -143,6 +143,17 @@ export function leaves(error: unknown): unknown[] {
  * The first error of a class inside `error`: itself, a member of it at any depth, or a `cause` of either.
  *
  * @returns The error, or `undefined` when there is none.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { findError, TimeoutError } from "@uno/async";
+ *
+ * const late = new TimeoutError("too late", { operation: "load", limitMs: 5 });
+ * const error = new AggregateError([new Error("a"), new Error("b", { cause: late })]);
+ * assert.equal(findError(error, TimeoutError), late);
+ * assert.equal(findError(error, RangeError), undefined);
+ * ```
  */
 export function findError<E>(error: unknown, type: abstract new (...args: never[]) => E): E | undefined {
   const seen = new Set<unknown>();

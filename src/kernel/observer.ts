@@ -34,6 +34,18 @@ export function observed(): boolean {
  * An observer that throws, or rejects, disturbs nothing: its first error is printed once, further ones are dropped.
  *
  * @throws {TypeError} When `observer` has no `record` method.
+ *
+ * @example
+ * ```ts
+ * import { AsyncLock, observe } from "@uno/async";
+ * import assert from "node:assert/strict";
+ *
+ * const seen: string[] = [];
+ * const watching = observe({ record: ({ kind, structure, name }) => seen.push(`${kind} ${structure} ${name}`) });
+ * await new AsyncLock({ name: "ledger" }).run(() => {});
+ * watching[Symbol.dispose]();
+ * assert.deepEqual(seen, ["acquire lock ledger", "release lock ledger"]);
+ * ```
  */
 export function observe(observer: Observer): Disposable {
   if (typeof observer?.record !== "function") {

@@ -67,6 +67,17 @@ export async function select<const C extends readonly SelectCase<unknown>[]>(
  * Does the first of several sends and receives that can be done without waiting.
  *
  * @returns The result in a box; `undefined` when none can be done now.
+ *
+ * @example
+ * ```ts
+ * import { Channel, trySelect } from "@uno/async/sync";
+ * import assert from "node:assert/strict";
+ *
+ * const jobs = new Channel<string>({ capacity: 1 });
+ * assert.equal(trySelect([jobs.receiving()]), undefined);
+ * await jobs.send("sweep");
+ * assert.deepEqual(trySelect([jobs.receiving()]), { value: "sweep" });
+ * ```
  */
 export function trySelect<const C extends readonly SelectCase<unknown>[]>(
   cases: C,
