@@ -7,6 +7,7 @@ export { type MapOptions, mapTasks } from "./map_tasks.ts";
 export { type Results, runTask, runTasks, type SettledResults } from "./run_tasks.ts";
 export type { Job, Task, TaskContext, TaskState } from "./task.ts";
 export type { CloseOptions, CloseReport, GroupOptions, GroupStatistics, GroupTree } from "./group_options.ts";
+export { RestartLimitError } from "./restart_limit_error.ts";
 export { TaskGroup } from "./task_group.ts";
 export {
   type ManagedTaskOptions,

@@ -25,6 +25,7 @@ import {
   readCloseOptions,
   readGroupOptions,
 } from "./group_options.ts";
+import { RestartLimitError } from "./restart_limit_error.ts";
 import type { Job, Task, TaskContext } from "./task.ts";
 import { closeTogether, TaskGroup } from "./task_group.ts";
 
@@ -32,7 +33,10 @@ import { closeTogether, TaskGroup } from "./task_group.ts";
 export interface RestartOptions {
   /** After a failure, or after it has ended in any way. */
   when: "failure" | "always";
-  /** How often at most within {@linkcode withinMs}; then it fails, or ends, for good. Default 5. */
+  /**
+   * How often at most within {@linkcode withinMs}. Then it fails for good: with its last failure, or with a
+   * `RestartLimitError` where it did not fail. Default 5.
+   */
   max?: number;
   /** The window for {@linkcode max}, in milliseconds. Default 60,000. */
   withinMs?: number;
@@ -84,7 +88,8 @@ const KEPT_FAILURES = 100;
  * Owns the long-lived tasks and groups of a program, by name, until it is closed.
  *
  * **Independence** — a failing task ends nothing but itself. **Names** — are unique among what is alive, and free again
- * afterwards. **Restart** — at the caller's wish, after a pause, so often within a window; never while closing.
+ * afterwards. **Restart** — at the caller's wish, after a pause, so often within a window, and then it fails; never while
+ * closing.
  * **Failure** — for good goes to `onFailure` and the observer at once, and is thrown by the disposal, unless somebody
  * awaits the handle. **Daemons** — go on for ever, and are cancelled as soon as closing begins.
  * **Close** — two phases, as for a `TaskGroup`: `stopping`, then abort after the grace. Disposal closes without a grace
@@ -306,8 +311,14 @@ export class TaskManager implements AsyncDisposable {
       }
       const now = clock().now();
       while (restarts.size > 0 && restarts.peek()! <= now - withinMs) restarts.shift();
-      const again = (end.failed || when === "always") && restarts.size < max &&
+      const again = (end.failed || when === "always") &&
         !context.signal.aborted && !this.#root.stopping.aborted;
+      if (again && restarts.size >= max) {
+        const error = end.failed ? end.value : new RestartLimitError(context.name, restarts.size, withinMs);
+        const data = { task: context.name, restarts: restarts.size, withinMs, error };
+        emit("task.restartLimit", "task manager", this.name, data);
+        throw error;
+      }
       if (!again) {
         if (end.failed) throw end.value;
         return end.value as T;

@@ -6,6 +6,7 @@ import type { TaskContext } from "../../src/task/task.ts";
 import {
   type Job,
   MisuseError,
+  RestartLimitError,
   type RestartOptions,
   TaskGroupError,
   TaskManager,
@@ -139,10 +140,21 @@ describe("TaskManager: restart", () => {
     const { runs, end } = await run({ when: "always", max: Infinity, ...plain }, 2);
     assert.equal(runs.length, 91);
     assert.equal(end, "goes on");
+  });
+
+  test("when always: what ends so often within the window, without a failure, fails for good and says so", async () => {
+    const records: ObserverRecord[] = [];
+    using _observing = observe({ record: (record) => void records.push(record) });
     assert.deepEqual(await run({ when: "always", max: 3, ...plain }, 2), {
       runs: [0, 11, 22, 33],
-      end: "run 4",
+      end: 'Cannot restart task "a": it was restarted 3 times within 60000 ms already, and has ended again',
     });
+    await run({ when: "failure", max: 1, ...plain }, 9);
+    const told = records.filter(({ kind }) => kind === "task.restartLimit").map(({ data }) => {
+      const { restarts, error } = data as { restarts: number; error: Error };
+      return [restarts, error instanceof RestartLimitError ? "limit" : error.message];
+    });
+    assert.deepEqual(told, [[3, "limit"], [1, "failure 2"]]);
   });
 
   test("pauses grow with the restarts in the window", async () => {
