@@ -11,6 +11,13 @@ export {
   type SemaphoreAcquireOptions,
 } from "./async_semaphore.ts";
 export { Barrier, type BarrierStatistics, BrokenBarrierError } from "./barrier.ts";
+export {
+  Broadcast,
+  type BroadcastOptions,
+  type BroadcastStatistics,
+  type BroadcastSubscription,
+  LaggedError,
+} from "./broadcast.ts";
 export { Channel, ChannelClosedError, type ChannelOptions, type ChannelStatistics } from "./channel.ts";
 export { Condition, type ConditionStatistics } from "./condition.ts";
 export { KeyedLock, type KeyedLockStatistics } from "./keyed_lock.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { sleep } from "../../../src/cancel/sleep.ts";
-import { Channel, ChannelClosedError, select } from "../../../src/sync/mod.ts";
+import { Broadcast, Channel, ChannelClosedError, select } from "../../../src/sync/mod.ts";
 import { all, mayBeLate, type Operation } from "../_scene.ts";
 
 /** What is still in a channel. */
@@ -186,6 +186,64 @@ export const operations: readonly Operation[] = [
           assertWhole(b, sent!, received!);
           const { sending, receiving } = a.statistics();
           assert.deepEqual([sending, receiving], [0, 0]);
+        },
+      };
+    },
+  },
+  {
+    name: "a broadcast whose slowest subscriber holds the senders up",
+    covers: [
+      "Broadcast.send",
+      "BroadcastSubscription.receive",
+      "BroadcastSubscription.values",
+      "BroadcastSubscription[Symbol.asyncIterator]",
+    ],
+    scene: () => {
+      const broadcast = new Broadcast<number>({ capacity: 1, replay: 1 });
+      const sent: number[] = [];
+      const [steady, gone]: number[][] = [[], []];
+      const send = async (from: number, signal?: AbortSignal): Promise<void> => {
+        for (let value = from; value < from + 3; value++) {
+          await broadcast.send(value, { signal });
+          sent.push(value);
+        }
+      };
+      const follow = async (): Promise<void> => {
+        for await (const value of broadcast.subscribe()) {
+          steady!.push(value);
+          await sleep(1);
+        }
+      };
+      const leave = async (signal: AbortSignal): Promise<void> => {
+        for await (const value of broadcast.subscribe().values({ signal })) {
+          if (gone!.push(value) === 2) await sleep(3, { signal });
+        }
+      };
+      const receive = async (signal: AbortSignal): Promise<void> => {
+        using subscription = broadcast.subscribe();
+        await subscription.receive({ signal });
+      };
+      const quiet = async (): Promise<void> => {
+        do await sleep(3); while (broadcast.statistics().sending > 0 || broadcast.statistics().behind > 0);
+        broadcast.close();
+      };
+      return {
+        act: (signal) =>
+          all(
+            follow(),
+            leave(signal),
+            send(10, signal),
+            send(20),
+            receive(signal),
+            mayBeLate(broadcast.send(30, { signal, timeoutMs: 2 }).then(() => sent.push(30))),
+            quiet(),
+          ),
+        check: () => {
+          const numbers = (a: number, b: number): number => a - b;
+          assert.deepEqual(steady!.toSorted(numbers), sent.toSorted(numbers));
+          assert.deepEqual(gone, steady!.slice(0, gone!.length), "in the same order");
+          const { sending, subscribers } = broadcast.statistics();
+          assert.deepEqual([sending, subscribers], [0, 0]);
         },
       };
     },

@@ -123,6 +123,32 @@ export const operations: readonly Operation[] = [
     ),
   },
   {
+    name: "a closing that tasks of its own wait for, by their signals, and others",
+    covers: ["TaskManager.close"],
+    scene: working(async (signal, { job }) => {
+      const manager = new TaskManager();
+      const ended: string[] = [];
+      const admin = (name: string): void => {
+        manager.spawn(name, async (context) => {
+          await job(2)(context);
+          assert.deepEqual(await manager.close({ signal: context.signal }), { stuck: [] });
+          ended.push(name);
+        });
+      };
+      admin("a");
+      admin("b");
+      manager.spawn("work", job(4)).catch(ignore);
+      manager.group("jobs").spawn(job(5)).catch(ignore);
+      await all(
+        sleep(1).then(() => manager.close({ signal })),
+        sleep(3, { signal }).then(() => manager.close({ signal, graceMs: 0 })),
+      ).finally(async () => {
+        assert.deepEqual(await manager.close(), { stuck: [] });
+        assert.deepEqual(ended.toSorted(), ["a", "b"]);
+      });
+    }),
+  },
+  {
     name: "a manager with restarts, groups and a close with a grace",
     covers: ["TaskManager.close", "TaskManager[Symbol.asyncDispose]"],
     scene: working(async (signal, { job }) => {
