@@ -143,7 +143,8 @@ function isBeyond(
  */
 function storedTime({ schema, name, key }: Table, column: string, row: Record<string, unknown>): Sql {
   const time = row[column] as Date;
-  const next = new Date(time.getTime() + 1);
+  const next = structuredClone(time);
+  next.setTime(time.getTime() + 1);
   const at = sql.id(column);
   const from = schema === undefined ? sql.id(name) : sql.id(schema, name);
   const isThere = sql`${sql.id(key)} = ${row[key]} and ${at} >= ${time} and ${at} < ${next}`;
