@@ -62,8 +62,11 @@ export let signalsOf: (work: Work) => readonly AbortSignal[];
 /**
  * The signal to hand on to a policy inside: none when the work can't be given up, and the caller's own when that is
  * all that can end it. So a signal that nobody reads is not made between policies either.
+ *
+ * @param context What a policy gives; one of somebody else's may give none, or none with a signal.
+ * @param given The signal that the policy was called with: handed on past a policy that says nothing of one.
  */
-export let signalToPass: (context: { readonly signal: AbortSignal }) => AbortSignal | undefined;
+export let signalToPass: (context: unknown, given: AbortSignal | undefined) => AbortSignal | undefined;
 
 /** What work gets: at least a signal, made when first read, as a controller costs more than a call on some runtimes. */
 export class Work {
@@ -78,8 +81,9 @@ export class Work {
       work.#controller?.abort(reason);
     };
     signalsOf = (work) => work.#controller === undefined ? [] : [work.#controller.signal];
-    signalToPass = (context) => {
-      if (typeof context !== "object" || context === null || !(#bounds in context)) return context?.signal;
+    signalToPass = (context, given) => {
+      if (typeof context !== "object" || context === null) return given;
+      if (!(#bounds in context)) return (context as { readonly signal?: AbortSignal }).signal ?? given;
       const bounds = context.#bounds;
       if (bounds === undefined) return undefined;
       const own = bounds.own || bounds.atMs !== Infinity || bounds.stoppable !== undefined;

@@ -168,13 +168,17 @@ function enter(
     const path = { outer, said, hedges };
     return index + 1 === passage.parts.length
       ? passage.fn(new Context(path, passage))
-      : enter(passage, index + 1, path, inside(said, passage.options));
+      : enter(passage, index + 1, path, inside(said, options?.signal, passage.options));
   }, options);
 }
 
 /** The options for the policy inside: the limit has been seen to. */
-function inside(said: Said, options: PipelineRunOptions | undefined): PipelineRunOptions | undefined {
-  const signal = signalToPass(said as CallContext);
+function inside(
+  said: Said,
+  given: AbortSignal | undefined,
+  options: PipelineRunOptions | undefined,
+): PipelineRunOptions | undefined {
+  const signal = signalToPass(said, given);
   if (options === undefined) return signal && { signal };
   const { timeoutMs: _, signal: __, ...rest } = options;
   if (signal !== undefined) return { ...rest, signal };

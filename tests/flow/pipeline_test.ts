@@ -214,6 +214,28 @@ describe("policy", () => {
     }
   });
 
+  test("a signal gets through policies of others that give none on", async () => {
+    for (const context of [null, 5, {}, { signal: undefined }]) {
+      await world(async (w) => {
+        const full = new Limiter({ limit: 1 });
+        const lease = await full.acquire();
+        for (const parts of [[foreign(context)], [retry(quick), foreign(context), timeoutHandler(1_000)]]) {
+          const waiting = policy(...parts, full);
+          const controller = new AbortController();
+          const call = waiting.run(() => assert.fail("ran"), { signal: controller.signal });
+          await w.idle();
+          controller.abort("away");
+          assert.equal(await call.catch((error) => error), "away");
+          const limited = timeout(50, ({ signal }) => waiting.run(() => assert.fail("ran"), { signal }));
+          await assert.rejects(limited, TimeoutError);
+          await w.idle();
+          assert.equal(full.statistics().waiting, 0);
+        }
+        lease.release();
+      });
+    }
+  });
+
   test("commit reaches the retry around the work", async () => {
     await world(async () => {
       let calls = 0;
