@@ -20,6 +20,9 @@ export class Admission {
   }
 }
 
+/** The latest moment of the wall clock there is: unlike infinity, it comes through JSON. */
+const LATEST = 8.64e15;
+
 /** For calls that are let through and not counted. */
 const UNCOUNTED = new Admission();
 
@@ -107,7 +110,7 @@ export class Circuit {
   save(): SavedCircuit {
     const { state, openings } = this;
     if (state !== "open" && state !== "halfOpen") return Object.freeze({ state, openings });
-    const openUntil = wallNow() + this.retryAfterMs;
+    const openUntil = Math.min(wallNow() + this.retryAfterMs, LATEST);
     const { window, trigger } = this.#trip;
     return Object.freeze({ state: "open", openings, openUntil, window, trigger });
   }

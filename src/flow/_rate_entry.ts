@@ -3,6 +3,7 @@ import { checkDurationMs, checkFunction } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { deadlineOf } from "../kernel/deadlines.ts";
 import { TimeoutError } from "../kernel/errors.ts";
+import { emit } from "../kernel/observer.ts";
 import { foresee, isLate } from "./_rate_ahead.ts";
 import type { Bucket } from "./_rate_algorithm.ts";
 import { type Asked, askedToWait } from "./_rate_asked.ts";
@@ -46,7 +47,7 @@ export function enter(
   const nowMs = clock().now();
   if (asked === undefined) {
     if (gate.tryTake(gate.own, 1, nowMs)) return Promise.resolve(undefined);
-    checkQueue(gate);
+    checkQueue(gate, undefined, 1);
     return gate.wait(gate.own, PLAIN, nowMs);
   }
   const { weight, key, maxWaitMs, signal, timeoutMs } = asked;
@@ -66,7 +67,7 @@ export function enter(
       throw gate.refuse(bucket, key, weight, atMs, before);
     }
   }
-  checkQueue(gate);
+  checkQueue(gate, key, weight);
   // With a gate above, others can get in before us there: what was foreseen may turn out to be too early.
   const limitMs = gate.parent === undefined ? timeoutMs : Math.min(timeoutMs ?? Infinity, maxWaitMs);
   return gate.wait(bucket, request(weight, { latestMs, forNow }), nowMs, { signal, timeoutMs: limitMs });
@@ -116,10 +117,11 @@ export function within(maxWaitMs: number): string {
   return maxWaitMs === Infinity ? "" : ` within ${maxWaitMs} ms`;
 }
 
-function checkQueue(gate: RateGate): void {
+function checkQueue(gate: RateGate, key: string | undefined, weight: number): void {
   const { waiting, maxQueue } = gate;
   if (waiting < maxQueue) return;
   gate.totals.refused++;
+  emit("refuse", "rate limiter", gate.name, { ...(key === undefined ? {} : { key }), weight, waiting });
   throw new QueueFullError(
     `Cannot acquire from ${gate.describe()}: its queue is full, ${waiting} of ${maxQueue} waiting`,
     { maxQueue, inUse: 0 },

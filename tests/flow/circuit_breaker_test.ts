@@ -614,6 +614,17 @@ describe("CircuitBreaker by hand", () => {
     });
   });
 
+  test("opened by hand for good, it can be saved as text and restored like any other", async () => {
+    await world(async () => {
+      const breaker = breakerOf({ maxOpenMs: 60_000 });
+      breaker.forceOpen(Infinity);
+      assert.equal(breaker.statistics().retryAfterMs, Infinity);
+      const again = breakerOf({ maxOpenMs: 60_000 });
+      again.restore(JSON.parse(JSON.stringify(breaker.save())));
+      assert.deepEqual([again.state, again.statistics().retryAfterMs], ["open", 60_000]);
+    });
+  });
+
   test("saves every state, and refuses what is none", async () => {
     const breaker = breakerOf();
     for (const state of ["isolated", "disabled", "metricsOnly", "closed"] as const) {

@@ -12,7 +12,7 @@ import {
   TimeoutError,
   transformer,
 } from "../../src/flow/mod.ts";
-import { observe } from "../../src/kernel/observer.ts";
+import { observe, type ObserverRecord } from "../../src/kernel/observer.ts";
 import { world } from "../../src/testing/mod.ts";
 
 const STRICT = ["gcra", "tokenBucket", "slidingLog", "slidingCounter"] as const;
@@ -649,6 +649,8 @@ test("RL-14 RateLimiter: a window of 30 days works", async () => {
 
 test("RateLimiter: maxQueue bounds those who wait", async () => {
   await world(async (w) => {
+    const records: ObserverRecord[] = [];
+    using _watching = observe({ record: (record) => record.kind === "refuse" && records.push(record) });
     const limiter = new RateLimiter({ limit: 1, intervalMs: 100, maxQueue: 1, name: "mail" });
     await limiter.acquire();
     const wait = limiter.acquire();
@@ -662,6 +664,10 @@ test("RateLimiter: maxQueue bounds those who wait", async () => {
     );
     await assert.rejects(limiter.acquire(), QueueFullError);
     assert.equal(limiter.statistics().refused, 2);
+    assert.deepEqual(records.map(({ name, data }) => [name, data]), [
+      ["mail", { key: "a", weight: 1, waiting: 1 }],
+      ["mail", { weight: 1, waiting: 1 }],
+    ]);
     await wait;
     assert.equal(w.now, 100);
   });
