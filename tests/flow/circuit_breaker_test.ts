@@ -615,7 +615,7 @@ describe("CircuitBreaker by hand", () => {
   });
 
   test("opened by hand for good, it can be saved as text and restored like any other", async () => {
-    await world(async () => {
+    await world(() => {
       const breaker = breakerOf({ maxOpenMs: 60_000 });
       breaker.forceOpen(Infinity);
       assert.equal(breaker.statistics().retryAfterMs, Infinity);
