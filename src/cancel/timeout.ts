@@ -111,8 +111,7 @@ class Scope implements TimeoutScope, AbortTarget {
   }
 
   describe(): string {
-    const within = this.#limitMs === Infinity ? "" : ` within ${this.#limitMs} ms`;
-    return `finish ${this.#operation}${within}`;
+    return this.#limitMs === Infinity ? this.#operation : `${this.#operation} within ${this.#limitMs} ms`;
   }
 
   passesOn(): readonly AbortSignal[] {

@@ -53,9 +53,11 @@ export async function handshake<T>(
   };
 
   try {
-    await timeout(options?.timeoutMs ?? Infinity, ({ signal }) => start(signal), {
+    const limitMs = options?.timeoutMs ?? Infinity;
+    await timeout(limitMs, ({ signal }) => start(signal), {
       signal: options?.signal,
       operation: doing,
+      message: `Cannot ${doing} within ${limitMs} ms: the task did not call ready()`,
     });
   } catch (reason) {
     if (task === undefined) throw reason;

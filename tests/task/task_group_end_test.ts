@@ -731,7 +731,7 @@ describe("TaskGroup.tree", () => {
       group.spawn(({ signal }) => abortable(sleep(10), signal));
       await sleep(1);
       assert.deepEqual(group.tree().tasks.map(({ waitsFor }) => waitsFor), [
-        ["finish report within 100 ms", "sleep"],
+        ["report within 100 ms", "sleep"],
         ["work without a signal"],
       ]);
       await group.join();

@@ -144,11 +144,17 @@ describe("TaskGroup.start", () => {
           called++;
           return sleep(100, { signal });
         };
-        await assert.rejects(group.start(job, { timeoutMs: 5 }), TimeoutError);
+        const started = group.start(job, { timeoutMs: 5 });
+        await assert.rejects(started, (error) => {
+          assert.ok(error instanceof TimeoutError && error.operation === 'start in task group "g"');
+          const message = 'Cannot start in task group "g" within 5 ms: the task did not call ready()';
+          assert.equal(error.message, message);
+          return true;
+        });
         assert.equal(w.now, 5);
         await assert.rejects(group.start(job, { timeoutMs: 0 }), TimeoutError);
         assert.equal(called, 1);
-      });
+      }, { name: "g" });
     });
   });
 
