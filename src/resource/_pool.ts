@@ -46,6 +46,8 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
   readonly #onEmpty: (() => void) | undefined;
   max: number;
   readonly #min: number;
+  /** How many may use one at once. */
+  readonly #seats: number;
   /** Which resources may still be leased; see {@linkcode Item.wave}. */
   #wave = 0;
   /** Whether there may be more than `max`, for a while. */
@@ -59,16 +61,23 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
 
   constructor(
     settings: PoolSettings<T>,
-    { max, min, room, onEmpty }: { max: number; min: number; room?: Room<T>; onEmpty?: () => void },
+    { max, min, seats = 1, room, onEmpty }: {
+      max: number;
+      min: number;
+      seats?: number;
+      room?: Room<T>;
+      onEmpty?: () => void;
+    },
   ) {
     this.settings = settings;
     this.max = max;
     this.#min = min;
+    this.#seats = seats;
     this.#room = room;
     this.#onEmpty = onEmpty;
     this.#stock = new Stock(settings, this, room);
     this.#creator = new Creator(settings, this);
-    this.#leases = new Leases(settings, this, room);
+    this.#leases = new Leases(settings, this, room, seats);
     this.line = new Line(this.#leases.owners, settings.acquireTimeoutMs, {
       what: "lease from pool",
       structure: "pool",
@@ -100,7 +109,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
   }
 
   get wanting(): number {
-    return this.line.size - this.#creator.pending - this.#stock.checking;
+    return this.line.size - (this.#creator.pending + this.#stock.checking) * this.#seats;
   }
 
   get firstOrder(): number | undefined {
@@ -128,13 +137,16 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
   /** Leases what is there to be leased at once. */
   take(request: Request): ItemLease<T> | undefined {
     if (this.line.size > 0 && this.line.head() !== undefined) return undefined;
-    const item = this.#stock.latest;
-    if (item === undefined) return undefined;
-    if (!this.#stock.isFresh(item, this.#now())) return undefined;
-    this.#stock.pop();
+    let item = this.#seats === 1 ? undefined : this.#shared;
+    if (item === undefined) {
+      item = this.#stock.latest;
+      if (item === undefined) return undefined;
+      if (!this.#stock.isFresh(item, this.#now())) return undefined;
+      this.#stock.pop();
+    }
     this.line.totals.granted++;
     const lease = this.#lend(item, request);
-    if (observed()) this.#tell("lease", item);
+    if (observed()) this.#tell("lease", lease.data);
     return lease;
   }
 
@@ -166,7 +178,9 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
     if (maxWaiters !== Infinity) {
       const free = Math.max(0, this.max - this.#live);
       const open = this.#stock.idle + Math.min(free, this.#room?.spare ?? Infinity);
-      if (this.wanting - open >= maxWaiters) return { error: fullError(maxWaiters, this.#standing()) };
+      if (this.wanting - open * this.#seats >= maxWaiters) {
+        return { error: fullError(maxWaiters, this.#standing()) };
+      }
     }
     const owner = request.hold?.owner;
     if (owner === undefined || !this.#isStuck(owner)) return undefined;
@@ -176,29 +190,45 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
   // ── those who give back ──
 
   giveBack(lease: OwnedLease<Item<T>>): void {
-    const item = lease.data;
-    if (!item.inUse) return; // It was taken away when the grace of closing was over.
-    this.#leases.end(item);
+    const seat = lease.data;
+    if (!seat.inUse) return; // It was taken away when the grace of closing was over.
+    const item = seat.main;
+    const isBack = this.#leases.end(seat);
     const now = item.goodMs = this.#now();
+    if (isBack) this.#takeIn(item, now);
+    if (this.#seats > 1) this.serve();
+    if (observed()) this.#tell("release", seat);
+  }
+
+  /** One has come back from all who used it. */
+  #takeIn(item: Item<T>, now: number): void {
     const evicted = item.uses >= this.settings.maxUses ? "uses" : this.#unwanted(item, now);
     if (item.isLost) this.#stock.reject(item, "lease");
     else if (evicted !== undefined) this.#stock.evict(item, evicted);
     else if (this.settings.recycle !== undefined && !this.closed) this.#stock.check(item, "recycle");
     else this.#place(item, now);
-    if (observed()) this.#tell("release", item);
   }
 
-  discard(item: Item<T>): void {
-    if (!item.inUse) return;
-    this.#leases.end(item);
-    this.#stock.destroy(item);
-    if (observed()) this.#tell("discard", item);
+  discard(seat: Item<T>): void {
+    if (!seat.inUse) return;
+    if (this.#leases.end(seat)) this.#stock.destroy(seat.main);
+    else seat.main.isLost = true;
+    if (observed()) this.#tell("discard", seat);
   }
 
   #lend(item: Item<T>, request: Request): ItemLease<T> {
     const lease = this.#leases.begin(item, request);
-    if (request.site !== undefined) this.#alarm.at(item.sinceMs! + this.settings.leakAfterMs);
+    if (request.site !== undefined) this.#alarm.at(lease.data.sinceMs! + this.settings.leakAfterMs);
     return lease;
+  }
+
+  /** One in use that may have another user: not one that will end when it comes back. */
+  get #shared(): Item<T> | undefined {
+    const now = this.#now();
+    return this.#leases.open(({ isLost, wave, uses, expiresMs }) =>
+      !isLost && wave === this.#wave && uses < this.settings.maxUses && now < expiresMs &&
+      !(this.#resized && this.#live > this.max)
+    );
   }
 
   // ── what becomes of a resource ──
@@ -225,10 +255,11 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
     const request = this.line.head();
     if (request === undefined) return false;
     // Nobody is told before the grant: an observer could abort this head, and another would get its lease.
-    this.line.grant(this.#lend(item, request));
+    const lease = this.#lend(item, request);
+    this.line.grant(lease);
     this.line.look();
     this.#breakCircle();
-    if (observed()) this.#tell("lease", item);
+    if (observed()) this.#tell("lease", lease.data);
     return true;
   }
 
@@ -313,13 +344,24 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
   /** Sees to those who wait, and to those that are kept. */
   serve(): void {
     if (this.closed) return;
+    if (this.#seats > 1) this.#fillSeats();
     while (this.wanting > 0 && this.#serveOne(this.#now())) { /* until nothing more can be done now */ }
     while (this.#live < this.min && this.#create(false)) { /* until there are enough */ }
     if (this.#room !== undefined) this.settled();
   }
 
+  /** Seats that are left are for those who wait, also for whom something else is on its way. */
+  #fillSeats(): void {
+    while (this.line.size > 0) {
+      const item = this.#shared;
+      if (item === undefined || !this.#hand(item)) return;
+    }
+  }
+
   /** Does something for one of those who wait. */
   #serveOne(now: number): boolean {
+    const shared = this.#seats === 1 ? undefined : this.#shared;
+    if (shared !== undefined) return this.#hand(shared);
     const item = this.#stock.latest;
     const givesUp = this.#stock.badInARow >= BAD_IN_A_ROW;
     // After some bad ones a new one is surer than the next.
@@ -327,7 +369,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
       if (this.#create(true)) return true;
       if (item === undefined) return false;
       // As long as there is no room for it, or nothing can be created now, the rest is all there is.
-      if (this.#creator.ready && this.#stock.destroying >= this.wanting) return false;
+      if (this.#creator.ready && this.#stock.destroying * this.#seats >= this.wanting) return false;
     }
     this.#stock.pop();
     if (this.#stock.isFresh(item, now)) {
@@ -403,10 +445,9 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
 
   takeBack(): string[] {
     const stragglers: string[] = [];
-    for (let item = this.#leases.list.first; item !== undefined; item = this.#leases.list.first) {
-      stragglers.push(holderOf(item.hold) ?? "unknown");
-      this.#leases.end(item);
-      this.#stock.destroy(item);
+    for (let seat = this.#leases.list.first; seat !== undefined; seat = this.#leases.list.first) {
+      stragglers.push(holderOf(seat.hold) ?? "unknown");
+      if (this.#leases.end(seat)) this.#stock.destroy(seat.main);
     }
     this.settled();
     return stragglers;
@@ -465,7 +506,8 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
       creating: this.#creator.pending,
       checking: this.#stock.checking,
       destroying: this.#stock.destroying,
-      free: Math.max(0, this.max - inUse),
+      leases: this.#leases.list.size,
+      free: Math.max(0, this.max * this.#seats - this.#leases.list.size),
       waiting: this.line.size,
       longestLeaseMs: this.#leases.longestMs,
       closed: this.closed,
@@ -482,7 +524,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
       inUse: this.#leases.size,
       idle: this.#stock.idle,
       waiting: this.line.size,
-      uses: item.uses,
+      uses: item.main.uses,
       ...(by === undefined ? {} : { label: by }),
     });
   }

@@ -11,9 +11,18 @@ export interface Lender<T> {
   describe(): string;
 }
 
-/** One resource. It is in one place at a time: idle, in use, being checked, being destroyed. */
+/**
+ * One resource. It is in one place at a time: idle, in use, being checked, being destroyed. Where several may use it at
+ * once, each of them has a seat, which is an item of its own, for the lease alone.
+ */
 export class Item<T> {
   readonly value: T;
+  /** The resource that it is a seat of, or itself. */
+  readonly main: Item<T>;
+  /** How many seats of it are taken, where it has more than one. */
+  seats = 0;
+  /** Whether it is among those that may have another user. */
+  isOpen = false;
   readonly pool: Lender<T>;
   /** When it is too old. */
   readonly expiresMs: number;
@@ -45,8 +54,16 @@ export class Item<T> {
   /** Whether it was reported as a leak. */
   leaked = false;
 
-  constructor(value: T, pool: Lender<T>, goodMs: number, expiresMs: number, wave: number) {
+  constructor(
+    value: T,
+    pool: Lender<T>,
+    goodMs: number,
+    expiresMs: number,
+    wave: number,
+    main?: Item<T>,
+  ) {
     this.value = value;
+    this.main = main ?? this;
     this.pool = pool;
     this.goodMs = goodMs;
     this.expiresMs = expiresMs;

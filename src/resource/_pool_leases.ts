@@ -6,6 +6,7 @@ import { type Item, ItemLease, ItemList, type Lender } from "./_pool_item.ts";
 import type { Request } from "./_pool_line.ts";
 import { Owners } from "./_pool_owners.ts";
 import type { Room } from "./_pool_room.ts";
+import { Seats } from "./_pool_seats.ts";
 import type { PoolSettings } from "./_pool_settings.ts";
 
 /** Leases in force, the longest first. */
@@ -17,40 +18,52 @@ export class Leases<T> {
   readonly #settings: PoolSettings<T>;
   readonly #lender: Lender<T>;
   readonly #room: Room<T> | undefined;
+  /** Where resources have several seats. */
+  readonly #seats: Seats<T> | undefined;
 
-  constructor(settings: PoolSettings<T>, lender: Lender<T>, room: Room<T> | undefined) {
+  constructor(settings: PoolSettings<T>, lender: Lender<T>, room: Room<T> | undefined, seats: number) {
     this.#settings = settings;
     this.#lender = lender;
     this.#room = room;
+    this.#seats = seats > 1 ? new Seats(seats) : undefined;
     this.owners = new Owners(room?.owners);
   }
 
+  /** How many resources are in use. */
   get size(): number {
-    return this.list.size;
+    return this.#seats === undefined ? this.list.size : this.#seats.resources;
+  }
+
+  /** One in use that may have another user. */
+  open(mayBe: (item: Item<T>) => boolean): Item<T> | undefined {
+    return this.#seats?.open(mayBe);
   }
 
   begin(item: Item<T>, request: Request): ItemLease<T> {
     item.uses++;
-    item.inUse = true;
+    const seat = this.#seats === undefined ? item : this.#seats.take(item);
+    seat.inUse = true;
     const { hold, site } = request;
     if (hold !== undefined || site !== undefined) {
-      item.sinceMs = clock().now();
-      item.site = site;
-      item.hold = hold;
+      seat.sinceMs = clock().now();
+      seat.site = site;
+      seat.hold = hold;
       if (hold?.owner !== undefined) this.owners.hold(hold.owner);
     }
-    this.list.add(item);
+    this.list.add(seat);
     if (this.#room !== undefined) this.#room.leased++;
-    return new ItemLease(this.#lender, item);
+    return new ItemLease(this.#lender, seat);
   }
 
-  end(item: Item<T>): void {
-    item.inUse = false;
-    this.list.remove(item);
+  /** Ends a lease. @returns Whether nobody else uses the resource. */
+  end(seat: Item<T>): boolean {
+    seat.inUse = false;
+    this.list.remove(seat);
     if (this.#room !== undefined) this.#room.leased--;
-    if (item.hold?.owner !== undefined) this.owners.giveBack(item.hold.owner);
-    item.hold = item.site = undefined;
-    item.leaked = false;
+    if (seat.hold?.owner !== undefined) this.owners.giveBack(seat.hold.owner);
+    seat.hold = seat.site = undefined;
+    seat.leaked = false;
+    return this.#seats === undefined || this.#seats.leave(seat.main);
   }
 
   /** Whether anybody who holds something waits. */
@@ -60,8 +73,9 @@ export class Leases<T> {
 
   /** Whether everybody who holds something waits for more, `owner` included; `taken`: how many places of `max` are. */
   isStuck(taken: number, max: number, owner?: object): boolean {
-    const { size } = this.list;
-    if (size >= max && size === taken && this.owners.isStuck(size, owner)) return true;
+    const leases = this.list.size;
+    const isFull = this.size >= max && this.size === taken && leases >= taken * (this.#seats?.each ?? 1);
+    if (isFull && this.owners.isStuck(leases, owner)) return true;
     const room = this.#room;
     return room !== undefined && room.leased >= room.max && room.leased === room.used &&
       room.owners.isStuck(room.leased, owner);

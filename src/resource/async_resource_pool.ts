@@ -18,14 +18,16 @@ import type {
 } from "./pool_options.ts";
 
 /**
- * Keeps resources that are dear to make, and leases each to one caller at a time.
+ * Keeps resources that are dear to make, and leases each to one caller at a time, or to so many.
  *
  * **Order** — a resource that comes back goes to the longest waiter directly, or to the one with the highest priority;
  * of idle ones, the last to come back is leased first. **Creating** — is for nobody in particular: a caller that gives
  * up leaves it going on for the next. When it fails, it is tried again after a pause, one attempt at a time, and each
  * caller waits for as long as it can (`failFast`: is refused at once). **Validity** — one that is not known to be good
  * is validated before it is leased, and replaced if it is bad, while its caller keeps its place. **Limits** — `max`
- * counts what is being created and destroyed, too. **Abort** — a caller that gives up gets nothing and costs nothing.
+ * counts what is being created and destroyed, too. **Sharing** — with `leasesPerResource`, what is in use is leased again
+ * before what is idle; it is recycled, validated or ended when all have given it back, and not leased again if it is
+ * about to end, as after {@linkcode PoolLease.discard}. **Abort** — a caller that gives up gets nothing and costs nothing.
  * **Owners** — when all that there are is held by owners that wait for another one, the call that completes the circle
  * is refused with a `PoolSelfDeadlockError`; an owner does one thing at a time. **Close** — sends waiters away, waits
  * for borrowers, destroys everything; nothing is created afterwards. **Misuse** — a lease gives back once; releasing it
@@ -51,6 +53,22 @@ import type {
  * assert.equal(await pool.run(({ value }) => value.id), 1);
  * assert.equal(pool.statistics().idle, 1);
  * ```
+ *
+ * @example
+ * ```ts
+ * import { AsyncResourcePool } from "@uno/async/resource";
+ * import assert from "node:assert/strict";
+ *
+ * // Connections that serve a hundred calls at once each.
+ * let opened = 0;
+ * await using sessions = new AsyncResourcePool({
+ *   max: 2,
+ *   leasesPerResource: 100,
+ *   create: () => Promise.resolve({ id: ++opened }),
+ * });
+ * const ids = await Promise.all(Array.from({ length: 150 }, () => sessions.run(({ value }) => Promise.resolve(value.id))));
+ * assert.deepEqual([ids.length, opened], [150, 2]);
+ * ```
  */
 export class AsyncResourcePool<T> implements Run<PoolRunContext<T>>, AsyncDisposable {
   /** The name given at creation. */
@@ -68,15 +86,16 @@ export class AsyncResourcePool<T> implements Run<PoolRunContext<T>>, AsyncDispos
   constructor(options: AsyncResourcePoolOptions<T>) {
     checkPoolOptions(options);
     const doing = `create ${subject("pool", options.name)}`;
-    const { max, min = 0 } = options;
+    const { max, min = 0, leasesPerResource = 1 } = options;
     checkInteger(doing, "max", max, 1);
     checkInteger(doing, "min", min, 0, max);
+    checkInteger(doing, "leasesPerResource", leasesPerResource, 1);
     checkFunction(doing, "create", options.create);
     const settings = settingsOf(options, (context) => options.create(context));
     this.name = options.name;
     this.#what = settings.what;
     this.#watched = settings.leakAfterMs !== Infinity;
-    this.#pool = new Pool(settings, { max, min });
+    this.#pool = new Pool(settings, { max, min, seats: leasesPerResource });
   }
 
   /** How many resources there may be; changed by {@linkcode resize}. */

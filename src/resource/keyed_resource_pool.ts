@@ -35,7 +35,7 @@ const TOTALS = [
 type Total = typeof TOTALS[number];
 
 /** What is counted over the keys that there are. */
-const COUNTS = ["inUse", "idle", "creating", "checking", "destroying", "waiting"] as const;
+const COUNTS = ["inUse", "leases", "idle", "creating", "checking", "destroying", "waiting"] as const;
 
 /**
  * A pool for each key, such as a host or a tenant, all of them within one limit.

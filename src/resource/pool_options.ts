@@ -70,6 +70,8 @@ export interface AsyncResourcePoolOptions<T> extends PoolBehaviour<T> {
   max: number;
   /** How many are kept, used or not, from the beginning on. Default 0. */
   min?: number | undefined;
+  /** How many may hold one at once, for resources that serve several at a time: an integer >= 1. Default 1. */
+  leasesPerResource?: number | undefined;
   /** Makes one. */
   create(context: PoolCreateContext): T | PromiseLike<T>;
 }
@@ -102,7 +104,7 @@ export interface PoolLease<T> extends Lease {
   /** The resource. */
   readonly value: T;
   /**
-   * Ends the lease, and the resource with it: for one that may be broken.
+   * Ends the lease, and the resource with it: for one that may be broken. If others have leases on it, when they end.
    *
    * @throws {MisuseError} When it is not held any more.
    */
@@ -137,7 +139,9 @@ export interface PoolStatistics {
   readonly checking: number;
   /** Resources that are being destroyed. */
   readonly destroying: number;
-  /** How many could still be leased at once: `max` less `inUse`. */
+  /** Leases on those, where one may have several. */
+  readonly leases: number;
+  /** How many could still be leased at once: as many as `max` could have, less `leases`. */
   readonly free: number;
   /** Callers that wait. */
   readonly waiting: number;

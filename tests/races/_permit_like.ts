@@ -98,6 +98,14 @@ export const permitKinds: readonly PermitKind[] = [
     maxWeight: 1,
     turns: 30,
   },
+  {
+    name: "AsyncResourcePool, shared",
+    make: sharing,
+    minCapacity: 1,
+    maxCapacity: 5,
+    maxWeight: 1,
+    turns: 30,
+  },
   { name: "KeyedResourcePool", make: byKey, minCapacity: 0, maxCapacity: 5, maxWeight: 1, turns: 30 },
 ];
 
@@ -276,6 +284,20 @@ function kept(capacity: number): PermitLike {
 function usedOnce(capacity: number): PermitLike {
   const pool = new AsyncResourcePool({ max: capacity, maxUses: 1, create: () => ({}) });
   return pooled(capacity, pool, (options) => pool.acquire(options));
+}
+
+/** One resource, which so many may use at once. */
+function sharing(capacity: number): PermitLike {
+  const pool = new AsyncResourcePool({ max: 1, min: 1, leasesPerResource: capacity, create: () => ({}) });
+  return {
+    ...pooled(capacity, pool, (options) => pool.acquire(options)),
+    tryAcquire() {
+      const lease = pool.tryAcquire();
+      return lease && holdOf(lease);
+    },
+    resize: undefined,
+    counts: () => ({ inUse: pool.statistics().leases, waiting: pool.statistics().waiting }),
+  };
 }
 
 /** Of several keys by turns, so that mostly somebody else's resource has to make room. */

@@ -48,6 +48,7 @@ const settings = fc.record({
   idleTimeoutMs: fc.constantFrom(10, 60_000),
   maxLifetimeMs: fc.constantFrom(25, Infinity),
   maxWaiters: fc.constantFrom(0, 3, Infinity),
+  leasesPerResource: fc.constantFrom(1, 1, 1, 2, 3),
   leakAfterMs: fc.constantFrom(15, Infinity),
   graceMs: fc.constantFrom(0, 10, Infinity),
 });
@@ -55,7 +56,7 @@ const settings = fc.record({
 interface Thing {
   readonly id: number;
   state: "alive" | "ended";
-  holder: object | undefined;
+  readonly holders: Set<object>;
 }
 
 const STEPS = 200;
@@ -75,7 +76,7 @@ describe("AsyncResourcePool", () => {
             let [broken, attempts, looks, most] = [false, 0, 0, max];
             const look = async (thing: Thing): Promise<unknown> => {
               assert.equal(thing.state, "alive", "looks at one that has ended");
-              assert.equal(thing.holder, undefined, "looks at one in use");
+              assert.equal(thing.holders.size, 0, "looks at one in use");
               if (++looks % 3 === 0) await sleep(2);
               if (looks % 17 === 0) await sleep(100);
               if (looks % 7 === 0) throw "bad";
@@ -97,7 +98,7 @@ describe("AsyncResourcePool", () => {
                 if (createMs > 0) await sleep(createMs, attempts++ % 3 === 0 ? {} : { signal });
                 if (slow && attempts % 5 === 0) await sleep(30);
                 if (broken) throw "down";
-                const thing: Thing = { id: things.length, state: "alive", holder: undefined };
+                const thing: Thing = { id: things.length, state: "alive", holders: new Set() };
                 things.push(thing);
                 return thing;
               },
@@ -114,6 +115,7 @@ describe("AsyncResourcePool", () => {
             const check = (): void => {
               const now = pool.statistics();
               const { created, destroyed, idle, inUse, checking, destroying, creating, size, waiting } = now;
+              const users = things.reduce((sum, { holders }) => sum + holders.size, 0);
               assert.equal(created - destroyed, idle + inUse + checking + destroying);
               assert.equal(size, idle + inUse + checking + destroying + creating);
               // Resized to less, it may have more for a while, but never gets more.
@@ -122,9 +124,10 @@ describe("AsyncResourcePool", () => {
               for (const count of [idle, inUse, checking, destroying, creating, waiting]) {
                 assert.ok(count >= 0);
               }
-              assert.equal(inUse, held.size + running);
+              assert.equal(inUse, things.filter(({ holders }) => holders.size > 0).length);
+              assert.deepEqual([now.leases, users], [held.size + running, held.size + running]);
               assert.ok(
-                idle === 0 || waiting <= creating + checking + destroying,
+                idle === 0 || waiting <= (creating + checking + destroying) * options.leasesPerResource,
                 "somebody waits for what is idle",
               );
             };
@@ -136,14 +139,14 @@ describe("AsyncResourcePool", () => {
             const take = (lease: PoolLease<Thing>): void => {
               const { value } = lease;
               assert.equal(value.state, "alive", "lent after its end");
-              assert.equal(value.holder, undefined, "lent to two");
-              value.holder = lease;
+              assert.ok(value.holders.size < options.leasesPerResource, "lent to too many");
+              value.holders.add(lease);
               held.add(lease);
             };
             const give = (lease: PoolLease<Thing> | undefined, how: "release" | "discard"): void => {
               if (lease === undefined) return;
               held.delete(lease);
-              lease.value.holder = undefined;
+              lease.value.holders.delete(lease);
               lease[how]();
               assert.throws(() => lease.release());
               lease[Symbol.dispose]();
@@ -188,14 +191,14 @@ describe("AsyncResourcePool", () => {
                 watch(
                   pool.run(async ({ value, signal, discard }) => {
                     const me = {};
-                    assert.deepEqual([value.state, value.holder], ["alive", undefined]);
-                    value.holder = me;
+                    assert.equal(value.state, "alive");
+                    assert.ok(value.holders.size < options.leasesPerResource, "lent to too many");
+                    value.holders.add(me);
                     running++;
                     try {
                       await sleep(which, which % 2 === 0 ? { signal } : {});
                     } finally {
-                      assert.equal(value.holder, me);
-                      value.holder = undefined;
+                      assert.ok(value.holders.delete(me));
                       running--;
                     }
                     if (which === 9) discard();
@@ -219,7 +222,9 @@ describe("AsyncResourcePool", () => {
                 pool.resize(1 + which % 5);
               } else if (what === "evict" && which < 3) pool.evict();
               // Grants that are on their way to the model arrive; no turn passes between the last look and the check.
-              for (let i = 0; i < 20 && pool.statistics().inUse !== held.size + running; i++) await undefined;
+              for (let i = 0; i < 20 && pool.statistics().leases !== held.size + running; i++) {
+                await undefined;
+              }
               check();
             }
 

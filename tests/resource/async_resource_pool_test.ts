@@ -45,6 +45,7 @@ describe("AsyncResourcePool", () => {
         min: 0,
         size: 2,
         inUse: 1,
+        leases: 1,
         idle: 1,
         creating: 0,
         checking: 0,
