@@ -120,8 +120,7 @@ function judge(failFast: (error: unknown) => boolean, error: unknown): boolean {
 }
 
 function dispose(value: unknown): unknown {
-  if (typeof value !== "object" || value === null) return undefined;
-  const it = value as Partial<AsyncDisposable & Disposable>;
-  if (typeof it[Symbol.asyncDispose] === "function") return it[Symbol.asyncDispose]!();
-  return it[Symbol.dispose]?.();
+  const it = value as Partial<AsyncDisposable & Disposable> | null | undefined;
+  if (typeof it?.[Symbol.asyncDispose] === "function") return it[Symbol.asyncDispose]!();
+  return it?.[Symbol.dispose]?.();
 }

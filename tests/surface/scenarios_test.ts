@@ -53,12 +53,16 @@ describe("SCENARIOS.md", () => {
   test("has every test of the lower floors that carries an id", async () => {
     const listed = new Set(rows.map(({ id, file, name }) => `${id} ${file} ${name}`));
     const missing: string[] = [];
-    for (const floor of ["kernel", "cancel", "sync", "task", "flow", "app"]) {
+    for (const floor of ["kernel", "cancel", "sync", "task", "flow", "resource", "app"]) {
       for (const entry of await readdir(new URL(`${floor}/`, tests))) {
         if (!entry.endsWith("_test.ts")) continue;
         const file = `${floor}/${entry}`;
         for (const name of await namesOf(file)) {
-          for (const [id] of name.matchAll(/\b(?:LK|TO|CH|LC|QU|RL|RT|CB|BH|HG|FB)-\d\d\b|\brule \d+\b/g)) {
+          for (
+            const [id] of name.matchAll(
+              /\b(?:LK|TO|CH|LC|QU|RL|RT|CB|BH|HG|FB|BT|CA|PL)-\d\d\b|\brule \d+\b/g,
+            )
+          ) {
             const row = `${id} ${file} ${name}`;
             if (!listed.has(row)) missing.push(row);
           }
