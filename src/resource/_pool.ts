@@ -16,19 +16,12 @@ import { Creator, type Customer, type Origin } from "./_pool_creator.ts";
 import { type Closing, Ending } from "./_pool_ending.ts";
 import { Item, type ItemLease, type Lender } from "./_pool_item.ts";
 import { Leases } from "./_pool_leases.ts";
-import type { Waiting } from "../kernel/wait_queue.ts";
 import { Line, type Request } from "./_pool_line.ts";
+import { PoolReport } from "./_pool_report.ts";
 import type { Room, Tenant } from "./_pool_room.ts";
 import type { PoolSettings } from "./_pool_settings.ts";
 import { type Eviction, Stock, type Storekeeper } from "./_pool_stock.ts";
-import {
-  closedError,
-  fullError,
-  inWords,
-  selfDeadlockError,
-  type Standing,
-  timeoutError,
-} from "./_pool_words.ts";
+import { closedError, fullError, inWords, selfDeadlockError, timeoutError } from "./_pool_words.ts";
 import type { PoolCloseReport, PoolStatistics } from "./pool_options.ts";
 
 /** How many resources in a row may turn out bad before a new one is made instead of trying the next. */
@@ -41,6 +34,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
   readonly #stock: Stock<T>;
   readonly #leases: Leases<T>;
   readonly #creator: Creator<T>;
+  readonly #report: PoolReport<T>;
   readonly #alarm = new Alarm((now) => this.#tick(now));
   readonly #room: Room<T> | undefined;
   readonly #onEmpty: (() => void) | undefined;
@@ -53,7 +47,6 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
   /** Whether there may be more than `max`, for a while. */
   #resized = false;
   #ending: Ending | undefined;
-  readonly #totals = { refused: 0, created: 0, createFailed: 0 };
   // As a tenant of shared room.
   promised = 0;
   heapIndex = -1;
@@ -78,13 +71,15 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
     this.#stock = new Stock(settings, this, room);
     this.#creator = new Creator(settings, this);
     this.#leases = new Leases(settings, this, room, seats);
+    const [stock, leases, creator] = [this.#stock, this.#leases, this.#creator];
+    this.#report = new PoolReport(this, { stock, leases, creator, seats });
     this.line = new Line(this.#leases.owners, settings.acquireTimeoutMs, {
       what: "lease from pool",
       structure: "pool",
       name: settings.name,
       onLeave: () => this.settled(),
-      behind: () => inWords(this.#standing()),
-      expired: (operation, limitMs) => timeoutError(operation, limitMs, this.#standing()),
+      behind: () => inWords(this.#report.standing()),
+      expired: (operation, limitMs) => timeoutError(operation, limitMs, this.#report.standing()),
     });
     if (min > 0) void Promise.resolve().then(() => this.serve());
   }
@@ -146,7 +141,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
     }
     this.line.totals.granted++;
     const lease = this.#lend(item, request);
-    if (observed()) this.#tell("lease", lease.data);
+    if (observed()) this.#report.tell("lease", lease.data);
     return lease;
   }
 
@@ -158,7 +153,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
   ): Promise<ItemLease<T>> {
     const refusal = this.#refusal(request);
     if (refusal !== undefined) {
-      this.#totals.refused++;
+      this.#report.totals.refused++;
       return Promise.reject(refusal.error);
     }
     const waiting = this.line.enter(request, signal, timeoutMs);
@@ -179,12 +174,12 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
       const free = Math.max(0, this.max - this.#live);
       const open = this.#stock.idle + Math.min(free, this.#room?.spare ?? Infinity);
       if (this.wanting - open * this.#seats >= maxWaiters) {
-        return { error: fullError(maxWaiters, this.#standing()) };
+        return { error: fullError(maxWaiters, this.#report.standing()) };
       }
     }
     const owner = request.hold?.owner;
     if (owner === undefined || !this.#isStuck(owner)) return undefined;
-    return { error: selfDeadlockError(this.#standing()) };
+    return { error: selfDeadlockError(this.#report.standing()) };
   }
 
   // ── those who give back ──
@@ -197,7 +192,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
     const now = item.goodMs = this.#now();
     if (isBack) this.#takeIn(item, now);
     if (this.#seats > 1) this.serve();
-    if (observed()) this.#tell("release", seat);
+    if (observed()) this.#report.tell("release", seat);
   }
 
   /** One has come back from all who used it. */
@@ -213,7 +208,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
     if (!seat.inUse) return;
     if (this.#leases.end(seat)) this.#stock.destroy(seat.main);
     else seat.main.isLost = true;
-    if (observed()) this.#tell("discard", seat);
+    if (observed()) this.#report.tell("discard", seat);
   }
 
   #lend(item: Item<T>, request: Request): ItemLease<T> {
@@ -259,7 +254,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
     this.line.grant(lease);
     this.line.look();
     this.#breakCircle();
-    if (observed()) this.#tell("lease", lease.data);
+    if (observed()) this.#report.tell("lease", lease.data);
     return true;
   }
 
@@ -316,18 +311,18 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
       : maxLifetimeMs * (1 - lifetimeJitter * clock().random());
     const item = new Item<T>(value, this, now, now + lifeMs, origin.wave);
     origin.onGone = () => this.#lost(item);
-    this.#totals.created++;
+    this.#report.totals.created++;
     this.#stock.badInARow = 0;
     const evicted = this.#unwanted(item, now);
     if (evicted !== undefined) this.#stock.evict(item, evicted);
     else this.#place(item, now);
-    if (observed()) this.#tell("create", item);
+    if (observed()) this.#report.tell("create", item);
     this.serve();
   }
 
   notMade(error: unknown, stopped: boolean): void {
     if (!stopped) {
-      this.#totals.createFailed++;
+      this.#report.totals.createFailed++;
       if (this.settings.failsFast(error)) this.line.settleAll(error);
       emit("create.failed", "pool", this.settings.name, { error });
     }
@@ -465,7 +460,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
     this.#ending?.look(this.size, this.size - this.#creator.pending);
   }
 
-  // ── what it says of itself ──
+  // ── those who wait for each other, and the numbers ──
 
   #isStuck(owner?: object): boolean {
     return this.#leases.isStuck(this.size, this.max, owner);
@@ -474,58 +469,14 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
   /** Sends the newest away if otherwise nobody could ever be served. */
   #breakCircle(): void {
     if (!this.#leases.anyBlocked || !this.#isStuck()) return;
-    let newest: Waiting<Request> | undefined;
-    for (let at = this.line.oldest; at !== undefined; at = at.next) {
-      if (at.data.hold?.owner !== undefined) newest = at;
-    }
+    const newest = this.line.newestOwned();
     if (newest === undefined) return;
-    this.#totals.refused++;
-    this.line.dismiss(newest, selfDeadlockError(this.#standing()));
+    this.#report.totals.refused++;
+    this.line.dismiss(newest, selfDeadlockError(this.#report.standing()));
     this.line.look();
   }
 
-  #standing(): Standing<T> {
-    return {
-      what: this.settings.what,
-      leased: this.#leases.list,
-      inUse: this.#leases.size,
-      max: this.max,
-      waiting: this.line.size,
-      failure: this.#creator.failure,
-    };
-  }
-
   statistics(): PoolStatistics {
-    const inUse = this.#leases.size;
-    return Object.freeze({
-      max: this.max,
-      min: this.min,
-      size: this.size,
-      inUse,
-      idle: this.#stock.idle,
-      creating: this.#creator.pending,
-      checking: this.#stock.checking,
-      destroying: this.#stock.destroying,
-      leases: this.#leases.list.size,
-      free: Math.max(0, this.max * this.#seats - this.#leases.list.size),
-      waiting: this.line.size,
-      longestLeaseMs: this.#leases.longestMs,
-      closed: this.closed,
-      ...this.line.totals,
-      ...this.#totals,
-      ...this.#stock.totals,
-      leaked: this.#leases.leaked,
-    });
-  }
-
-  #tell(kind: string, item: Item<T>): void {
-    const by = holderOf(item.hold);
-    emit(kind, "pool", this.settings.name, {
-      inUse: this.#leases.size,
-      idle: this.#stock.idle,
-      waiting: this.line.size,
-      uses: item.main.uses,
-      ...(by === undefined ? {} : { label: by }),
-    });
+    return this.#report.statistics();
   }
 }

@@ -105,6 +105,15 @@ export class Line<L> extends WaitQueue<L, Request> {
     return this.wait(request, signal === undefined && !own ? undefined : { signal, timeoutMs });
   }
 
+  /** Who came last of those who said who they are. */
+  newestOwned(): Waiting<Request> | undefined {
+    let newest: Waiting<Request> | undefined;
+    for (let at = this.oldest; at !== undefined; at = at.next) {
+      if (at.data.hold?.owner !== undefined) newest = at;
+    }
+    return newest;
+  }
+
   /** Stops the clock when nobody waits. */
   look(): void {
     if (this.size > 0) return;
