@@ -210,6 +210,40 @@ describe("decorators of methods", () => {
     assert.equal(Service.open.name, "open");
   });
 
+  test("symbols and computed names, static ones and those that are inherited: each object has its own", async () => {
+    const rows = Symbol("rows");
+    let calls = 0;
+    class Base {
+      readonly id: number = ++calls;
+
+      @cached()
+      async [rows](from: number): Promise<string> {
+        return await Promise.resolve(`${this.id} from ${from}, call ${++calls}`);
+      }
+
+      @cached()
+      static async [`of ${"all"}`](): Promise<string> {
+        return await Promise.resolve(`${this.name}, call ${++calls}`);
+      }
+    }
+    class Derived extends Base {}
+    const [one, two] = [new Base(), new Derived()];
+    assert.deepEqual(await Promise.all([one[rows](1), one[rows](1), two[rows](1)]), [
+      "1 from 1, call 3",
+      "1 from 1, call 3",
+      "2 from 1, call 4",
+    ]);
+    const all = (owner: unknown): () => Promise<string> =>
+      (owner as Record<string, () => Promise<string>>)["of all"]!;
+    const ask = (owner: typeof Base): Promise<string> => all(owner).call(owner);
+    assert.deepEqual([await ask(Base), await ask(Derived), await ask(Base)], [
+      "Base, call 5",
+      "Derived, call 6",
+      "Base, call 5",
+    ]);
+    assert.deepEqual([Base.prototype[rows].name, all(Base).name], ["[rows]", "of all"]);
+  });
+
   test("stand in the order in which they are written, from the outermost to the innermost", () =>
     world(async (w) => {
       class Orders {
