@@ -7,11 +7,11 @@ export function warningsOf(policies: readonly object[]): readonly string[] {
   const layers = policies.map((policy) => layerOf(policy));
   const warnings: string[] = [];
   layers.forEach((inner, i) => {
+    const isSame = (j: number): boolean => originOf(policies[j]!) === originOf(policies[i]!);
     const outers = layers.slice(0, i);
-    if (policies.slice(0, i).some((outer) => originOf(outer) === originOf(policies[i]!))) {
-      warnings.push(twice(inner));
-    }
-    for (const outer of outers) {
+    if (outers.some((_, j) => isSame(j))) warnings.push(twice(inner));
+    for (const [j, outer] of outers.entries()) {
+      if (isSame(j)) continue;
       const why = misfit(inner, outer);
       if (why !== undefined) warnings.push(`${describe(inner)} stands inside ${describe(outer)}: ${why}`);
     }
@@ -46,6 +46,7 @@ function misfit(inner: Layer, outer: Layer): string | undefined {
       if (outer.kind === "circuit breaker") return "what it makes good is never counted as a failure";
       break;
     case "retry":
+      if (outer.kind === "retry") return "their attempts multiply";
       if (outer.kind === "hedge") return "each attempt beside another one is retried by itself";
       break;
     case "cache":

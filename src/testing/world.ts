@@ -42,7 +42,8 @@ export interface WorldOptions {
 }
 
 /** There is one clock in the process, so there is one world at a time. */
-let current = false;
+/** Where the one that is running was started. */
+let current: Error | undefined;
 
 /**
  * Runs a test in virtual time: what sleeps for an hour is over at once, and always in the same order.
@@ -95,10 +96,12 @@ export async function runWorld<T>(
   inside: Pick<EngineOptions, "onStep" | "exploration"> = {},
 ): Promise<T> {
   const engine = new Engine({ ...check(body, options), ...inside });
-  if (current) {
-    throw new MisuseError("Cannot start a test world as there can be one at a time: one is running");
+  if (current !== undefined) {
+    const message =
+      "Cannot start a test world as there can be one at a time: one is running, started where the cause says";
+    throw new MisuseError(message, { cause: current });
   }
-  current = true;
+  current = new Error("The world that is running was started here");
   try {
     // What others left to report is not this test's.
     await turn();
@@ -107,7 +110,7 @@ export async function runWorld<T>(
     using _groups = watchGroups();
     return await guarded(() => engine.run(() => body(view(engine))));
   } finally {
-    current = false;
+    current = undefined;
   }
 }
 

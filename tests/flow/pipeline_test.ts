@@ -453,6 +453,10 @@ describe("policy.warnings", () => {
         'fallback stands inside circuit breaker "db": what it makes good is never counted as a failure',
       ],
       [
+        inOrder(retry({ name: "all" }), retry({ name: "db" })),
+        'retry "db" stands inside retry "all": their attempts multiply',
+      ],
+      [
         inOrder(hedge({ delayMs: 1 }), retry()),
         "retry stands inside hedge: each attempt beside another one is retried by itself",
       ],

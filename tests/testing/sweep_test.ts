@@ -181,6 +181,12 @@ describe("sweep", () => {
     await assert.rejects(sweep(scenario, () => {}, { max: 0 }), RangeError);
     await assert.rejects(sweep(scenario, () => {}, { point: 10_000 }), RangeError);
     await assert.rejects(sweep(scenario, () => {}, { seed: -1 }), RangeError);
-    await world(() => assert.rejects(sweep(scenario, () => {}), /one is running/));
+    const nested = world(() => sweep(scenario, () => {}));
+    await assert.rejects(nested, (error: Error) => {
+      assert.match(error.message, /one is running/);
+      // A world that somebody forgot to await fails all tests after it: this tells which one.
+      assert.match((error.cause as Error).stack!, /sweep_test/);
+      return true;
+    });
   });
 });
