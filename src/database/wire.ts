@@ -3,7 +3,7 @@ import { abortable } from "../cancel/abortable.ts";
 import { shield } from "../cancel/timeout.ts";
 import { subject } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
-import { isThenable } from "../kernel/deferred.ts";
+import { ignore, isThenable } from "../kernel/deferred.ts";
 import { ClosedError } from "../kernel/errors.ts";
 import { emit, observed } from "../kernel/observer.ts";
 import { WaitQueue } from "../kernel/wait_queue.ts";
@@ -251,8 +251,19 @@ export class Wire {
 
   /** Stops what runs. Both sides are waited for: a cancel request that is still under way would strike the next one. */
   async #interrupt(pending: PromiseLike<unknown>): Promise<void> {
-    const cancel = async (): Promise<void> => await this.connection.cancel?.();
-    const both = Promise.allSettled([pending, cancel()]);
+    let over = false;
+    const ended = Promise.allSettled([pending]).then(() => {
+      over = true;
+    });
+    const cancel = async (): Promise<void> => {
+      // One that gets there before the statement meets nothing, and the statement would run on, with its locks, even
+      // when its connection is destroyed: again then, until it has ended.
+      for (let pauseMs = 20; !over && this.usable; pauseMs *= 2) {
+        await Promise.allSettled([this.connection.cancel!()]);
+        if (!over) await shield(pauseMs, () => ended).catch(ignore);
+      }
+    };
+    const both = Promise.all([ended, this.connection.cancel && cancel()]);
     try {
       await shield(this.settings.cancelGraceMs, () => both);
     } catch (error) {

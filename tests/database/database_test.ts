@@ -251,6 +251,33 @@ test("session's statement heeds its own signal and limit, before its turn and wh
     assert.deepEqual([server.violations, server.connects], [[], 1]);
   }));
 
+test("session's statement is cancelled again as long as it has not ended, and never beyond", () =>
+  world(async () => {
+    const server = new FakeServer({ fault: ({ sql }) => sql === "HANG" ? "hang" : undefined });
+    let requests = 0;
+    const driver: Driver = {
+      ...fakeDriver(server),
+      async connect(options) {
+        const connection = await server.driver.connect(options);
+        const cancel = connection.cancel!.bind(connection);
+        connection.cancel = async () => {
+          requests++;
+          // The first gets there before the statement, the second not at all.
+          if (requests === 2) throw new Error("no line");
+          if (requests > 2) await cancel();
+        };
+        return connection;
+      },
+    };
+    await using db = new Database(driver);
+    await using session = await db.session();
+    const hanging = session.query("HANG", [], { timeoutMs: 20 });
+    await assert.rejects(hanging, TimeoutError);
+    await sleep(2_000);
+    await session.query("SELECT");
+    assert.deepEqual([requests, server.connects, server.violations], [3, 1, []]);
+  }));
+
 test("close waits for the session in use, refuses new ones, and sends waiters away", () =>
   world(async () => {
     const server = new FakeServer();

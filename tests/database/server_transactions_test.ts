@@ -205,5 +205,27 @@ for (const subject of subjects) {
         await db.transaction((tx) => insert(tx, "a"));
         assert.deepEqual([await ids(db), db.statistics().connected], [["a"], 1]);
       }));
+
+    // A cancel request may get there before the statement that it is for, and meet nothing.
+    it("stops a statement that is aborted in the moment it is sent", () =>
+      withDatabase(subject, { max: 1, cancelGraceMs: 20_000 }, async (db) => {
+        for (let i = 0; i < (import.meta.url.endsWith(".ts") ? 100 : 20); i++) {
+          const controller = new AbortController();
+          await using session = await db.session();
+          const sleeping = session.query(
+            dialect === "postgres" ? "select pg_sleep(60)" : "select sleep(60)",
+            [],
+            {
+              signal: controller.signal,
+            },
+          );
+          const rejected = assert.rejects(sleeping, (reason) => reason === "enough");
+          if (i % 3 === 0) { for (let microtasks = i % 7; microtasks > 0; microtasks--) await undefined; }
+          else await new Promise((resolve) => setTimeout(resolve, i % 3 - 1));
+          controller.abort("enough");
+          await rejected;
+        }
+        assert.equal(db.statistics().connected, 1);
+      }));
   });
 }
