@@ -150,7 +150,9 @@ for (const subject of subjects) {
         await Promise.all([move("a", "b"), move("b", "a")]);
         const { rows } = await db.query<{ n: number }>("select n from t order by id");
         assert.deepEqual(rows.map(({ n }) => n), [100, 100]);
-        assert.deepEqual([attempts, committed], [3, 2]);
+        // More, when the one that tries again gets its first lock before the other one wakes up and has it.
+        assert.ok(attempts >= 3, `${attempts} attempts`);
+        assert.equal(committed, 2);
       }));
 
     // DB-04
