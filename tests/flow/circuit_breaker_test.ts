@@ -615,13 +615,15 @@ describe("CircuitBreaker by hand", () => {
   });
 
   test("opened by hand for good, it can be saved as text and restored like any other", async () => {
-    await world(() => {
+    await world(async (w) => {
       const breaker = breakerOf({ maxOpenMs: 60_000 });
       breaker.forceOpen(Infinity);
       assert.equal(breaker.statistics().retryAfterMs, Infinity);
       const again = breakerOf({ maxOpenMs: 60_000 });
       again.restore(JSON.parse(JSON.stringify(breaker.save())));
       assert.deepEqual([again.state, again.statistics().retryAfterMs], ["open", 60_000]);
+      await w.advance(60_000);
+      assert.deepEqual([again.state, breaker.state], ["halfOpen", "open"]);
     });
   });
 
