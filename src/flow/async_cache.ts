@@ -1,14 +1,11 @@
 import { checkChoice, checkFunction, checkOptions, show, subject } from "../kernel/checks.ts";
-import { ClosedError } from "../kernel/errors.ts";
 import { WaitQueue } from "../kernel/wait_queue.ts";
-import { type Ask, checkAsk, PLAIN } from "./_cache_ask.ts";
-import { Call } from "./_cache_load.ts";
+import { PLAIN } from "./_cache_ask.ts";
+import { Asking, closedError } from "./_cache_asking.ts";
 import { Loads } from "./_cache_loads.ts";
-import { getMany } from "./_cache_many.ts";
 import { type CacheSettings, cacheSettings, writeOptions } from "./_cache_settings.ts";
 import { NONE } from "./_cache_slots.ts";
 import { KeptFailure, Store } from "./_cache_store.ts";
-import type { ValueLease } from "./_cache_disposal.ts";
 import type {
   AsyncCacheCloseOptions,
   AsyncCacheGetOptions,
@@ -66,10 +63,10 @@ export class AsyncCache<K, V> implements AsyncDisposable {
   readonly #settings: CacheSettings<K, V>;
   readonly #store: Store<K, V>;
   readonly #loads: Loads<K, V>;
+  readonly #asking: Asking<K, V>;
   readonly #closers: WaitQueue<void, true>;
   /** Whether a hit may have to begin a load, or be a failure. */
   readonly #plainHits: boolean;
-  #refused = 0;
 
   /**
    * Creates an empty cache.
@@ -82,6 +79,7 @@ export class AsyncCache<K, V> implements AsyncDisposable {
     this.name = settings.name;
     this.#store = new Store(settings, changed);
     this.#loads = new Loads(this.#store, settings, changed);
+    this.#asking = new Asking(settings, this.#store, this.#loads);
     this.#closers = new WaitQueue({
       what: "close cache",
       structure: "cache",
@@ -132,7 +130,7 @@ export class AsyncCache<K, V> implements AsyncDisposable {
         return waiting;
       }
     }
-    return this.#ask(key, load, options, false) as Promise<V>;
+    return this.#asking.one(key, load, options, false) as Promise<V>;
   }
 
   /**
@@ -167,7 +165,7 @@ export class AsyncCache<K, V> implements AsyncDisposable {
     load?: CacheLoad<K, V> | AsyncCacheGetOptions,
     options?: AsyncCacheGetOptions,
   ): Promise<CacheLease<V>> {
-    return this.#ask(key, load, options, true) as Promise<CacheLease<V>>;
+    return this.#asking.one(key, load, options, true) as Promise<CacheLease<V>>;
   }
 
   /**
@@ -206,18 +204,7 @@ export class AsyncCache<K, V> implements AsyncDisposable {
     load?: CacheLoadMany<K, V> | AsyncCacheGetOptions,
     options?: AsyncCacheGetOptions,
   ): Promise<PromiseSettledResult<V>[]> {
-    const { load: loadOne, loadMany: loadAll } = this.#settings;
-    const loadMany = typeof load === "function" ? load : loadAll;
-    let ask: Ask;
-    let list: K[];
-    try {
-      ask = this.#checkAsk(loadMany ?? loadOne, load, options);
-      list = [...keys];
-    } catch (error) {
-      return Promise.reject(error);
-    }
-    const source = { store: this.#store, loads: this.#loads, loadMany, load: loadOne };
-    return this.#refusal(ask) ?? getMany(list, source, ask);
+    return this.#asking.many(keys, load, options);
   }
 
   /**
@@ -250,7 +237,7 @@ export class AsyncCache<K, V> implements AsyncDisposable {
    * @throws {ClosedError} When the cache is closed.
    */
   set(key: K, value: V, options?: AsyncCacheSetOptions): void {
-    if (this.#loads.closed) throw this.#closedError("write to");
+    if (this.#loads.closed) throw closedError("write to", this.name);
     const store = this.#store;
     if (options === undefined) store.put(key, value, undefined);
     else {
@@ -346,7 +333,7 @@ export class AsyncCache<K, V> implements AsyncDisposable {
     if (refused !== undefined) return refused;
     this.#loads.closed = true;
     for (const key of this.#loads.keys()) this.#loads.detach(key);
-    if (loads === "abort") this.#loads.abortAll(this.#closedError("get from"));
+    if (loads === "abort") this.#loads.abortAll(closedError("get from", this.name));
     this.#store.clear("closed");
     return this.#idle ? Promise.resolve() : this.#closers.wait(true, options);
   }
@@ -375,44 +362,9 @@ export class AsyncCache<K, V> implements AsyncDisposable {
       failed,
       evicted,
       expired,
-      aborted: aborted + this.#refused,
+      aborted: aborted + this.#asking.refused,
       timedOut,
     });
-  }
-
-  #ask(
-    key: K,
-    load: CacheLoad<K, V> | AsyncCacheGetOptions | undefined,
-    options: AsyncCacheGetOptions | undefined,
-    lease: boolean,
-  ): Promise<V | ValueLease<V>> {
-    const loader = typeof load === "function" ? load : this.#settings.load;
-    let ask: Ask;
-    try {
-      ask = this.#checkAsk(loader, load, options);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-    const refused = this.#refusal(ask);
-    if (refused !== undefined) return refused;
-    const [store, loads] = [this.#store, this.#loads];
-    const found = store.look(key, ask.refresh);
-    if (found !== undefined) {
-      const { value, again } = found;
-      const failed = value instanceof KeptFailure;
-      const answer = failed ? undefined : lease ? loads.lend(key, value) : value;
-      store.deliver();
-      if (failed) return Promise.reject(value.error);
-      if (again) loads.refresh(key, loader!, ask.write);
-      return Promise.resolve(answer as V | ValueLease<V>);
-    }
-    const under = loads.find(key);
-    const call = under === undefined ? new Call() : undefined;
-    // First the wait: observers and the loader may do anything, such as to abort this very call.
-    const waiting = loads.wait(under ?? loads.open(key, call!, ask.write), ask, lease);
-    store.deliver();
-    if (call !== undefined) loads.begin(call, loader!);
-    return waiting;
   }
 
   #missed(key: K): void {
@@ -432,21 +384,6 @@ export class AsyncCache<K, V> implements AsyncDisposable {
     return load === undefined && this.#settings.load !== undefined;
   }
 
-  /** Most say nothing that could be wrong. */
-  #checkAsk(loader: unknown, load: unknown, options: AsyncCacheGetOptions | undefined): Ask {
-    const plain = options === undefined && typeof loader === "function" &&
-      (load === undefined || load === loader);
-    return plain ? PLAIN : checkAsk(`get from ${subject("cache", this.name)}`, loader, load, options);
-  }
-
-  #refusal({ signal }: Ask): Promise<never> | undefined {
-    if (signal?.aborted) {
-      this.#refused++;
-      return Promise.reject(signal.reason);
-    }
-    return this.#loads.closed ? Promise.reject(this.#closedError("get from")) : undefined;
-  }
-
   get #idle(): boolean {
     return this.#loads.calls.size === 0 && this.#loads.leases === 0 && this.#disposing === 0;
   }
@@ -457,9 +394,5 @@ export class AsyncCache<K, V> implements AsyncDisposable {
 
   #tellClosers(): void {
     while (this.#closers.size > 0 && this.#idle) this.#closers.grant();
-  }
-
-  #closedError(doing: string): ClosedError {
-    return new ClosedError(`Cannot ${doing} ${subject("cache", this.name)}: it is closed`);
   }
 }
