@@ -2,6 +2,7 @@
 import { AsyncBatcher } from "../flow/async_batcher.ts";
 import type { AsyncBatcherStatistics } from "../flow/async_batcher_options.ts";
 import type { WaitOptions } from "../kernel/types.ts";
+import type { Atomically } from "./_uno_atomically.ts";
 import type { UnoCache } from "./_uno_cache.ts";
 import { insertRows, type Update, updateRows } from "./_uno_statements.ts";
 import type { Row, Shape } from "./_uno_table.ts";
@@ -21,9 +22,6 @@ export interface UnoBatchOptions {
   /** How many batches may run at once, each on a session of its own. Default 1. */
   concurrency?: number;
 }
-
-/** Runs work all of which is kept or nothing: in a transaction, or in a part of one. */
-export type Atomically = <T>(work: (tx: Scope) => Promise<T>, signal: AbortSignal) => Promise<T>;
 
 interface Insert {
   readonly shape: Shape;

@@ -1,10 +1,10 @@
 import { checkFunction, checkOptions, show, subject } from "../kernel/checks.ts";
 import { ClosedError, MisuseError } from "../kernel/errors.ts";
 import type { WaitOptions } from "../kernel/types.ts";
-import { AsyncLock } from "../sync/async_lock.ts";
 import type { AsyncBatcherCloseOptions, AsyncBatcherStatistics } from "../flow/async_batcher_options.ts";
 import type { AsyncCacheStatistics } from "../flow/async_cache_options.ts";
-import { type Atomically, UnoBatches, type UnoBatchOptions } from "./_uno_batches.ts";
+import { type Atomically, inSavepoints, inTransactions } from "./_uno_atomically.ts";
+import { UnoBatches, type UnoBatchOptions } from "./_uno_batches.ts";
 import { checkDelete, checkInsert, checkUpdate, TablesInside } from "./_uno_inside.ts";
 import { UnoCache, type UnoCacheOptions } from "./_uno_cache.ts";
 import {
@@ -19,7 +19,6 @@ import {
 import { factsOf, type Row } from "./_uno_table.ts";
 import { listTags, rowTags } from "./_uno_tags.ts";
 import { Database } from "./database.ts";
-import { ambientOf } from "./propagation.ts";
 import { databaseOf } from "./settings.ts";
 import { checkTable, type Table } from "./table.ts";
 import type { TransactionOptions } from "./transaction.ts";
@@ -115,13 +114,7 @@ export class UnoDb implements TableAccess, AsyncDisposable {
     this.#cache = new UnoCache(doing, db.name, cache);
     const { maxSize, maxWaitMs, maxPending, concurrency } = batch;
     this.#batchOptions = { maxSize, maxWaitMs, maxPending, concurrency };
-    const begin: Atomically = (work, signal) => db.transaction((tx) => work(tx as Scope), { signal });
-    const ambient = ambientOf(db);
-    // Batches run in the context in which this is made, and that may be a transaction's.
-    const atomically: Atomically = ambient === undefined
-      ? begin
-      : (work, signal) => ambient.run(undefined, () => begin(work, signal));
-    this.#batches = this.#batchesOf(atomically, this.#batchOptions);
+    this.#batches = this.#batchesOf(inTransactions(db), this.#batchOptions);
   }
 
   /** Whether {@linkcode close} was called. */
@@ -326,14 +319,9 @@ export class UnoDb implements TableAccess, AsyncDisposable {
         tx,
         dialect: this.db.dialect,
         cache: this.#cache,
-        batches: () => {
-          // There is one savepoint at a time, for inserts and updates together.
-          const turns = new AsyncLock();
-          const inTurn: Atomically = (work, signal) =>
-            turns.run(() => tx.savepoint((inner) => work(inner as Scope)), { signal });
+        batches: () =>
           // What waits there holds locks.
-          return this.#batchesOf(inTurn, { ...this.#batchOptions, maxWaitMs: 0, concurrency: 1 });
-        },
+          this.#batchesOf(inSavepoints(tx), { ...this.#batchOptions, maxWaitMs: 0, concurrency: 1 }),
       });
       this.#inside.set(tx, tables);
     }
