@@ -19,8 +19,14 @@ class Name {
   }
 }
 
+/** The text before the first value. @internal */
+export let beginningOf: (sql: Sql) => string;
+
 /** SQL that a {@linkcode sql} template made: a whole statement, or a part to be put into another one. */
 export class Sql {
+  static {
+    beginningOf = (sql) => sql.#texts[0]!;
+  }
   readonly #texts: readonly string[];
   readonly #values: readonly unknown[];
 
@@ -75,6 +81,18 @@ function checked(value: unknown, i: number): unknown {
   return value;
 }
 
+/** As {@linkcode checked}, for a value of which it is known where it stands. */
+function checkedAt(texts: readonly string[], value: unknown, i: number): unknown {
+  if (Array.isArray(value) && /\bin\s*\(\s*$/i.test(texts[i]!) && /^\s*\)/.test(texts[i + 1]!)) {
+    throw new TypeError(
+      `Cannot write SQL as value ${
+        i + 1
+      } must not be an array in "in (…)", where it is one value: use sql.list(…)`,
+    );
+  }
+  return checked(value, i);
+}
+
 function join(parts: Iterable<Sql>, between: Sql = COMMA): Sql {
   const values: Sql[] = [];
   for (const part of parts) {
@@ -94,7 +112,7 @@ function template(texts: TemplateStringsArray, ...values: unknown[]): Sql {
   if (!Array.isArray(texts) || !Array.isArray((texts as { raw?: unknown }).raw)) {
     throw new TypeError(`Cannot write SQL as sql must be used as a template tag: received ${show(texts)}`);
   }
-  return new Sql(texts, values.map(checked));
+  return new Sql(texts, values.map((value, i) => checkedAt(texts, value, i)));
 }
 
 /**

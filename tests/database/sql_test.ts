@@ -46,6 +46,22 @@ test("sql refuses what can't be meant", () => {
   assert.throws(() => sql(["drop table t"] as never), TypeError);
 });
 
+test("sql points to sql.list where an array is all there is in a list", () => {
+  const ids = [1, 2];
+  for (
+    const write of [() => sql`select 1 where id in (${ids})`, () => sql`a = ${1} and id NOT IN ( ${ids} )`]
+  ) {
+    assert.throws(write, {
+      name: "TypeError",
+      message: /^Cannot write SQL as value [12] must not be an array in "in \(…\)", .*: use sql\.list\(…\)$/,
+    });
+  }
+  // One value among others, and of a function: what PostgreSQL has arrays for.
+  for (const statement of [sql`tags in (${ids}, ${ids})`, sql`id = any(${ids})`, sql`least(min(${ids}))`]) {
+    assert.ok(statement.compile("postgres").params.includes(ids));
+  }
+});
+
 test("sql: whatever a value or name holds, a database reads it back as it was", async () => {
   await using db = new Database(sqliteDriver({ file: ":memory:" }));
   await using session = await db.session();

@@ -131,7 +131,7 @@ export function bindable(params: readonly unknown[]): readonly unknown[] {
         `Cannot bind parameter ${
           i + 1
         } as it must be null, a number, bigint, string, boolean or Uint8Array: ` +
-          `received ${kind}`,
+          `received ${kind}${Array.isArray(value) ? ", for which there is sql.list" : ""}`,
       );
     }
     if (values === params) values = [...params];
