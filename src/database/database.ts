@@ -4,6 +4,7 @@ import { MisuseError } from "../kernel/errors.ts";
 import type { HoldOptions, WaitOptions } from "../kernel/types.ts";
 import type { PoolCloseReport } from "../resource/pool_options.ts";
 import type { Dialect, Driver } from "./driver.ts";
+import { controlsTransaction } from "./_transaction_control.ts";
 import { ambientOf, noteAmbient } from "./propagation.ts";
 import type { QueryResult, Session, SessionSource } from "./session.ts";
 import { type SessionInfo, Sessions } from "./sessions.ts";
@@ -129,6 +130,7 @@ export class Database implements SessionSource, AsyncDisposable {
    * Runs one statement on a session of its own, given back afterwards: what it does is final at once.
    *
    * **Misuse** — with a `context`, inside a transaction: it would not be part of that. Use `current`, or a `session`.
+   * `BEGIN`, `COMMIT` and the like: the next statement may go through another session. Use `transaction`, or a `session`.
    *
    * @param options `signal` and `timeoutMs` bound all of it, the wait for a session included.
    * @throws As {@linkcode Database.session} and {@linkcode Session.query}.
@@ -138,7 +140,7 @@ export class Database implements SessionSource, AsyncDisposable {
     params?: readonly unknown[],
     options?: WaitOptions,
   ): Promise<QueryResult<R>> {
-    if (this.current !== undefined) throw this.#besideTransaction("query");
+    this.#refuseUnfit("query", sql);
     if (options?.timeoutMs !== undefined) {
       checkWaitOptions(`query ${subject("database", this.name)}`, options);
       const { timeoutMs, signal } = options;
@@ -183,7 +185,7 @@ export class Database implements SessionSource, AsyncDisposable {
     options?: StreamOptions,
   ): AsyncIterable<R> {
     return streamRows<R>({ sql, params, options }, async () => {
-      if (this.current !== undefined) throw this.#besideTransaction("stream from");
+      this.#refuseUnfit("stream from", sql);
       const session = await this.#sessions.acquire({ signal: options?.signal });
       return { wire: session.wire, sender: session, lease: session };
     });
@@ -262,11 +264,14 @@ export class Database implements SessionSource, AsyncDisposable {
     });
   }
 
-  #besideTransaction(doing: string): MisuseError {
-    return new MisuseError(
-      `Cannot ${doing} ${
-        subject("database", this.name)
-      }: a transaction is in effect here, and this would not be part of it`,
-    );
+  /** Throws for what can't be meant on a session of its own. */
+  #refuseUnfit(doing: string, sql: string | Sql): void {
+    const inside = this.current !== undefined;
+    if (!inside && !controlsTransaction(sql)) return;
+    const why = inside
+      ? ": a transaction is in effect here, and this would not be part of it"
+      : " as what begins or ends a transaction must go through the session of what is in between: " +
+        "this takes any; use db.transaction(), or a db.session()";
+    throw new MisuseError(`Cannot ${doing} ${subject("database", this.name)}${why}`);
   }
 }

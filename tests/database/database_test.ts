@@ -7,6 +7,8 @@ import {
   ConnectionLostError,
   Database,
   type Driver,
+  type Sql,
+  sql,
   TimeoutError,
 } from "@uno/async/database";
 import { PoolTimeoutError } from "@uno/async/resource";
@@ -394,4 +396,47 @@ test("session rejects once for options that can't be read", () =>
     };
     await assert.rejects(db.session(options), { message: "from the getter" });
     assert.deepEqual(db.statistics().inUse, 0);
+  }));
+
+test("Database.query refuses the begin and end of a transaction, which it could give to any session", () =>
+  world(async () => {
+    const server = new FakeServer();
+    await using db = new Database(fakeDriver(server), { name: "orders" });
+    const refused: (string | Sql)[] = [
+      "begin",
+      "BEGIN IMMEDIATE",
+      " start  transaction read only;",
+      "commit",
+      "end",
+    ];
+    refused.push(
+      "-- done\nCOMMIT ;",
+      "/* no */ rollback",
+      "rollback to a",
+      "release a",
+      sql`savepoint ${sql.id("a")}`,
+    );
+    for (const statement of refused) {
+      await assert.rejects(db.query(statement), {
+        name: "MisuseError",
+        message: /^Cannot query database "orders" as .* use db\.transaction\(\), or a db\.session\(\)$/,
+      });
+    }
+    assert.deepEqual([server.log, db.statistics().granted], [[], 0]);
+    const allowed: (string | Sql)[] = [
+      "commit prepared 'a'",
+      "rollback PREPARED 'a'",
+      "begin not atomic select 1; end",
+    ];
+    allowed.push(
+      "begin; INSERT; commit",
+      "start replica",
+      "released",
+      "SELECT 'begin'",
+      sql`${sql`SELECT`} begin`,
+    );
+    for (const statement of allowed) await db.query(statement);
+    await using session = await db.session();
+    await session.query("BEGIN");
+    await session.query("COMMIT");
   }));
