@@ -2,7 +2,6 @@
 import { checkDurationMs, checkFunction } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { deadlineOf } from "../kernel/deadlines.ts";
-import { TimeoutError } from "../kernel/errors.ts";
 import { emit } from "../kernel/observer.ts";
 import { foresee, isLate } from "./_rate_ahead.ts";
 import type { Bucket } from "./_rate_algorithm.ts";
@@ -10,7 +9,7 @@ import { type Asked, askedToWait } from "./_rate_asked.ts";
 import type { Booking } from "./_rate_booking.ts";
 import type { RateGate } from "./_rate_gate.ts";
 import { PLAIN, type RateLine, request } from "./_rate_line.ts";
-import { runWithin, Work } from "./_work.ts";
+import { overdue, runWithin, Work } from "./_work.ts";
 import type { CallContext } from "./policy.ts";
 import { QueueFullError } from "./queue_full_error.ts";
 import type { RateLimiterRunOptions } from "./rate_limiter_options.ts";
@@ -85,14 +84,7 @@ export async function runInTurn<T>(
   const { queueTimeoutMs = Infinity } = options;
   checkDurationMs(doing, "queueTimeoutMs", queueTimeoutMs);
   const { signal, timeoutMs = Infinity } = asked;
-  const expired = (): TimeoutError => {
-    const operation = `finish work in ${gate.describe()}`;
-    const why = timeoutMs === 0 ? "no time was left to start" : "it was still running";
-    return new TimeoutError(`Cannot ${operation} within ${timeoutMs} ms: ${why}`, {
-      operation,
-      limitMs: timeoutMs,
-    });
-  };
+  const expired = (why: string) => overdue(`finish work in ${gate.describe()}`, timeoutMs, why);
   const atMs = timeoutMs === Infinity ? Infinity : clock().now() + timeoutMs;
   const booking = await enter(gate, { ...asked, timeoutMs: Math.min(timeoutMs, queueTimeoutMs) }, true);
   const bounds = {

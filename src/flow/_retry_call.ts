@@ -10,7 +10,7 @@ import type { WaitOptions } from "../kernel/types.ts";
 import { sleep } from "../cancel/sleep.ts";
 import { properMs, pushbackOf } from "./_pushback.ts";
 import type { Plan } from "./_retry_plan.ts";
-import { type Bounds, runWithin as runWorkWithin, Work } from "./_work.ts";
+import { type Bounds, overdue, runWithin as runWorkWithin, Work } from "./_work.ts";
 import { CircuitOpenError } from "./circuit_open_error.ts";
 import { noteAttemptErrors } from "./attempt_errors.ts";
 import type { Attempt, RetryEvent } from "./retry_options.ts";
@@ -232,16 +232,14 @@ class RetryCall {
       signal: this.#signal,
       atMs: Math.min(this.#endMs, attemptEndMs),
       waits: waitForAttempt,
-      expired: () =>
-        attemptEndMs < this.#endMs ? this.#attemptTimeoutError() : this.#expired = this.#timeoutError(),
+      expired: (why) =>
+        attemptEndMs < this.#endMs ? this.#attemptTimeoutError(why) : this.#expired = this.#timeoutError(),
     };
   }
 
-  #attemptTimeoutError(): TimeoutError {
+  #attemptTimeoutError(why: string): TimeoutError {
     const operation = `finish attempt ${this.#attempt} of ${subject("retry", this.#plan.name)}`;
-    const limitMs = this.#plan.attemptTimeoutMs;
-    const why = limitMs === 0 ? "no time was left to start" : "it was still running";
-    return new TimeoutError(`Cannot ${operation} within ${limitMs} ms: ${why}`, { operation, limitMs });
+    return overdue(operation, this.#plan.attemptTimeoutMs, why);
   }
 
   #timeoutError(): TimeoutError {

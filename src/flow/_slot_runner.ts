@@ -14,12 +14,12 @@ import { clock } from "../kernel/clock.ts";
 import { deadlineOf } from "../kernel/deadlines.ts";
 import { deferred } from "../kernel/deferred.ts";
 import { OwnedLease } from "../kernel/disposer.ts";
-import { ClosedError, MisuseError, TimeoutError } from "../kernel/errors.ts";
+import { ClosedError, MisuseError, type TimeoutError } from "../kernel/errors.ts";
 import type { HoldOptions, Lease, WaitOptions } from "../kernel/types.ts";
 import type { Meter, Reading } from "./_meter.ts";
 import { LEASED, PLAIN, Request } from "./_slot_request.ts";
 import type { Slots } from "./_slots.ts";
-import { type Bounds, runWithin, Stoppable, Work } from "./_work.ts";
+import { type Bounds, overdue, runWithin, Stoppable, Work } from "./_work.ts";
 import type {
   LimiterCloseOptions,
   LimiterRunOptions,
@@ -230,7 +230,7 @@ export class SlotRunner {
       signal,
       atMs,
       stoppable: this.#running,
-      expired: () => this.#timeoutError(timeoutMs, "it was still running"),
+      expired: (why) => this.#timeoutError(timeoutMs, why),
       gaveUp: (why, running) => {
         slots.queue.totals[why]++;
         if (!running) return;
@@ -341,7 +341,6 @@ export class SlotRunner {
   }
 
   #timeoutError(limitMs: number, why: string): TimeoutError {
-    const operation = `finish work in ${this.slots.describe()}`;
-    return new TimeoutError(`Cannot ${operation} within ${limitMs} ms: ${why}`, { operation, limitMs });
+    return overdue(`finish work in ${this.slots.describe()}`, limitMs, why);
   }
 }

@@ -3,9 +3,16 @@ import { subject } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { noteDeadline } from "../kernel/deadlines.ts";
 import { isEcho } from "../kernel/echo.ts";
+import { TimeoutError } from "../kernel/errors.ts";
 import { discard } from "../kernel/late.ts";
 import { emit } from "../kernel/observer.ts";
-import { type AbortTarget, Canceller, subscribe, type Subscription } from "../kernel/signals.ts";
+import {
+  type AbortTarget,
+  Canceller,
+  stillRunning,
+  subscribe,
+  type Subscription,
+} from "../kernel/signals.ts";
 
 /** How long a call may take, and who wants to know how it goes. */
 export interface Bounds {
@@ -22,12 +29,17 @@ export interface Bounds {
   readonly own?: boolean;
   /** Whether a caller who gives up is answered only when the work has settled. */
   readonly waits?: boolean;
-  /** The error for a call that has not. */
-  expired(): unknown;
+  /** The error for a call that has not; `why` is in words, for its message. */
+  expired(why: string): unknown;
   /** The call was given up: before its work was started, or while it was running (and still is). */
   gaveUp?(why: "aborted" | "timedOut", running: boolean): void;
   /** The work has ended, or was not started: called once, before the caller is answered. */
   settled?(): void;
+}
+
+/** The error of a call that has not ended within its limit. */
+export function overdue(operation: string, limitMs: number, why: string): TimeoutError {
+  return new TimeoutError(`Cannot ${operation} within ${limitMs} ms: ${why}`, { operation, limitMs });
 }
 
 /** The works of one structure that are running and have looked at their signal: those it can stop. */
@@ -127,10 +139,10 @@ class Call<T> implements AbortTarget {
     const { signal, atMs } = this.#bounds;
     if (signal?.aborted) return this.#refuse(signal.reason, "aborted");
     if (atMs !== Infinity) {
-      if (atMs <= clock().now()) return this.#refuse(this.#bounds.expired(), "timedOut");
-      this.#timer = clock().schedule(atMs, () => this.#abandon(this.#bounds.expired(), "timedOut"), {
-        ref: true,
-      });
+      if (atMs <= clock().now()) {
+        return this.#refuse(this.#bounds.expired("no time was left to start"), "timedOut");
+      }
+      this.#timer = clock().schedule(atMs, () => this.#expire(), { ref: true });
     }
     if (signal !== undefined) this.#subscription = subscribe(signal, this);
     let result: T | PromiseLike<T>;
@@ -153,6 +165,11 @@ class Call<T> implements AbortTarget {
 
   passesOn(): readonly AbortSignal[] {
     return signalsOf(this.#work);
+  }
+
+  #expire(): void {
+    const [signal] = signalsOf(this.#work);
+    this.#abandon(this.#bounds.expired(stillRunning(signal)), "timedOut");
   }
 
   #refuse(reason: unknown, why: "aborted" | "timedOut"): void {

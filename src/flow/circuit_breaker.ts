@@ -9,12 +9,11 @@ import {
   subject,
 } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
-import { TimeoutError } from "../kernel/errors.ts";
 import { discard } from "../kernel/late.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import { rulesOf } from "./_breaker_rules.ts";
 import { type Admission, Circuit } from "./_circuit.ts";
-import { runWithin, Work } from "./_work.ts";
+import { overdue, runWithin, Work } from "./_work.ts";
 import type {
   CircuitBreakerOptions,
   CircuitBreakerStatistics,
@@ -208,7 +207,7 @@ export class CircuitBreaker implements Run<CallContext> {
       throw signal.reason;
     }
     // No time was left to start: not the service's fault.
-    if (timeoutMs === 0) throw this.#timeoutError(0);
+    if (timeoutMs === 0) throw overdue(this.#describe("call through"), 0, "no time was left to start");
     const admission = this.#circuit.enter();
     const startedMs = this.#now();
     totals.running++;
@@ -218,7 +217,7 @@ export class CircuitBreaker implements Run<CallContext> {
       name: this.name,
       signal,
       atMs: timeoutMs === Infinity ? Infinity : clock().now() + timeoutMs,
-      expired: () => this.#timeoutError(timeoutMs),
+      expired: (why: string) => overdue(this.#describe("call through"), timeoutMs, why),
       gaveUp: (why: "aborted" | "timedOut") => {
         over = why;
         if (why === "aborted") this.#aborted(admission);
@@ -290,11 +289,5 @@ export class CircuitBreaker implements Run<CallContext> {
   #describe(doing?: string): string {
     const described = subject("circuit breaker", this.name);
     return doing === undefined ? described : `${doing} ${described}`;
-  }
-
-  #timeoutError(limitMs: number): TimeoutError {
-    const operation = this.#describe("call through");
-    const why = limitMs === 0 ? "no time was left to start" : "it was still running";
-    return new TimeoutError(`Cannot ${operation} within ${limitMs} ms: ${why}`, { operation, limitMs });
   }
 }

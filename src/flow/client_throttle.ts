@@ -8,10 +8,9 @@ import {
   subject,
 } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
-import { TimeoutError } from "../kernel/errors.ts";
 import { emit } from "../kernel/observer.ts";
 import type { WaitOptions } from "../kernel/types.ts";
-import { type Bounds, runWithin, Work } from "./_work.ts";
+import { type Bounds, overdue, runWithin, Work } from "./_work.ts";
 import type { CallContext, Run } from "./policy.ts";
 import { ThrottledError } from "./throttled_error.ts";
 
@@ -193,14 +192,7 @@ export class ClientThrottle implements Run<CallContext> {
       name: this.name,
       signal,
       atMs: timeoutMs === Infinity ? Infinity : clock().now() + timeoutMs,
-      expired: () => {
-        const operation = `finish call of ${subject("throttle", this.name)}`;
-        const why = timeoutMs === 0 ? "no time was left to start" : "it was still running";
-        return new TimeoutError(`Cannot ${operation} within ${timeoutMs} ms: ${why}`, {
-          operation,
-          limitMs: timeoutMs,
-        });
-      },
+      expired: (why) => overdue(`finish call of ${subject("throttle", this.name)}`, timeoutMs, why),
       gaveUp,
     };
     return runWithin(bounds, new Work(bounds), fn);

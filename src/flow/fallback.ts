@@ -10,12 +10,12 @@ import {
 } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { isEcho } from "../kernel/echo.ts";
-import { TimeoutError } from "../kernel/errors.ts";
+import type { TimeoutError } from "../kernel/errors.ts";
 import { discard } from "../kernel/late.ts";
 import { emit } from "../kernel/observer.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import { noteLayer } from "./_layer.ts";
-import { type Bounds, runWithin, Work } from "./_work.ts";
+import { type Bounds, overdue, runWithin, Work } from "./_work.ts";
 import { noteAttemptErrors } from "./attempt_errors.ts";
 import { type CallContext, type Policy, transformer } from "./policy.ts";
 
@@ -135,7 +135,7 @@ class FallbackCall {
       name: plan.name,
       signal,
       atMs: clock().now() + timeoutMs,
-      expired: () => this.#expired = timeoutError(plan, timeoutMs),
+      expired: (why) => this.#expired = overdue(`finish ${subject("fallback", plan.name)}`, timeoutMs, why),
     };
   }
 
@@ -192,12 +192,6 @@ class FallbackCall {
       throw bug;
     }
   }
-}
-
-function timeoutError(plan: Plan, limitMs: number): TimeoutError {
-  const operation = `finish ${subject("fallback", plan.name)}`;
-  const why = limitMs === 0 ? "no time was left to start" : "it was still running";
-  return new TimeoutError(`Cannot ${operation} within ${limitMs} ms: ${why}`, { operation, limitMs });
 }
 
 async function run<T>(

@@ -17,7 +17,7 @@ import { KeyedLock } from "../sync/keyed_lock.ts";
 import { isLate } from "./_rate_ahead.ts";
 import { within } from "./_rate_entry.ts";
 import { rateLimitError } from "./_rate_refusal.ts";
-import { type Bounds, runWithin, Work } from "./_work.ts";
+import { type Bounds, overdue, runWithin, Work } from "./_work.ts";
 import type { CallContext, Run } from "./policy.ts";
 import { RateLimitError } from "./rate_limit_error.ts";
 import type { RateLimiterAcquireOptions } from "./rate_limiter_options.ts";
@@ -151,14 +151,8 @@ export class SharedRateLimiter implements Run<CallContext> {
     checkFunction(doing, "fn", fn);
     checkWaitOptions(doing, options);
     const { signal, timeoutMs = Infinity } = options;
-    const expired = (): TimeoutError => {
-      const operation = `finish work in ${subject("shared rate limiter", this.name)}`;
-      const why = timeoutMs === 0 ? "no time was left to start" : "it was still running";
-      return new TimeoutError(`Cannot ${operation} within ${timeoutMs} ms: ${why}`, {
-        operation,
-        limitMs: timeoutMs,
-      });
-    };
+    const expired = (why: string) =>
+      overdue(`finish work in ${subject("shared rate limiter", this.name)}`, timeoutMs, why);
     const atMs = clock().now() + timeoutMs;
     const request = await this.#acquire(options);
     const bounds: Bounds = {

@@ -1,7 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type CallContext, Limiter, type Run, transformer } from "../../src/flow/mod.ts";
+import {
+  type CallContext,
+  CircuitBreaker,
+  ClientThrottle,
+  fallback,
+  Limiter,
+  policy,
+  RateLimiter,
+  retry,
+  type Run,
+  timeoutHandler,
+  transformer,
+} from "../../src/flow/mod.ts";
 import type { WaitOptions } from "../../src/kernel/types.ts";
+import { world } from "../../src/testing/mod.ts";
 
 /** Runs everything at once, and tells what it was given. */
 function recorder() {
@@ -135,3 +148,19 @@ test("transformer keeps generic signatures", async () => {
   const number: number = await identity(5);
   assert.deepEqual([text, number], ["text", 5]);
 });
+
+test("time limits of policies say what the work was waiting for, and what was in the way", () =>
+  world(async () => {
+    const slots = new Limiter({ limit: 1, name: "mail" });
+    using _busy = await slots.acquire({ label: "report" });
+    const waits = /it was still waiting to enter limiter "mail": 1 of 1 in use, 1 waiting/;
+    const work = ({ signal }: { signal: AbortSignal }) => slots.run(() => {}, { signal });
+    const limited = { timeoutMs: 20 };
+    await assert.rejects(policy(timeoutHandler(20), slots).run(() => {}), waits);
+    await assert.rejects(new RateLimiter({ limit: 5, intervalMs: 1_000 }).run(work, limited), waits);
+    await assert.rejects(new CircuitBreaker().run(work, limited), waits);
+    await assert.rejects(new Limiter({ limit: 5 }).run(work, limited), waits);
+    await assert.rejects(new ClientThrottle().run(work, limited), waits);
+    await assert.rejects(fallback(work, { to: () => {}, ...limited }), waits);
+    await assert.rejects(retry(work, { attempts: 1, attemptTimeoutMs: 20 }), waits);
+  }));
