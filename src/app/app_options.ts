@@ -19,29 +19,29 @@ export interface AppHealth {
 /** Options of an {@linkcode AsyncManager}. */
 export interface AppOptions {
   /** Appears in messages, records and the tree. */
-  name?: string;
+  name?: string | undefined;
   /** How long a stop may take altogether, in milliseconds. Default 10,000. */
-  graceMs?: number;
+  graceMs?: number | undefined;
   /** How long the start may take altogether, in milliseconds. Default `Infinity`. */
-  startTimeoutMs?: number;
+  startTimeoutMs?: number | undefined;
   /**
    * How long tasks, blocks and main may take to finish by themselves before tasks are cancelled, in milliseconds.
    * Default: half of what is left of `graceMs` then.
    */
-  drainMs?: number;
+  drainMs?: number | undefined;
   /**
    * How long to go on as before once a stop is asked for, not ready but working, so that a load balancer can notice.
    * A part of `graceMs`, in milliseconds. Default 0.
    */
-  preStopMs?: number;
+  preStopMs?: number | undefined;
 }
 
 /** Options of a hook. */
 export interface HookOptions {
   /** Appears in messages and the report. Default: the function's own name. */
-  name?: string;
+  name?: string | undefined;
   /** Its time limit, in milliseconds. Default: none at the start, half of what is left at the stop. */
-  timeoutMs?: number;
+  timeoutMs?: number | undefined;
 }
 
 /** What an operator wants to know of an {@linkcode AsyncManager}. */

@@ -41,7 +41,7 @@ export type AsTask = <F extends (this: any, ...args: any[]) => PromiseLike<unkno
 export function asTask(
   // deno-lint-ignore no-explicit-any
   app: AsyncManager | ((self: any) => AsyncManager),
-  options: { name?: string } = {},
+  options: { name?: string | undefined } = {},
 ): AsTask {
   const doing = "make tasks";
   if (!(app instanceof AsyncManager)) checkFunction(doing, "app", app);
@@ -67,7 +67,7 @@ export function asTask(
 function spawner(app: AsyncManager, names: Names): Run<TaskContext> {
   const run = <T>(
     fn: (context: TaskContext) => T | PromiseLike<T>,
-    options?: { signal?: AbortSignal },
+    options?: { signal?: AbortSignal | undefined },
   ): Task<T> => {
     const task = app.tasks.spawn(names.free(app), fn);
     names.taken(app, task);

@@ -165,7 +165,7 @@ export class AsyncManager implements AsyncDisposable {
   use<D extends AsyncDisposable | Disposable>(
     name: string,
     open: (context: { signal: AbortSignal }) => PromiseLike<D> | D,
-    options: { after?: readonly string[] } = {},
+    options: { after?: readonly string[] | undefined } = {},
   ): Promise<D> {
     try {
       checkUse(name, open, options);

@@ -18,9 +18,9 @@ export type SignalHandlers = { readonly [name in SignalName]?: (context: SignalC
 /** Options of {@linkcode registerSignalHandlers}. */
 export interface SignalHandlerOptions {
   /** The process; by default that of the runtime this runs on. */
-  host?: Host;
+  host?: Host | undefined;
   /** Gets what a handler throws. Default: it is shown on standard error. */
-  onError?: (error: unknown, name: SignalName) => void;
+  onError?: ((error: unknown, name: SignalName) => void) | undefined;
 }
 
 /**

@@ -11,11 +11,11 @@ import type { StopReport } from "./stop_report.ts";
 /** Options of {@linkcode runApplication}. */
 export interface RunApplicationOptions extends AppOptions {
   /** The process around it; by default that of the runtime it runs on. */
-  host?: Host;
+  host?: Host | undefined;
   /** Stops the application when aborted, with its reason. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** The text to show for a failure; `""` shows nothing. Default: message, stack and causes. */
-  describeError?: (error: unknown) => string;
+  describeError?: ((error: unknown) => string) | undefined;
 }
 
 /**

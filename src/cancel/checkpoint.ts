@@ -25,7 +25,7 @@ import { clock } from "../kernel/clock.ts";
  * assert.equal(sum, 4_498_500);
  * ```
  */
-export async function checkpoint(options?: { signal?: AbortSignal }): Promise<void> {
+export async function checkpoint(options?: { signal?: AbortSignal | undefined }): Promise<void> {
   checkOptions("pass checkpoint", options);
   const signal = options?.signal;
   checkSignal("pass checkpoint", signal);

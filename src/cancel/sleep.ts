@@ -46,7 +46,7 @@ class Sleeper implements AbortTarget {
  * await assert.rejects(nap, { message: "wake up" });
  * ```
  */
-export function sleep(ms: number, options?: { signal?: AbortSignal }): Promise<void> {
+export function sleep(ms: number, options?: { signal?: AbortSignal | undefined }): Promise<void> {
   return new Promise((resolve, reject) => {
     checkDurationMs("sleep", "ms", ms);
     checkOptions("sleep", options);

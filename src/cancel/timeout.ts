@@ -39,13 +39,13 @@ export interface TimeoutScope extends Disposable {
 /** Options of {@linkcode timeout}. */
 export type TimeoutOptions = {
   /** Ends the scope early, with its reason. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** What is being done, for the message and the error's `operation`. */
-  operation?: string;
+  operation?: string | undefined;
   /** The whole message of the error, instead of one made from `operation`. */
-  message?: string;
+  message?: string | undefined;
   /** Whether the limit is on inactivity: each `touch()` starts it anew. */
-  idle?: boolean;
+  idle?: boolean | undefined;
 };
 
 class Scope implements TimeoutScope, AbortTarget {

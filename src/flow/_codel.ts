@@ -5,7 +5,7 @@ export interface CodelOptions {
   /** How long a call may wait without being one too many, in milliseconds. */
   targetMs: number;
   /** For how long all must have waited longer than that before the first is dropped. Default 20 times `targetMs`. */
-  intervalMs?: number;
+  intervalMs?: number | undefined;
 }
 
 /**

@@ -14,11 +14,11 @@ export interface LimitRange {
 /** Options of {@linkcode aimd}. */
 export interface AimdOptions extends LimitRange {
   /** Calls that run longer than so many milliseconds count as overload. Default `Infinity`. */
-  latencyMs?: number;
+  latencyMs?: number | undefined;
   /** How much is added for as many good calls as may run at once. Default 1. */
-  increase?: number;
+  increase?: number | undefined;
   /** What the limit is multiplied with after overload: above 0, below 1. Default 0.9. */
-  decrease?: number;
+  decrease?: number | undefined;
 }
 
 /** Checks a range and fills it. */

@@ -28,38 +28,38 @@ export interface BulkheadOptions {
   /** How many may run at once: an integer of 1 or more, or a way to find it, such as `aimd()` or `gradient2()`. */
   limit: number | AdaptiveLimit;
   /** How many may wait. Default 0: who can't run at once is refused. */
-  maxQueue?: number;
+  maxQueue?: number | undefined;
   /** How long a call may wait, in milliseconds. Default `Infinity`. */
-  maxWaitMs?: number;
+  maxWaitMs?: number | undefined;
   /**
    * Who gives way when `maxQueue` calls wait already: the new call (`"reject"`, the default), who has waited longest
    * (`"dropOldest"`), or who would be served last, that is who has the least priority (`"dropLowest"`).
    */
-  overflow?: "reject" | "dropOldest" | "dropLowest";
+  overflow?: "reject" | "dropOldest" | "dropLowest" | undefined;
   /** How long a wait makes up for one of priority, in milliseconds. Default `Infinity`. */
-  ageingMs?: number;
+  ageingMs?: number | undefined;
   /** Sends calls away from the head of a line that stands, with an `OverloadError`. Default: none are. */
-  codel?: CodelOptions;
+  codel?: CodelOptions | undefined;
   /**
    * What part of the places is kept free for calls of a key, such as `{ checkout: 0.3 }`: others never take it. Down to
    * whole places, and 1 in sum at most; what is not reserved is for all.
    */
-  reserved?: Readonly<Record<string, number>>;
+  reserved?: Readonly<Record<string, number>> | undefined;
   /**
    * Whether an error speaks of too much load, for a limit that is being found. Default: a `TimeoutError`, a
    * `QueueFullError`, an `OverloadError`, and what has a `retryAfterMs`. Other failures tell nothing about it.
    */
-  isOverload?: (error: unknown) => boolean;
+  isOverload?: ((error: unknown) => boolean) | undefined;
   /** Appears in messages and observer records. */
-  name?: string;
+  name?: string | undefined;
 }
 
 /** Options of {@linkcode Bulkhead.run}. */
 export interface BulkheadRunOptions extends WaitOptions {
   /** Who has more goes first, among those of one key. Default 0. */
-  priority?: number;
+  priority?: number | undefined;
   /** Whom it is for: those who wait with different keys take turns. With `reserved`, those that have nothing share one. */
-  key?: unknown;
+  key?: unknown | undefined;
 }
 
 /** What an operator wants to know of a {@linkcode Bulkhead}. */

@@ -9,39 +9,39 @@ import type { CircuitWindow } from "./circuit_open_error.ts";
  */
 export interface CircuitBreakerOptions {
   /** Looks at the calls that ended in the last so many milliseconds, above 0. Default 30,000. */
-  windowMs?: number;
+  windowMs?: number | undefined;
   /** Looks at so many calls, the last ones. */
-  windowSize?: number;
+  windowSize?: number | undefined;
   /** Opens after so many failures in a row (or slow calls in a row, with `slowCallMs`). */
-  failures?: number;
+  failures?: number | undefined;
   /** Opens when at least this share of the calls has failed, above 0 and up to 1. Default 0.5. */
-  failureRate?: number;
+  failureRate?: number | undefined;
   /** How many calls it wants to see before it opens. Default 10, or `windowSize` if that is less. */
-  minimumCalls?: number;
+  minimumCalls?: number | undefined;
   /** A call that takes longer than this, in milliseconds, is slow. Default `Infinity`. */
-  slowCallMs?: number;
+  slowCallMs?: number | undefined;
   /** Opens when at least this share of the calls was slow, above 0 and up to 1. Default 0.5. */
-  slowRate?: number;
+  slowRate?: number | undefined;
   /** How long it stays open the first time, in milliseconds. Default 5,000. */
-  openMs?: number;
+  openMs?: number | undefined;
   /** How many times as long it stays open each further time in a row, 1 or more. Default 2. */
-  openGrowth?: number;
+  openGrowth?: number | undefined;
   /** The longest it stays open, in milliseconds, whatever it grows to or a service asks for. Default 300,000. */
-  maxOpenMs?: number;
+  maxOpenMs?: number | undefined;
   /** The share of the open time by which chance shortens it, 0 to 1: clients then don't come back together. Default 0.1. */
-  openJitter?: number;
+  openJitter?: number | undefined;
   /** How many calls may try whether the service is back; it closes when so many have ended well. Default 1. */
-  probes?: number;
+  probes?: number | undefined;
   /** A probe that has not ended after so many milliseconds gives its place to another. Default 30,000. */
-  probeLeaseMs?: number;
+  probeLeaseMs?: number | undefined;
   /** Whether an error is a failure of the service; other errors count as answers. Default: always. */
-  when?: (error: unknown) => boolean;
+  when?: ((error: unknown) => boolean) | undefined;
   /** Whether a result is a failure of the service; it is returned all the same. Default: never. */
-  whenResult?: (result: unknown) => boolean;
+  whenResult?: ((result: unknown) => boolean) | undefined;
   /** Whether an error says nothing about the service, and is not counted at all. Default: never. */
-  ignore?: (error: unknown) => boolean;
+  ignore?: ((error: unknown) => boolean) | undefined;
   /** Appears in messages and observer records: what is called. */
-  name?: string;
+  name?: string | undefined;
 }
 
 /**

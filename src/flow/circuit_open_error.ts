@@ -17,7 +17,7 @@ export interface CircuitOpenErrorOptions {
   /** What it had counted when it opened. */
   window: CircuitWindow;
   /** The failure that opened it. */
-  cause?: unknown;
+  cause?: unknown | undefined;
 }
 
 /** A circuit breaker did not let the call through: nothing was started. */

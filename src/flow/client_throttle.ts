@@ -23,13 +23,13 @@ export interface ClientThrottleOptions {
    * How many calls are let through for each that is accepted: 1 or more. The more, the sooner it is seen that the
    * backend has recovered, and the more it is made to reject. Default 2.
    */
-  k?: number;
+  k?: number | undefined;
   /** Over how long calls are counted, in milliseconds; finite, above 0. Default 120,000. */
-  windowMs?: number;
+  windowMs?: number | undefined;
   /** Whether an error means that the backend did not accept the call. Default: every error does. */
-  isOverload?: (error: unknown) => boolean;
+  isOverload?: ((error: unknown) => boolean) | undefined;
   /** Appears in messages and observer records. */
-  name?: string;
+  name?: string | undefined;
 }
 
 /** What an operator wants to know of a {@linkcode ClientThrottle}. */

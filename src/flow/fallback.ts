@@ -37,11 +37,11 @@ export type FallbackOptions<T = unknown> = {
   /** What to do instead; several are tried in order, each once. */
   to: Alternative<T> | readonly Alternative<T>[];
   /** Whether another way is to be tried after this error. Default: always. */
-  when?: (error: unknown) => boolean;
+  when?: ((error: unknown) => boolean) | undefined;
   /** Whether another way is to be tried after this result. Default: never. */
-  whenResult?: (result: T) => boolean;
+  whenResult?: ((result: T) => boolean) | undefined;
   /** Appears in messages and observer records. */
-  name?: string;
+  name?: string | undefined;
 };
 
 /** What an operator wants to know of a {@linkcode fallback} policy. */

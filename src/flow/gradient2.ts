@@ -5,17 +5,17 @@ import { checkFraction, checkRange, type LimitRange } from "./aimd.ts";
 /** Options of {@linkcode gradient2}. */
 export interface Gradient2Options extends LimitRange {
   /** How many times the long-term latency is still fine: 1 or more. Default 1.5. */
-  tolerance?: number;
+  tolerance?: number | undefined;
   /** How much of a change each window makes: above 0, below 1. Default 0.2. */
-  smoothing?: number;
+  smoothing?: number | undefined;
   /** How many more than now are tried when all goes well. Default 4. */
-  headroom?: number;
+  headroom?: number | undefined;
   /** Over how many windows the long-term latency is averaged. Default 600. */
-  longWindows?: number;
+  longWindows?: number | undefined;
   /** The least a window lasts, in milliseconds; it always lasts twice the latency at least. Default 100. */
-  windowMs?: number;
+  windowMs?: number | undefined;
   /** How many calls a window has at least. Default 10. */
-  minSamples?: number;
+  minSamples?: number | undefined;
 }
 
 type Tuning = Required<Omit<Gradient2Options, keyof LimitRange>>;

@@ -16,25 +16,25 @@ export type HedgeOptions = {
    * How long to wait for an answer before the next attempt begins beside it, in milliseconds: 0 begins all at once,
    * `Infinity` begins one only when another has failed. A function gets the number of the attempt that would begin.
    */
-  delayMs?: number | ((attempt: number) => number);
+  delayMs?: (number | ((attempt: number) => number)) | undefined;
   /**
    * Waits as long as this share of the primary attempts has taken lately, above 0 and below 1, such as 0.95; `delayMs`
    * holds until 20 of them were seen (by default nothing is hedged till then). For policies only, as single calls
    * learn nothing.
    */
-  quantile?: number;
+  quantile?: number | undefined;
   /** How many attempts at most, the primary one included. Default 2. */
-  max?: number;
+  max?: number | undefined;
   /** Whether no other attempt can help after this error: all are stopped, and it is thrown. Default: never. */
-  fatal?: (error: unknown) => boolean;
+  fatal?: ((error: unknown) => boolean) | undefined;
   /** Asked before each attempt but the primary one: a chance to save a service that is near its limit. Default: yes. */
-  mayHedge?: () => boolean;
+  mayHedge?: (() => boolean) | undefined;
   /** What all extra attempts together may do; shared with other policies. */
-  budget?: RetryBudget;
+  budget?: RetryBudget | undefined;
   /** Whether a call ends only when all its attempts have settled. Default `false`: at once. */
-  waitForLosers?: boolean;
+  waitForLosers?: boolean | undefined;
   /** Appears in messages and observer records. */
-  name?: string;
+  name?: string | undefined;
 };
 
 /** What an operator wants to know of a `hedge` policy. */

@@ -15,9 +15,9 @@ import type { CallContext, Run } from "./policy.ts";
 /** Options of a {@linkcode KeyedCircuitBreaker}: those of each breaker, and how long breakers are kept. */
 export interface KeyedCircuitBreakerOptions extends CircuitBreakerOptions {
   /** A breaker that was not used for so many milliseconds is forgotten. Default 600,000. */
-  idleMs?: number;
+  idleMs?: number | undefined;
   /** How many breakers there are at most; the one not used for longest is forgotten first. Default 10,000. */
-  maxKeys?: number;
+  maxKeys?: number | undefined;
 }
 
 /** What an operator wants to know of a {@linkcode KeyedCircuitBreaker}. */
@@ -109,7 +109,7 @@ export class KeyedCircuitBreaker implements Run<CallContext> {
    */
   run<T>(
     fn: (context: CallContext) => T | PromiseLike<T>,
-    options?: WaitOptions & { key?: string },
+    options?: WaitOptions & { key?: string | undefined },
   ): Promise<T> {
     try {
       checkFunction(`call through ${subject("keyed circuit breaker", this.name)}`, "fn", fn);

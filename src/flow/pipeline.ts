@@ -31,9 +31,9 @@ export interface PolicyContext extends CallContext {
 /** Options of a call through a {@linkcode Pipeline}; each policy heeds those that it knows. */
 export interface PipelineRunOptions extends WaitOptions {
   /** For whom the call is: to limiters and circuit breakers by key; the key of a cache. */
-  key?: string;
+  key?: string | undefined;
   /** How important the call is, to those who let calls wait. */
-  priority?: number;
+  priority?: number | undefined;
 }
 
 /** Whatever can be part of a {@linkcode Pipeline}: what has `run`, or a cache. */

@@ -38,19 +38,19 @@ export interface RateLimiterOptions {
   /** How long an interval is, in milliseconds: finite, more than 0. */
   intervalMs: number;
   /** How much at once, after nothing for long enough: an integer of 1 or more. Default: the limit. Only of `"gcra"`. */
-  burst?: number;
+  burst?: number | undefined;
   /** How it is counted. Default `"gcra"`. */
-  algorithm?: RateLimiterAlgorithm;
+  algorithm?: RateLimiterAlgorithm | undefined;
   /** Another limit that all calls, whatever their key, have to keep too. */
-  parent?: RateLimiter;
+  parent?: RateLimiter | undefined;
   /** How many keys may be known at once; see {@linkcode RateLimiter}. Default 100,000. */
-  maxKeys?: number;
+  maxKeys?: number | undefined;
   /** How many may wait, over all keys; a call beyond that rejects with `QueueFullError`. Default `Infinity`. */
-  maxQueue?: number;
+  maxQueue?: number | undefined;
   /** Goes slower when the server refuses, and step by step up to the limit again. Only of `"gcra"`. */
-  adaptive?: boolean | RateLimiterAdaptiveOptions;
+  adaptive?: boolean | RateLimiterAdaptiveOptions | undefined;
   /** Appears in messages and observer records. */
-  name?: string;
+  name?: string | undefined;
 }
 
 /** What most calls get. */
@@ -323,7 +323,7 @@ export class RateLimiter implements Run<CallContext> {
    *
    * @param options `limit` and `burst` as at creation; a burst that was the limit goes on being that.
    */
-  resize(options: { limit?: number; burst?: number }): void {
+  resize(options: { limit?: number | undefined; burst?: number | undefined }): void {
     this.#control.resize(options);
   }
 

@@ -17,25 +17,25 @@ export type RateLimiterAlgorithm = "gcra" | "tokenBucket" | "slidingLog" | "slid
 /** How the limit follows what the server says: additive increase, multiplicative decrease. */
 export interface RateLimiterAdaptiveOptions {
   /** Never below this. Default 1. */
-  minLimit?: number;
+  minLimit?: number | undefined;
   /** What the limit is multiplied by when the server refuses, once an interval at most: above 0, below 1. Default 0.5. */
-  decrease?: number;
+  decrease?: number | undefined;
   /** What is added when it does not, once an interval at most. Default: a tenth of the limit. */
-  increase?: number;
+  increase?: number | undefined;
 }
 
 /** What a call takes. */
 export interface RateLimiterTakeOptions {
   /** How much: an integer from 1 to the burst. Default 1. */
-  weight?: number;
+  weight?: number | undefined;
   /** For whom. Each key has the limit to itself; calls without one share another. */
-  key?: string;
+  key?: string | undefined;
 }
 
 /** Options of {@linkcode RateLimiter.reserve} and {@linkcode RateLimiter.waitMs}. */
 export interface RateLimiterReserveOptions extends RateLimiterTakeOptions {
   /** How long the wait may be; a longer one is refused at once. Default `Infinity`. */
-  maxWaitMs?: number;
+  maxWaitMs?: number | undefined;
 }
 
 /** Options of {@linkcode RateLimiter.acquire}. */
@@ -44,7 +44,7 @@ export interface RateLimiterAcquireOptions extends RateLimiterReserveOptions, Wa
 /** Options of {@linkcode RateLimiter.run}. */
 export interface RateLimiterRunOptions extends RateLimiterAcquireOptions {
   /** Gives up after so many milliseconds of waiting for the turn, with a `TimeoutError`. */
-  queueTimeoutMs?: number;
+  queueTimeoutMs?: number | undefined;
 }
 
 /** A place in the line of a {@linkcode RateLimiter}, for somebody who does the waiting elsewhere. */

@@ -63,7 +63,7 @@ export class MemoryRateStore implements RateStore {
   readonly #maxKeys: number | undefined;
 
   /** Creates an empty store; `maxKeys` is for each rule, as that of a {@linkcode RateLimiter}. */
-  constructor(options: { maxKeys?: number } = {}) {
+  constructor(options: { maxKeys?: number | undefined } = {}) {
     checkOptions("create rate store", options);
     this.#maxKeys = options.maxKeys;
     // What is wrong with it is said here, not at the first call.

@@ -66,7 +66,7 @@ function daysUntil(year: number, month: number): number {
  */
 export function parseRetryAfter(
   value: string | null | undefined,
-  options: { nowMs?: number } = {},
+  options: { nowMs?: number | undefined } = {},
 ): number | undefined {
   if (typeof value !== "string") return undefined;
   const text = value.trim();

@@ -4,13 +4,13 @@ import { clock } from "../kernel/clock.ts";
 /** Options of a {@linkcode RetryBudget}. */
 export interface RetryBudgetOptions {
   /** How many extra attempts a call pays for, 0 or more. Default 0.2: one for every five calls. */
-  ratio?: number;
+  ratio?: number | undefined;
   /** Extra attempts a second there are in any case, so that a quiet client can retry too; 0 or more. Default 10. */
-  minPerSecond?: number;
+  minPerSecond?: number | undefined;
   /** How long what a call has paid in can be used, in milliseconds, above 0. Default 10,000. */
-  ttlMs?: number;
+  ttlMs?: number | undefined;
   /** Appears in messages. */
-  name?: string;
+  name?: string | undefined;
 }
 
 /** What an operator wants to know of a {@linkcode RetryBudget}. */

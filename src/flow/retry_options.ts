@@ -44,42 +44,42 @@ export interface RetryFailure {
 /** Options of {@linkcode retry}; the pauses are those of `BackoffOptions`. */
 export type RetryOptions = BackoffOptions & {
   /** How many attempts at most, the first included; `Infinity` for no limit. Default 3. */
-  attempts?: number;
+  attempts?: number | undefined;
   /** No attempt begins later than so many milliseconds after the call; one that runs is let finish. */
-  maxElapsedMs?: number;
+  maxElapsedMs?: number | undefined;
   /** Limit of each attempt, in milliseconds: one that takes longer has failed with a `TimeoutError`. */
-  attemptTimeoutMs?: number;
+  attemptTimeoutMs?: number | undefined;
   /** Whether to try again after this error. Default: always. */
-  when?: (error: unknown) => boolean;
+  when?: ((error: unknown) => boolean) | undefined;
   /** Whether to try again after this result. Default: never. */
-  whenResult?: (result: unknown) => boolean;
+  whenResult?: ((result: unknown) => boolean) | undefined;
   /** The length of each pause, in milliseconds, instead of `kind`, `baseMs`, `maxMs` and `jitter`. */
-  pauseMs?: (failure: RetryFailure) => number;
+  pauseMs?: ((failure: RetryFailure) => number) | undefined;
   /**
    * What to make of a pause that the failure asks for: the least the pause will be (`"floor"`, the default), the pause
    * itself (`"exact"`), or nothing (`"ignore"`).
    */
-  retryAfter?: "floor" | "exact" | "ignore";
+  retryAfter?: "floor" | "exact" | "ignore" | undefined;
   /**
    * The pause that an error, or a result that is not good enough, asks for, in milliseconds; `undefined` for none.
    * Default: its `retryAfterMs`, or the `Retry-After` of its headers or of its response's.
    */
   retryAfterOf?: (failure: unknown) => number | undefined;
   /** A failure that asks for a longer pause, in milliseconds, ends the call. Default `Infinity`. */
-  maxRetryAfterMs?: number;
+  maxRetryAfterMs?: number | undefined;
   /** What to do when a circuit breaker has refused the attempt: fail, or wait until it lets calls try. Default `"fail"`. */
-  circuitOpen?: "fail" | "wait";
+  circuitOpen?: "fail" | "wait" | undefined;
   /** What all retries together may do; shared with other policies. */
-  budget?: RetryBudget;
+  budget?: RetryBudget | undefined;
   /** Called, and awaited, before each pause; what it throws ends the call. */
-  onRetry?: (event: RetryEvent) => unknown;
+  onRetry?: ((event: RetryEvent) => unknown) | undefined;
   /**
    * Whether a call that is given up, and an attempt that reaches its limit, end only when the running attempt has
    * settled. Default `false`: at once.
    */
-  waitForAttempt?: boolean;
+  waitForAttempt?: boolean | undefined;
   /** Appears in messages and observer records. */
-  name?: string;
+  name?: string | undefined;
 };
 
 /** What an operator wants to know of a {@linkcode retry} policy. */

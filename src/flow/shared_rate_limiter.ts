@@ -30,11 +30,11 @@ export interface SharedRateLimiterOptions {
   /** How long an interval is, in milliseconds: finite, more than 0. */
   intervalMs: number;
   /** How much at once: an integer of 1 or more. Default: the limit. */
-  burst?: number;
+  burst?: number | undefined;
   /** Where it is counted. */
   store: RateStore;
   /** Stands before each key in the store, and appears in messages. */
-  name?: string;
+  name?: string | undefined;
 }
 
 /** What an operator wants to know of a {@linkcode SharedRateLimiter}: of this one, not of others with its store. */

@@ -15,9 +15,9 @@ import { type Policy, transformer } from "./policy.ts";
 /** Options of {@linkcode timeoutHandler}. */
 export type TimeoutHandlerOptions = {
   /** What is being done, for the message and the error's `operation`. */
-  operation?: string;
+  operation?: string | undefined;
   /** The whole message of the error, instead of one made from `operation`. */
-  message?: string;
+  message?: string | undefined;
 };
 
 /** What an operator wants to know of a {@linkcode timeoutHandler} policy. */

@@ -5,17 +5,17 @@ import { clock } from "./clock.ts";
 /** How the pause before the next attempt grows and scatters. */
 export type BackoffOptions = {
   /** How it grows: always `baseMs`, by `baseMs` each time, or doubling. Default `"exponential"`. */
-  kind?: "constant" | "linear" | "exponential";
+  kind?: "constant" | "linear" | "exponential" | undefined;
   /** The first pause, in milliseconds. Default 100. */
-  baseMs?: number;
+  baseMs?: number | undefined;
   /** The longest pause, in milliseconds. Default 10,000. */
-  maxMs?: number;
+  maxMs?: number | undefined;
   /**
    * How it scatters, so that callers who failed together do not come back together: not at all; anywhere between 0
    * and the pause (`"full"`, the default); in the upper half of it (`"equal"`); between `baseMs` and three times the
    * pause before, up to `maxMs` (`"decorrelated"`, which grows by itself and ignores `kind`).
    */
-  jitter?: "none" | "full" | "equal" | "decorrelated";
+  jitter?: "none" | "full" | "equal" | "decorrelated" | undefined;
 };
 
 /**

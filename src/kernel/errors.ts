@@ -7,7 +7,7 @@ export interface TimeoutErrorOptions {
   /** The limit, in milliseconds. */
   limitMs: number;
   /** What is known of why. */
-  cause?: unknown;
+  cause?: unknown | undefined;
 }
 
 /** Something did not end within its limit. */

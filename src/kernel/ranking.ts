@@ -22,11 +22,11 @@ export interface Ranked {
 /** Options of a {@linkcode Ranking}. */
 export interface RankingOptions<D> {
   /** How many are ranked at most; who comes later is so when somebody leaves. Default `Infinity`. */
-  window?: number;
+  window?: number | undefined;
   /** Who {@linkcode Ranking.last} may name. Default: nobody, as that costs a second heap. */
-  mayBeLast?: (data: D) => boolean;
+  mayBeLast?: ((data: D) => boolean) | undefined;
   /** Whether a request may be served now; asked of the first of each key. Default: always. */
-  mayServe?: (data: D) => boolean;
+  mayServe?: ((data: D) => boolean) | undefined;
 }
 
 class Place<D extends Ranked> implements HeapItem {

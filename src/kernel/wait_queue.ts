@@ -19,16 +19,16 @@ export interface WaitQueueOptions {
   /** The kind of structure, for the observer: `lock`. */
   structure: string;
   /** The structure's name. */
-  name?: string;
+  name?: string | undefined;
   /** What a waiter is waiting behind, for the message of its time limit: `held by "import", 4 waiting`. */
-  behind?: () => string;
+  behind?: (() => string) | undefined;
   /** The error of a wait that reached its limit, for a structure that has one of its own. */
-  expired?: (operation: string, limitMs: number) => TimeoutError;
+  expired?: ((operation: string, limitMs: number) => TimeoutError) | undefined;
   /**
    * Called after a waiter has given up (abort or limit), when the next head may now be granted in the same turn.
    * Not called for waiters that {@linkcode WaitQueue.head} drops: whoever calls that is looking at the head already.
    */
-  onLeave?: () => void;
+  onLeave?: (() => void) | undefined;
 }
 
 /** Totals of a {@linkcode WaitQueue} since it was made. */

@@ -29,11 +29,11 @@ export type ContextValues<O extends Record<string, Opener>> = {
 /** Options of an {@linkcode AsyncContextGroup}. */
 export interface ContextGroupOptions {
   /** Appears in messages. */
-  name?: string;
+  name?: string | undefined;
   /** Whether all are entered at once instead of one after another. Left in reverse of the listing either way. */
-  parallel?: boolean;
+  parallel?: boolean | undefined;
   /** How long leaving may take in whole, in milliseconds; more than 0. Default 10,000; `Infinity` for no limit. */
-  exitTimeoutMs?: number;
+  exitTimeoutMs?: number | undefined;
 }
 
 /** What an operator wants to know of an {@linkcode AsyncContextGroup}. */

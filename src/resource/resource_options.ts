@@ -4,23 +4,23 @@ import type { Lease } from "../kernel/types.ts";
 /** Options of an {@linkcode AsyncResource}. */
 export interface AsyncResourceOptions<T> {
   /** Appears in messages and observer records. */
-  name?: string;
+  name?: string | undefined;
   /** Opens it; `signal` is aborted when nobody wants it any more. */
   open(context: { signal: AbortSignal }): T | PromiseLike<T>;
   /** Closes it; default: its own disposal, if it has one. `signal` is aborted at {@linkcode closeTimeoutMs}. */
   close?(value: T, context: { signal: AbortSignal }): unknown;
   /** How long it stays open after its last user has left, in milliseconds. Default 0; `Infinity` until disposed. */
-  lingerMs?: number;
+  lingerMs?: number | undefined;
   /**
    * How long closing may take, in milliseconds; more than 0, finite. Default 10,000. Closing that has not ended by then
    * has failed, and is left to itself: see {@linkcode reopenStuck}.
    */
-  closeTimeoutMs?: number;
+  closeTimeoutMs?: number | undefined;
   /**
    * Whether it may be opened again while closing it hangs beyond `closeTimeoutMs`, so that two of it may be alive.
    * Default `false`: until that closing ends, uses reject with a `ResourceStuckError`.
    */
-  reopenStuck?: boolean;
+  reopenStuck?: boolean | undefined;
 }
 
 /** What an operator wants to know of an {@linkcode AsyncResource}. */

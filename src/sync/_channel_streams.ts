@@ -9,7 +9,7 @@ import type { SelectCase } from "./_select_case.ts";
 /** Options of `channel.pipeFrom`. */
 export interface PipeOptions extends WaitOptions {
   /** Whether the channel stays open at the end, or the failure, of the source. */
-  preventClose?: boolean;
+  preventClose?: boolean | undefined;
 }
 
 /** The side of a channel into which values go. */

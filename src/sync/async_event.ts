@@ -47,7 +47,7 @@ export class AsyncEvent {
    *
    * @param options `autoReset` makes each `set()` let one waiter through; `name` appears in messages and records.
    */
-  constructor(options: { autoReset?: boolean; name?: string } = {}) {
+  constructor(options: { autoReset?: boolean | undefined; name?: string | undefined } = {}) {
     checkOptions("create event", options);
     checkName("create event", options.name);
     checkBoolean("create event", "autoReset", options.autoReset);

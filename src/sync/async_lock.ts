@@ -73,7 +73,7 @@ export class AsyncLock {
    *
    * @param options `name` appears in messages and observer records.
    */
-  constructor(options: { name?: string } = {}) {
+  constructor(options: { name?: string | undefined } = {}) {
     checkOptions("create lock", options);
     checkName("create lock", options.name);
     this.name = options.name;

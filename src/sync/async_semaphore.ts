@@ -5,7 +5,7 @@ import { checkHold, Permits } from "./_permits.ts";
 /** Options of {@linkcode AsyncSemaphore.acquire}. */
 export interface SemaphoreAcquireOptions extends HoldOptions {
   /** How many permits at once. Default 1. */
-  weight?: number;
+  weight?: number | undefined;
 }
 
 /** What an operator wants to know of an {@linkcode AsyncSemaphore}. */
@@ -63,7 +63,7 @@ export class AsyncSemaphore {
    * @param permits How many, 0 or more.
    * @param options `name` appears in messages and observer records.
    */
-  constructor(permits: number, options: { name?: string } = {}) {
+  constructor(permits: number, options: { name?: string | undefined } = {}) {
     checkOptions("create semaphore", options);
     checkName("create semaphore", options.name);
     checkInteger(`create ${subject("semaphore", options.name)}`, "permits", permits, 0);

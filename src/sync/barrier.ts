@@ -57,7 +57,7 @@ export class Barrier {
    * @param parties How many have to come, 1 or more.
    * @param options `name` appears in messages and observer records.
    */
-  constructor(parties: number, options: { name?: string } = {}) {
+  constructor(parties: number, options: { name?: string | undefined } = {}) {
     checkOptions("create barrier", options);
     checkName("create barrier", options.name);
     checkInteger(`create ${subject("barrier", options.name)}`, "parties", parties, 1);

@@ -17,16 +17,16 @@ export class LaggedError extends ClosedError {
 /** Options of a {@linkcode Broadcast}. */
 export interface BroadcastOptions {
   /** How many values each subscriber may have unread, 1 or more. Default 16. */
-  capacity?: number;
+  capacity?: number | undefined;
   /**
    * What a send does about a subscriber that has no room: wait for it (`"block"`, the default), push out its oldest
    * value, which it counts as missed (`"sliding"`), or cut it off (`"disconnect"`).
    */
-  overflow?: "block" | "sliding" | "disconnect";
+  overflow?: "block" | "sliding" | "disconnect" | undefined;
   /** How many of the latest values a new subscriber gets first, at most `capacity`. Default 0. */
-  replay?: number;
+  replay?: number | undefined;
   /** Appears in messages and observer records. */
-  name?: string;
+  name?: string | undefined;
 }
 
 /** What an operator wants to know of a {@linkcode Broadcast}. */

@@ -191,7 +191,10 @@ export class Channel<T> implements AsyncIterable<T> {
    * `signal` and `timeoutMs` bound the wait for the first; `signal` also ends that for more.
    * @returns At least one value, in order.
    */
-  async receiveMany(max: number, options: WaitOptions & { withinMs?: number } = {}): Promise<T[]> {
+  async receiveMany(
+    max: number,
+    options: WaitOptions & { withinMs?: number | undefined } = {},
+  ): Promise<T[]> {
     const doing = `receive from ${subject("channel", this.name)}`;
     checkOptions(doing, options);
     checkCount(doing, "max", max, 1);

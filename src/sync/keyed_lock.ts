@@ -45,7 +45,7 @@ export class KeyedLock<K> {
    *
    * @param options `name` appears in messages and observer records, with the key.
    */
-  constructor(options: { name?: string } = {}) {
+  constructor(options: { name?: string | undefined } = {}) {
     checkOptions("create keyed lock", options);
     checkName("create keyed lock", options.name);
     this.name = options.name;

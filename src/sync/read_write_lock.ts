@@ -95,7 +95,7 @@ export class ReadWriteLock {
    *
    * @param options `prefer` says who goes first; `name` appears in messages and observer records.
    */
-  constructor(options: { prefer?: "fifo" | "read" | "write"; name?: string } = {}) {
+  constructor(options: { prefer?: "fifo" | "read" | "write"; name?: string | undefined } = {}) {
     checkOptions("create read-write lock", options);
     const { name, prefer = "fifo" } = options;
     checkName("create read-write lock", name);

@@ -15,7 +15,7 @@ type Taken<R> = () => R;
 /** Options of {@linkcode select}. */
 export interface SelectOptions extends WaitOptions {
   /** Which of several choices that are possible at once is made: any (`"random"`, the default) or the first listed. */
-  order?: "random" | "listed";
+  order?: "random" | "listed" | undefined;
 }
 
 /** The result of the choices of a select. */

@@ -24,11 +24,11 @@ export interface TaskOwner {
 /** Options of a spawned task. */
 export interface SpawnOptions {
   /** Appears in messages, records and the tree. */
-  name?: string;
+  name?: string | undefined;
   /** Not waited for on normal exit, but cancelled when everything else has ended. */
-  daemon?: boolean;
+  daemon?: boolean | undefined;
   /** Which of the queued tasks of a group with `maxConcurrency` starts first: the higher. Default 0. */
-  priority?: number;
+  priority?: number | undefined;
 }
 
 /** A task as its tree shows it. */

@@ -17,28 +17,28 @@ import type { SpawnOptions, TaskTree } from "./_task_node.ts";
 /** Options of a {@linkcode TaskGroup}. */
 export interface GroupOptions extends WaitOptions {
   /** Appears in messages, records and the tree. */
-  name?: string;
+  name?: string | undefined;
   /** Whether a task's failure ends its siblings (`"failFast"`, the default) or they survive it (`"supervise"`). */
-  policy?: "failFast" | "supervise";
+  policy?: "failFast" | "supervise" | undefined;
   /**
    * The shape of what is thrown: one failure as it is, several as a `TaskGroupError` (`"auto"`, the default); always
    * the first, the others going to the observer (`"first"`); always a `TaskGroupError` (`"all"`).
    */
-  errors?: "auto" | "first" | "all";
+  errors?: "auto" | "first" | "all" | undefined;
   /** How many tasks run at once; further ones are queued. Daemons don't count. Default `Infinity`. */
-  maxConcurrency?: number;
+  maxConcurrency?: number | undefined;
   /** After so long in vain, the observer is told which aborted tasks do not end (`task.stuck`). */
-  stuckAfterMs?: number;
+  stuckAfterMs?: number | undefined;
 }
 
 /** Options of {@linkcode TaskGroup.close}. */
 export interface CloseOptions {
   /** How long tasks may take to finish by themselves before they are aborted, in milliseconds. Default 10,000. */
-  graceMs?: number;
+  graceMs?: number | undefined;
   /** How long to wait for aborted tasks before they are given up, in milliseconds. Default `Infinity`: never. */
-  abandonAfterMs?: number;
+  abandonAfterMs?: number | undefined;
   /** What tasks are aborted with after the grace; a fresh AbortError by default. */
-  reason?: unknown;
+  reason?: unknown | undefined;
   /** Gives up this wait, not the closing. A task that closes what it belongs to must pass its own. */
   signal?: AbortSignal | undefined;
 }

@@ -22,7 +22,7 @@ export interface MapOptions extends WaitOptions {
   /** How many items are in work at most, finished ones that wait to be taken included. */
   concurrency: number;
   /** Whether results come in the order of the items (`"input"`, the default) or as they are done. */
-  order?: "input" | "completion";
+  order?: "input" | "completion" | undefined;
 }
 
 /**

@@ -76,7 +76,7 @@ export type SettledResults<J extends readonly Job<unknown>[]> = {
  */
 export async function runTasks<const J extends readonly Job<unknown>[]>(
   jobs: J,
-  options?: GroupOptions & { until?: "all" },
+  options?: GroupOptions & { until?: "all" | undefined },
 ): Promise<Results<J>>;
 /** Runs jobs until all have settled; failures are results. */
 export async function runTasks<const J extends readonly Job<unknown>[]>(

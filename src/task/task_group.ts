@@ -228,7 +228,7 @@ export class TaskGroup implements AsyncDisposable {
    */
   async start<T>(
     fn: (context: StartContext<T>) => PromiseLike<unknown>,
-    options?: WaitOptions & { name?: string },
+    options?: WaitOptions & { name?: string | undefined },
   ): Promise<T> {
     const doing = `start in ${this.#what}`;
     checkFunction(doing, "fn", fn);

@@ -37,11 +37,11 @@ export interface RestartOptions {
    * How often at most within {@linkcode withinMs}. Then it fails for good: with its last failure, or with a
    * `RestartLimitError` where it did not fail. Default 5.
    */
-  max?: number;
+  max?: number | undefined;
   /** The window for {@linkcode max}, in milliseconds. Default 60,000. */
-  withinMs?: number;
+  withinMs?: number | undefined;
   /** The pause before each restart. Default: exponential from 100 ms to 10 s, full jitter. */
-  backoff?: BackoffOptions;
+  backoff?: BackoffOptions | undefined;
 }
 
 /** Options of a task of a {@linkcode TaskManager}. */

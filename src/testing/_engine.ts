@@ -21,9 +21,9 @@ export interface EngineOptions {
   auto: boolean;
   maxSteps: number;
   /** Which order of several possible ones is to be run. */
-  exploration?: Exploration;
+  exploration?: Exploration | undefined;
   /** Called when something is about to run again after everything stood still: a timer, or the end of real I/O. */
-  onStep?: () => void;
+  onStep?: (() => void) | undefined;
 }
 
 /** Runs one body in virtual time. */

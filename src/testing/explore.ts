@@ -6,16 +6,16 @@ import { runWorld, type World } from "./world.ts";
 /** Options of {@linkcode explore}. */
 export interface ExploreOptions {
   /** How many orders to try. Default 100. */
-  runs?: number;
+  runs?: number | undefined;
   /** Tries the order of this seed only: the one that an {@linkcode ExploreError} named. */
-  seed?: number;
+  seed?: number | undefined;
   /** By how many turns of the microtask queue a start or the end of a wait is put off at most. Default 8. */
-  max?: number;
+  max?: number | undefined;
   /**
    * What is put in another order: the starts of tasks, timers due together, and the ends of waits. Default: all three.
    * To see which of them a failure comes from, or to keep one that the scenario may rely on.
    */
-  vary?: readonly ("starts" | "timers" | "waits")[];
+  vary?: readonly ("starts" | "timers" | "waits")[] | undefined;
 }
 
 /** What an {@linkcode explore} did. */

@@ -9,11 +9,11 @@ import { runWorld, type World } from "./world.ts";
 /** Options of {@linkcode sweep}. */
 export interface SweepOptions {
   /** The most points to try; a scenario with more is tried at so many, spread evenly. Default 1,000. */
-  max?: number;
+  max?: number | undefined;
   /** Tries this point only: the one that a {@linkcode SweepError} named. */
-  point?: number;
+  point?: number | undefined;
   /** What chance is seeded with in each run. Default 1. */
-  seed?: number;
+  seed?: number | undefined;
 }
 
 /** What a {@linkcode sweep} did. */

@@ -34,11 +34,11 @@ export interface World {
 /** Options of {@linkcode world}. */
 export interface WorldOptions {
   /** What chance (jitter, random choices) is seeded with: an integer from 0 to 2³²−1. Default 1. */
-  seed?: number;
+  seed?: number | undefined;
   /** Whether time moves to the next timer by itself when nothing else can run. Default `true`. */
-  auto?: boolean;
+  auto?: boolean | undefined;
   /** How often time may move before the test counts as endless. Default 1,000,000. */
-  maxSteps?: number;
+  maxSteps?: number | undefined;
 }
 
 /** There is one clock in the process, so there is one world at a time. */
