@@ -6,7 +6,7 @@ import type { PoolCloseReport } from "../resource/pool_options.ts";
 import type { Dialect, Driver } from "./driver.ts";
 import { controlsTransaction } from "./_transaction_control.ts";
 import { ambientOf, noteAmbient } from "./propagation.ts";
-import type { QueryResult, Session, SessionSource } from "./session.ts";
+import { FOR_TRANSACTION, type QueryResult, type Session, type SessionSource } from "./session.ts";
 import { type SessionInfo, Sessions } from "./sessions.ts";
 import { type DatabaseOptions, noteDatabase, settingsOf } from "./settings.ts";
 import type { Sql } from "./sql.ts";
@@ -53,7 +53,7 @@ export interface DatabaseStatistics {
  * state nobody can vouch for, is destroyed. **Abort** — a caller that gives up gets nothing and leaves nothing behind.
  * **Close** — nothing new is given out and who waits is sent away; sessions in use may end within the grace, then their
  * connection is taken from them, which rolls back, and the signals of their transactions are aborted. **Misuse** — asking for a session while holding the only one waits
- * for itself, until its limit; with an `owner` it is refused at once.
+ * for itself, until its limit; with an `owner`, or a `context` inside of a transaction, it is refused at once.
  *
  * @example
  * ```ts
@@ -115,15 +115,16 @@ export class Database implements SessionSource, AsyncDisposable {
    * @param options `signal` and `timeoutMs` bound this wait only; `owner` and `label` say who will hold it.
    * @throws {ConnectFailedError} When no connection comes about.
    * @throws {TimeoutError} At the limit, saying who holds the session and how many wait.
+   * @throws {PoolSelfDeadlockError} With an `owner`, or a `context` inside of a transaction, when it would wait for itself.
    * @throws {ClosedError} When the database is closed, before or while waiting.
    * @throws The reason of `signal`, unchanged.
    */
   session(options?: HoldOptions): Promise<Session & AsyncDisposable> {
-    if (options === undefined) {
-      const session = this.#sessions.tryAcquire(undefined);
+    if (options === undefined || options === FOR_TRANSACTION) {
+      const session = this.#sessions.tryAcquire(options);
       if (session !== undefined) return Promise.resolve(session);
     }
-    return this.#sessions.acquire(options);
+    return this.#sessions.acquire(options, ambientOf(this)?.current?.owner);
   }
 
   /**

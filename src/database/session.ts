@@ -73,6 +73,11 @@ export interface SessionSource {
   session(options?: HoldOptions): Promise<Session & AsyncDisposable>;
 }
 
+/** How a transaction asks for its session, unless it has anything to say of itself. */
+export const FOR_TRANSACTION: HoldOptions & { readonly label: string } = Object.freeze({
+  label: "transaction",
+});
+
 /** What a user asks for, and within what. */
 export interface Call extends Statement {
   readonly options: WaitOptions | undefined;

@@ -5,6 +5,7 @@ import { ClosedError, TimeoutError } from "../kernel/errors.ts";
 import { emit, observed } from "../kernel/observer.ts";
 import type { HoldOptions } from "../kernel/types.ts";
 import { AsyncResourcePool } from "../resource/async_resource_pool.ts";
+import { PoolClosedError } from "../resource/pool_errors.ts";
 import type { PoolCloseReport, PoolLease, PoolStatistics } from "../resource/pool_options.ts";
 import type { Driver } from "./driver.ts";
 import { ConnectFailedError } from "./errors.ts";
@@ -26,13 +27,20 @@ export interface SessionInfo {
   readonly busy: boolean;
 }
 
+/** Who has a session. */
+interface Hold {
+  readonly label: string | undefined;
+  readonly owner: object | undefined;
+  readonly sinceMs: number;
+}
+
 /** The sessions of one `Database`. */
 export class Sessions {
   readonly #driver: Driver;
   readonly #settings: DatabaseSettings;
   readonly #pool: AsyncResourcePool<Wire>;
   /** Sessions in somebody's hands, with who has each and since when. */
-  readonly #held = new Map<LeasedSession, { readonly label: string | undefined; readonly sinceMs: number }>();
+  readonly #held = new Map<LeasedSession, Hold>();
   #failures = 0;
 
   constructor(driver: Driver, settings: DatabaseSettings) {
@@ -66,20 +74,42 @@ export class Sessions {
     return this.#pool.closed;
   }
 
-  /** Waits for a session. */
-  async acquire(options: HoldOptions | undefined): Promise<LeasedSession> {
-    for (;;) {
-      const lease = await this.#pool.acquire(options);
-      if (lease.value.usable) return this.#give(lease, options?.label);
-      lease.discard();
+  /**
+   * Waits for a session.
+   *
+   * @param within Who holds the session of the transaction around this, and has to wait with it.
+   */
+  async acquire(options: HoldOptions | undefined, within?: object): Promise<LeasedSession> {
+    try {
+      for (;;) {
+        const lease = await this.#pool.acquire(this.#asking(options, within));
+        if (lease.value.usable) return this.#give(lease, options);
+        lease.discard();
+      }
+    } catch (error) {
+      if (!(error instanceof PoolClosedError)) throw error;
+      throw new ClosedError(
+        `Cannot take session of ${subject("database", this.#settings.name)}: it is closed`,
+      );
     }
+  }
+
+  /**
+   * Somebody who holds all there are would wait for himself: by his name, the pool refuses him. As long as there are
+   * others, he asks as nobody, as work beside the one that waits may well give a session back.
+   */
+  #asking(options: HoldOptions | undefined, within: object | undefined): HoldOptions | undefined {
+    if (within === undefined || options?.owner !== undefined) return options;
+    if (this.#held.size < this.#settings.max) return options;
+    for (const { owner } of this.#held.values()) if (owner !== within) return options;
+    return { ...options, owner: within };
   }
 
   /** Takes one that is there at once. */
   tryAcquire(options: HoldOptions | undefined): LeasedSession | undefined {
     const lease = this.#pool.tryAcquire(options);
     if (lease === undefined) return undefined;
-    if (lease.value.usable) return this.#give(lease, options?.label);
+    if (lease.value.usable) return this.#give(lease, options);
     lease.discard();
     return undefined;
   }
@@ -104,7 +134,7 @@ export class Sessions {
     }));
   }
 
-  #give(lease: PoolLease<Wire>, label: string | undefined): LeasedSession {
+  #give(lease: PoolLease<Wire>, { label, owner }: HoldOptions = {}): LeasedSession {
     const wire = lease.value;
     wire.inUse = true;
     const session = new LeasedSession(wire, () => {
@@ -116,7 +146,7 @@ export class Sessions {
       if (wire.usable) lease.release();
       else lease.discard();
     });
-    this.#held.set(session, { label, sinceMs: clock().now() });
+    this.#held.set(session, { label, owner, sinceMs: clock().now() });
     return session;
   }
 

@@ -30,7 +30,7 @@ import {
 } from "./errors.ts";
 import { Outermost, type OutermostOptions } from "./outermost.ts";
 import { ambientOf, type Propagation, PROPAGATIONS } from "./propagation.ts";
-import { LeasedSession, type SessionSource } from "./session.ts";
+import { FOR_TRANSACTION, LeasedSession, type SessionSource } from "./session.ts";
 import { checkFiniteMs } from "./settings.ts";
 import { mayRunAgain, type RetryRule, retryRule, type TransactionRetry } from "./transaction_retry.ts";
 import type { Transaction } from "./transaction_scope.ts";
@@ -254,11 +254,13 @@ export async function openTransaction(
   { attempt = 1, clock: beginLimit, begin }: Partial<Pick<OutermostOptions, "attempt" | "clock" | "begin">> =
     {},
 ): Promise<Outermost> {
-  const { signal, owner, label, commitTimeoutMs, attemptTimeoutMs } = options;
+  const { signal, owner, label = FOR_TRANSACTION.label, commitTimeoutMs, attemptTimeoutMs } = options;
   let until: number | undefined;
   for (let tries = 1;; tries++) {
     const session = await on.session(
-      options === NO_OPTIONS ? undefined : { signal, owner, label, timeoutMs: options.acquireTimeoutMs },
+      options === NO_OPTIONS
+        ? FOR_TRANSACTION
+        : { signal, owner, label, timeoutMs: options.acquireTimeoutMs },
     );
     if (!(session instanceof LeasedSession)) {
       await session[Symbol.asyncDispose]();
@@ -268,7 +270,7 @@ export async function openTransaction(
     }
     const limit = attemptTimeoutMs === undefined
       ? undefined
-      : awaitedLimit(attemptTimeoutMs, signal, `attempt ${attempt} of ${label ?? "transaction"}`);
+      : awaitedLimit(attemptTimeoutMs, signal, `attempt ${attempt} of ${label}`);
     const { settings } = session.wire;
     const tx = new Outermost(session, {
       attempt,

@@ -286,13 +286,16 @@ test("close waits for the session in use, refuses new ones, and sends waiters aw
     const db = new Database(fakeDriver(server), { name: "orders" });
     const session = await db.session();
     const waiting = assert.rejects(db.session(), {
-      name: "PoolClosedError",
-      message: 'Cannot lease from pool "orders": it is closed',
+      name: "ClosedError",
+      message: 'Cannot take session of database "orders": it is closed',
     });
     const closed = db.close();
     assert.deepEqual(db.closed, true);
     await waiting;
-    await assert.rejects(db.transaction(() => assert.fail("called")), ClosedError);
+    await assert.rejects(db.transaction(() => assert.fail("called")), {
+      name: "ClosedError",
+      message: 'Cannot take session of database "orders": it is closed',
+    });
     await session.query("INSERT", ["a"]);
     await session[Symbol.asyncDispose]();
     assert.deepEqual(await closed, { stragglers: [], errors: [] });

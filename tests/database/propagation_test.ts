@@ -154,6 +154,48 @@ describe("transactions that are carried along", () => {
       await db.close();
     }));
 
+  it("are told at once when they would wait for the session that they hold, and by whom all are held", () =>
+    world(async (w) => {
+      const { db } = setUp({ name: "orders", max: 2 });
+      const refused = (labels: string): object => ({
+        name: "PoolSelfDeadlockError",
+        message:
+          `Cannot lease from pool "orders": all 2 in use are held by owners that wait for another one (${labels})`,
+      });
+      const more = [
+        () => db.session(),
+        () => db.session({ label: "more" }),
+        () => db.begin(),
+        () => db.begin({ label: "more", timeoutMs: 50 }),
+        () => db.transaction(() => assert.fail("called"), { propagation: "requiresNew" }),
+      ];
+      await db.transaction(() =>
+        db.transaction(async () => {
+          for (const ask of more) await assert.rejects(ask(), refused('"transaction", "inner"'));
+        }, { propagation: "requiresNew", label: "inner" })
+      );
+      assert.ok(w.now < 50, `${w.now} ms`);
+      assert.equal(db.statistics().refused, more.length);
+      await db.close();
+    }));
+
+  it("wait for sessions that others hold, or they themselves beside the transaction", () =>
+    world(async () => {
+      const { db } = setUp({ max: 2 });
+      const use = async (): Promise<void> => {
+        await using _session = await db.session();
+        await sleep(10);
+      };
+      await db.transaction(() => Promise.all([use(), use(), use()]));
+      const held = await db.session();
+      const inside = db.transaction(use);
+      await sleep(10);
+      await held[Symbol.asyncDispose]();
+      await inside;
+      assert.equal(db.statistics().refused, 0);
+      await db.close();
+    }));
+
   it("nested: a savepoint that can fail by itself", () =>
     world(async () => {
       const { db, server } = setUp();

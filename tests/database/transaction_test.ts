@@ -708,6 +708,25 @@ test("transaction inside a transaction on the same database waits for itself, to
     assertClean(server);
   }));
 
+test("transaction holds its session by that name, unless it has a label of its own", () =>
+  world(async () => {
+    await using db = new Database(fakeDriver(new FakeServer()), { name: "orders" });
+    const holder = async (): Promise<string | undefined> => {
+      const error = await db.query("SELECT").then(() => undefined, (error: Error) => error);
+      const [{ label } = {}] = db.sessions();
+      assert.equal(
+        error?.message.replace("30001", "30000"),
+        `Cannot lease from pool "orders" within 30000 ms: 1 of 1 in use, 1 waiting, longest lease 30000 ms by "${label}"`,
+      );
+      return label;
+    };
+    assert.equal(await db.transaction(holder), "transaction");
+    assert.equal(await db.transaction(holder, { retry: false }), "transaction");
+    assert.equal(await db.transaction(holder, { label: "import" }), "import");
+    await using _tx = await db.begin();
+    assert.equal(await holder(), "transaction");
+  }));
+
 test("transaction gives the observer what can't be thrown: failing hooks, late failures", () =>
   world(async () => {
     const records: string[] = [];
