@@ -101,7 +101,7 @@ export async function runWorld<T>(
       "Cannot start a test world as there can be one at a time: one is running, started where the cause says";
     throw new MisuseError(message, { cause: current });
   }
-  current = new Error("The world that is running was started here");
+  current = new Error("Cannot start another test world before this one has ended");
   try {
     // What others left to report is not this test's.
     await turn();
