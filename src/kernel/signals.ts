@@ -182,6 +182,12 @@ export function hangingOn(signal: AbortSignal): unknown[] {
 
 /** Why work with that signal has not ended, for the message of its time limit: to be asked before the abort. */
 export function stillRunning(signal: AbortSignal | undefined): string {
+  const waits = heldUp(signal);
+  return waits === undefined ? "it was still running" : `it was still waiting to ${waits}`;
+}
+
+/** For what work with that signal waits, and what is in the way, as far as it waits for somebody else. */
+export function heldUp(signal: AbortSignal | undefined): string | undefined {
   const found: string[] = [];
   if (signal !== undefined) {
     ask(signal, (target) => {
@@ -189,9 +195,8 @@ export function stillRunning(signal: AbortSignal | undefined): string {
       if (waits !== undefined) found.push(waits);
     });
   }
-  if (found.length === 0) return "it was still running";
-  const more = found.length === 1 ? "" : `, and ${found.length - 1} more waits`;
-  return `it was still waiting to ${found[0]}${more}`;
+  const more = found.length <= 1 ? "" : `, and ${found.length - 1} more waits`;
+  return found.length === 0 ? undefined : found[0] + more;
 }
 
 type Visitor = (target: AbortTarget) => void;

@@ -59,6 +59,14 @@ export interface GroupTree {
   readonly tasks: readonly TaskTree[];
 }
 
+/** Among the options of a group that is a part of something else: what messages call it. @internal */
+export const KIND: unique symbol = Symbol("kind");
+
+/** Options with a {@linkcode KIND}. @internal */
+export interface KindOfGroup {
+  readonly [KIND]?: string;
+}
+
 /** What an operator wants to know of a {@linkcode TaskGroup}. */
 export interface GroupStatistics {
   /** Tasks that run, or will in this turn; daemons included. */

@@ -7,7 +7,7 @@ import { isEcho } from "../kernel/echo.ts";
 import { ClosedError, ownAbort, TimeoutError } from "../kernel/errors.ts";
 import { emit, observed } from "../kernel/observer.ts";
 import { groupEnded, groupOpened } from "../kernel/open_groups.ts";
-import { Canceller, subscribe, type Subscription } from "../kernel/signals.ts";
+import { Canceller, heldUp, subscribe, type Subscription } from "../kernel/signals.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import { Closing } from "./_closing.ts";
 import { Failures, type Throwing } from "./_failures.ts";
@@ -22,6 +22,8 @@ import {
   type GroupOptions,
   type GroupStatistics,
   type GroupTree,
+  KIND,
+  type KindOfGroup,
   readCloseOptions,
   readGroupOptions,
   readSpawnOptions,
@@ -35,6 +37,12 @@ export let closeTogether: (
   groups: readonly TaskGroup[],
   options: CloseOptions,
 ) => Promise<readonly CloseReport[]>;
+
+/** `"import"`, or `"import" (waiting to acquire lock "files": …)`. */
+function nameAndWait({ name, signal }: TaskNode<unknown>): string {
+  const waits = heldUp(signal);
+  return waits === undefined ? JSON.stringify(name) : `${JSON.stringify(name)} (waiting to ${waits})`;
+}
 
 /** How a group was aborted: by whom, and with what. */
 interface Abort {
@@ -120,7 +128,7 @@ export class TaskGroup implements AsyncDisposable {
     this.#options = readGroupOptions(options);
     const { name, signal, timeoutMs = Infinity, maxConcurrency = Infinity, stuckAfterMs } = this.#options;
     this.name = name;
-    this.#what = subject("task group", name);
+    this.#what = subject((options as KindOfGroup)[KIND] ?? "task group", name);
     this.#places = new Places(maxConcurrency, this.#what);
     this.#deadlineMs = timeoutMs === Infinity ? Infinity : clock().now() + timeoutMs;
     const timed = timeoutMs !== Infinity || hasDeadline(signal);
@@ -520,7 +528,7 @@ export class TaskGroup implements AsyncDisposable {
   #expire(): void {
     const limitMs = this.#options.timeoutMs!;
     const operation = this.#what;
-    const live = this.#tasks.snapshot().map((task) => JSON.stringify(task.name));
+    const live = this.#tasks.snapshot().map(nameAndWait);
     const more = live.length > 5 ? ` and ${live.length - 5} more` : "";
     const still = live.length === 0
       ? "its body was still running"

@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { Deadline, sleep, timeout } from "../../src/cancel/mod.ts";
 import { ClosedError, type Task, TaskGroup, TimeoutError } from "../../src/task/mod.ts";
+import { AsyncLock } from "../../src/sync/mod.ts";
 import { world } from "../../src/testing/mod.ts";
 
 describe("TaskGroup.run", () => {
@@ -54,6 +55,20 @@ describe("TaskGroup.run", () => {
       assert.equal(w.now, 70);
     });
   });
+
+  test("a limit says of each task what it was waiting for, and what was in the way", () =>
+    world(async () => {
+      const lock = new AsyncLock({ name: "files" });
+      using _held = await lock.acquire({ label: "backup" });
+      const run = TaskGroup.run((group) => {
+        group.spawn(({ signal }) => lock.acquire({ signal }), { name: "import" });
+        group.spawn(({ signal }) => sleep(1_000, { signal }), { name: "slow" });
+      }, { timeoutMs: 50 });
+      await assert.rejects(run, {
+        message:
+          /^Cannot finish task group within 50 ms: still running: "import" \(waiting to acquire lock "files": .*"backup".*\), "slow"$/,
+      });
+    }));
 
   test("a body that hears of the limit rejects with the same TimeoutError", async () => {
     await world(async () => {
