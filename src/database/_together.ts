@@ -10,6 +10,10 @@ export interface Member {
   /** What the database knows its transaction by, once it is prepared. */
   readonly gid: string;
   tx: Outermost | undefined;
+  /** Whether its operation has returned: it may have been cancelled instead. */
+  returned: boolean;
+  /** Ends what its transaction's signal hangs on. */
+  link: Disposable | undefined;
   outcome: MemberOutcome["outcome"];
 }
 

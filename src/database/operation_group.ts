@@ -1,4 +1,5 @@
 import { abortable } from "../cancel/abortable.ts";
+import { linkSignals } from "../cancel/link_signals.ts";
 import {
   checkChoice,
   checkFunction,
@@ -6,15 +7,19 @@ import {
   checkOptions,
   checkWaitOptions,
   show,
+  subject,
 } from "../kernel/checks.ts";
 import { MisuseError } from "../kernel/errors.ts";
 import type { WaitOptions } from "../kernel/types.ts";
+import { type GroupOptions, KIND } from "../task/group_options.ts";
 import { TaskGroup } from "../task/task_group.ts";
 import type { Task } from "../task/task.ts";
 import { SharedSnapshot } from "./_shared_snapshot.ts";
 import { finishTogether, type Member } from "./_together.ts";
 import { type CommitDecision, finishInTwoPhases, newGroupId, twoPhaseOf } from "./_two_phase.ts";
+import { ambientOf, runIn } from "./propagation.ts";
 import type { SessionSource } from "./session.ts";
+import { settingsIn } from "./settings.ts";
 import { openTransaction, transaction, type TransactionOptions } from "./transaction.ts";
 import type { Transaction } from "./transaction_scope.ts";
 
@@ -92,6 +97,7 @@ export interface OperationOptions
 export class SessionOperationGroup implements AsyncDisposable {
   /** The name given at creation. */
   readonly name: string | undefined;
+  readonly #what: string;
   readonly #on: SessionSource;
   readonly #options: OperationGroupOptions;
   readonly #protocol: CommitProtocol;
@@ -136,13 +142,11 @@ export class SessionOperationGroup implements AsyncDisposable {
     this.#options = options;
     this.#protocol = protocol;
     this.#id = newGroupId(name);
-    this.#tasks = new TaskGroup({
-      name: name ?? "operations",
-      policy,
-      maxConcurrency: options.maxConcurrency,
-      signal,
-      timeoutMs,
-    });
+    this.#what = subject("operation group", name);
+    const { maxConcurrency } = options;
+    this.#tasks = new TaskGroup(
+      { name, policy, maxConcurrency, signal, timeoutMs, [KIND]: "operation group" } as GroupOptions,
+    );
     if (snapshot !== undefined) this.#snapshot = new SharedSnapshot(on, this.#tasks.signal);
   }
 
@@ -179,6 +183,8 @@ export class SessionOperationGroup implements AsyncDisposable {
    *
    * @param fn The work; with `"independent"` it may run again after a conflict.
    * @returns A handle that can be awaited for what `fn` returns. With the other protocols that is not committed yet.
+   * @throws {MisuseError} When the group is ending; inside a transaction of that database, with a `context`; when the
+   * operations of other protocols than `"independent"` are more than the database can have sessions.
    */
   spawn<T>(fn: (tx: Transaction) => T | PromiseLike<T>, options: OperationOptions = {}): Task<T> {
     const doing = "run operation";
@@ -199,12 +205,12 @@ export class SessionOperationGroup implements AsyncDisposable {
         );
       }
     }
-    if (this.#ending !== undefined) throw new MisuseError(`Cannot ${doing}: the group is ending`);
+    this.#refuseUnfit(`${doing} ${show(name)}`, on);
     if (snapshot !== undefined) {
       return this.#tasks.spawn(async ({ signal }) => {
         const tx = await snapshot.begin({ ...rest, signal, label: name });
         try {
-          const value = await abortable(Promise.resolve().then(() => fn(tx)), signal);
+          const value = await abortable(Promise.resolve().then(() => runIn(on, tx, fn)), signal);
           if (tx.state === "open") await tx.commit();
           return value;
         } catch (error) {
@@ -219,15 +225,26 @@ export class SessionOperationGroup implements AsyncDisposable {
         name,
       });
     }
-    const { signal } = this;
-    const index = this.#members.length + 1;
-    const member: Member = { name, on, gid: `${this.#id}_${index}`, tx: undefined, outcome: "rolled back" };
+    const gid = `${this.#id}_${this.#members.length + 1}`;
+    const member: Member = {
+      name,
+      on,
+      gid,
+      tx: undefined,
+      returned: false,
+      link: undefined,
+      outcome: "rolled back",
+    };
     this.#members.push(member);
-    return this.#tasks.spawn(async () => {
+    return this.#tasks.spawn(async ({ signal: own }) => {
       const begin = this.#protocol === "two-phase" ? twoPhaseOf(member) : undefined;
+      // The operation's own ends with it, the transaction goes on.
+      const { signal } = member.link = linkSignals(own, this.signal);
       const tx = member.tx = await openTransaction(on, { ...rest, signal, label: name }, { begin });
       try {
-        return await abortable(Promise.resolve().then(() => fn(tx)), signal);
+        const value = await abortable(Promise.resolve().then(() => runIn(on, tx, fn)), signal);
+        member.returned = true;
+        return value;
       } catch (error) {
         throw tx.told(error);
       }
@@ -239,12 +256,13 @@ export class SessionOperationGroup implements AsyncDisposable {
    *
    * @throws What an operation failed with; several as a `TaskGroupError`. Nothing is committed then but what committed by
    * itself.
+   * @throws {MisuseError} When it is ending already; when operations that end as one would without one that was cancelled.
    * @throws {PartialCommitError} When some were committed and others not; `outcomes` says which.
    * @throws The reason of `signal`, unchanged, unless committing had begun.
    */
   commit(): Promise<void> {
     if (this.#ending !== undefined) {
-      return Promise.reject(new MisuseError("Cannot commit operation group: it is ending"));
+      return Promise.reject(new MisuseError(`Cannot commit ${this.#what}: it is ending`));
     }
     return this.#ending = this.#commit();
   }
@@ -255,11 +273,16 @@ export class SessionOperationGroup implements AsyncDisposable {
     try {
       await this.#tasks.join();
       if (signal?.aborted) throw signal.reason;
+      const cancelled = members.find(({ returned }) => !returned);
+      if (cancelled !== undefined) {
+        throw new MisuseError(
+          `Cannot commit ${this.#what}: its operation ${show(cancelled.name)} was cancelled`,
+        );
+      }
       if (this.#protocol === "together") await finishTogether(members);
       else if (this.#protocol === "two-phase") await finishInTwoPhases(members, this.#id, onDecision);
     } finally {
-      for (const { tx } of members) await tx?.undo();
-      await this.#snapshot?.close();
+      await this.#end();
     }
   }
 
@@ -274,8 +297,39 @@ export class SessionOperationGroup implements AsyncDisposable {
     try {
       await this.#tasks[Symbol.asyncDispose]();
     } finally {
-      for (const { tx } of this.#members) await tx?.undo();
-      await this.#snapshot?.close();
+      await this.#end();
     }
+  }
+
+  async #end(): Promise<void> {
+    for (const { tx, link } of this.#members) {
+      await tx?.undo();
+      link?.[Symbol.dispose]();
+    }
+    await this.#snapshot?.close();
+  }
+
+  /** Throws where an operation can't be run, or would wait for a session that comes when the group has ended. */
+  #refuseUnfit(doing: string, on: SessionSource): void {
+    if (this.#ending !== undefined) throw new MisuseError(`Cannot ${doing}: ${this.#what} is ending`);
+    if (typeof on?.session !== "function") {
+      throw new TypeError(`Cannot ${doing} as on must be a Database: received ${show(on)}`);
+    }
+    const settings = settingsIn(on);
+    if (settings === undefined) return;
+    const where = `${doing} on ${subject("database", settings.name)}`;
+    if (ambientOf(on)?.current !== undefined) {
+      throw new MisuseError(
+        `Cannot ${where}: a transaction of it is in effect here, and operations have their own; ` +
+          `run the group outside of it, or the work in its savepoints`,
+      );
+    }
+    if (this.#protocol === "independent") return;
+    const sessions = this.#members.filter((member) => member.on === on).length + 1;
+    if (sessions <= settings.max) return;
+    throw new MisuseError(
+      `Cannot ${where} as max must be ${sessions} or more for ${sessions} operations that end as one ` +
+        `("${this.#protocol}"), each with a session to the end: it is ${settings.max}`,
+    );
   }
 }

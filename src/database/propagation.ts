@@ -68,6 +68,12 @@ export function ambientOf(of: object): Ambient | undefined {
   return ambients.get(of);
 }
 
+/** Runs `fn` with `tx` in effect on its database, where that finds transactions by itself. */
+export function runIn<T>(of: object, tx: Transaction, fn: (tx: Transaction) => T): T {
+  const ambient = ambientOf(of);
+  return ambient === undefined ? fn(tx) : ambient.run(tx as Joinable, () => fn(tx));
+}
+
 /** The transactions of one database that the flow of control is in. */
 export class Ambient {
   readonly #carrier: ContextCarrier;

@@ -80,10 +80,17 @@ export type DatabaseSettings =
   & { readonly name: string | undefined; readonly connectAttempts: number };
 
 const databases = new WeakMap<DatabaseSettings, object>();
+const settingsOfAll = new WeakMap<object, DatabaseSettings>();
 
 /** Notes whose they are. */
 export function noteDatabase(settings: DatabaseSettings, database: object): void {
   databases.set(settings, database);
+  settingsOfAll.set(database, settings);
+}
+
+/** Those of a `Database`. */
+export function settingsIn(database: object): DatabaseSettings | undefined {
+  return settingsOfAll.get(database);
 }
 
 /** The `Database` whose they are. */

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { AsyncLocalStorage } from "node:async_hooks";
 import { describe, it } from "node:test";
 import { sleep } from "@uno/async/cancel";
 import {
@@ -7,6 +8,7 @@ import {
   type OperationGroupOptions,
   PartialCommitError,
   SessionOperationGroup,
+  TimeoutError,
   type Transaction,
 } from "@uno/async/database";
 import { sweep, world } from "@uno/async/testing";
@@ -131,10 +133,13 @@ describe("SessionOperationGroup", () => {
         await group.spawn(insert("order"));
       }
       assert.deepEqual([a.rows, a.transactions, orders.statistics().inUse], [[], 0, 0]);
-      await using group = new SessionOperationGroup(orders);
+      await using group = new SessionOperationGroup(orders, { name: "shop" });
       await group.commit();
-      await assert.rejects(group.commit(), MisuseError);
-      assert.throws(() => group.spawn(insert("late")), MisuseError);
+      await assert.rejects(group.commit(), { message: 'Cannot commit operation group "shop": it is ending' });
+      assert.throws(() => group.spawn(insert("late"), { name: "late" }), {
+        name: "MisuseError",
+        message: 'Cannot run operation "late": operation group "shop" is ending',
+      });
       await Promise.all([orders.close(), stock.close()]);
     }));
 
@@ -179,8 +184,11 @@ describe("SessionOperationGroup", () => {
       await using group = new SessionOperationGroup(db, { protocol: "together" });
       assert.throws(() =>
         group.spawn(5 as never), TypeError);
-      assert.throws(() =>
-        group.spawn(insert("a"), { retry: { attempts: 2 } }), RangeError);
+      await db.transaction((tx) =>
+        assert.throws(() =>
+          group.spawn(insert("a"), { on: tx as never }), TypeError)
+      );
+      assert.throws(() => group.spawn(insert("a"), { retry: { attempts: 2 } }), RangeError);
       await db.close();
     }));
 
@@ -215,6 +223,118 @@ describe("SessionOperationGroup", () => {
         assert.throws(() => group.spawn(() => {}, options), RangeError);
       }
       await group[Symbol.asyncDispose]();
+    }));
+
+  it("refuses at once what would need more sessions than the database can have", () =>
+    world(async (w) => {
+      for (const protocol of ["together", "two-phase"] as const) {
+        const { a, b, dbs: [orders, stock] } = twoServers();
+        const shop = new Database({ ...a.driver, maxSessions: 2 }, { name: "shop", max: 2 });
+        const failing = SessionOperationGroup.run(shop, (group) => {
+          group.spawn(() => sleep(1));
+          group.spawn(() => {}, { on: stock });
+          group.spawn(() => sleep(1));
+          group.spawn(() => assert.fail("called"), { name: "third" });
+        }, { protocol, maxConcurrency: 1 });
+        await assert.rejects(failing, {
+          name: "MisuseError",
+          message:
+            'Cannot run operation "third" on database "shop" as max must be 3 or more for 3 operations ' +
+            `that end as one ("${protocol}"), each with a session to the end: it is 2`,
+        });
+        assert.deepEqual([b.rows, shop.statistics().inUse], [[], 0]);
+        assert.ok(w.now < 100, `${w.now} ms`);
+        await Promise.all([orders, stock, shop].map((db) => db.close()));
+      }
+      // By themselves they take turns.
+      const server = new FakeServer();
+      const db = new Database(fakeDriver(server));
+      await SessionOperationGroup.run(db, (group) => {
+        for (const value of ["a", "b", "c"]) group.spawn(insert(value));
+      });
+      assert.deepEqual(server.rows, ["a", "b", "c"]);
+      await db.close();
+    }));
+
+  it("has each operation find its own transaction, and refuses ones inside another transaction", () =>
+    world(async () => {
+      for (const protocol of ["independent", "together"] as const) {
+        const server = new FakeServer();
+        const driver = { ...fakeDriver(server), maxSessions: undefined };
+        const db = new Database(driver, { name: "orders", context: new AsyncLocalStorage() });
+        await SessionOperationGroup.run(db, (group) => {
+          for (const value of ["a", "b"]) {
+            group.spawn(async (tx) => {
+              assert.equal(db.current, tx);
+              await db.current!.query("INSERT", [value]);
+            });
+          }
+        }, { protocol });
+        assert.deepEqual(server.rows, ["a", "b"]);
+        const inside = db.transaction(() =>
+          SessionOperationGroup.run(db, (group) => void group.spawn(insert("c"), { name: "c" }), { protocol })
+        );
+        await assert.rejects(inside, {
+          name: "MisuseError",
+          message:
+            /^Cannot run operation "c" on database "orders": a transaction of it is in effect here, and operations have/,
+        });
+        assert.deepEqual([server.rows, server.transactions], [["a", "b"], 0]);
+        await db.close();
+      }
+    }));
+
+  it("at its limit names the operations that still run, and what each waits for", () =>
+    world(async () => {
+      for (const protocol of ["independent", "together"] as const) {
+        const orders = new Database(fakeDriver(new FakeServer()), { name: "orders" });
+        const stock = new Database(fakeDriver(new FakeServer()), { name: "stock" });
+        await using _held = await orders.session({ label: "report" });
+        const limited = (options: OperationGroupOptions): Promise<void> =>
+          SessionOperationGroup.run(orders, (group) => {
+            group.spawn(insert("a"), { name: "order" });
+            group.spawn(({ signal }) => sleep(1_000, { signal }), { on: stock, name: "count" });
+          }, { protocol, timeoutMs: 50, ...options });
+        const waits =
+          /50 ms: still running: "order" \(waiting to lease from pool "orders": .*"report"\), "count"$/;
+        for (const [name, what] of [["import", 'operation group "import"'], [undefined, "operation group"]]) {
+          await assert.rejects(limited({ name }), (error: TimeoutError) => {
+            assert.ok(error instanceof TimeoutError);
+            assert.ok(error.message.startsWith(`Cannot finish ${what} within 50 ms: `), error.message);
+            assert.match(error.message, waits);
+            assert.equal(error.operation, what);
+            return true;
+          });
+        }
+        await assert.rejects(limited({ name: "import", timeoutMs: 0 }), {
+          message: /^Cannot finish operation group "import" within 0 ms/,
+        });
+        await Promise.all([orders.close({ graceMs: 0 }), stock.close()]);
+      }
+    }));
+
+  it("together: commits nothing when an operation was cancelled, whether it had begun or not", () =>
+    world(async () => {
+      for (const maxConcurrency of [1, 2]) {
+        const { a, b, dbs: [orders, stock] } = twoServers();
+        const reason = new Error("not wanted");
+        const failing = SessionOperationGroup.run(orders, async (group) => {
+          group.spawn(insert("order"));
+          const cancelled = group.spawn(async (tx) => {
+            await insert("stock")(tx);
+            await sleep(100, { signal: tx.signal });
+          }, { on: stock, name: "stock" });
+          if (maxConcurrency > 1) await sleep(50);
+          cancelled.cancel(reason);
+          await assert.rejects(cancelled, (error) => error === reason);
+        }, { protocol: "together", maxConcurrency });
+        await assert.rejects(failing, {
+          name: "MisuseError",
+          message: 'Cannot commit operation group: its operation "stock" was cancelled',
+        });
+        assert.deepEqual([a.rows, b.rows, a.transactions, b.transactions], [[], [], 0, 0]);
+        await Promise.all([orders.close(), stock.close()]);
+      }
     }));
 
   it("two-phase is refused where the driver has no such thing, and nothing stays", () =>
