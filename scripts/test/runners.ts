@@ -101,13 +101,19 @@ const bun: Runner = {
   ],
   reader(options) {
     const stray: TestResult[] = [];
+    const seen = new Set<string>();
     let file: string | undefined;
     let error: string[] | undefined;
     return {
       line(line) {
         options.onLine(line);
+        // Said again whenever another file's results came in between.
         const begun = /^(\S+_test\.ts):$/.exec(line)?.[1];
-        if (begun !== undefined) options.onFile(file = begun);
+        if (begun !== undefined) {
+          file = begun;
+          if (!seen.has(file)) options.onFile(file);
+          seen.add(file);
+        }
         // What no test caught is in the output only, not in the report.
         if (line === "# Unhandled error between tests") error = [];
         else if (error !== undefined && /^-{20,}$/.test(line)) {
