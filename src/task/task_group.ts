@@ -528,11 +528,11 @@ export class TaskGroup implements AsyncDisposable {
   #expire(): void {
     const limitMs = this.#options.timeoutMs!;
     const operation = this.#what;
-    const live = this.#tasks.snapshot().map(nameAndWait);
+    const live = this.#tasks.snapshot();
     const more = live.length > 5 ? ` and ${live.length - 5} more` : "";
     const still = live.length === 0
       ? "its body was still running"
-      : `still running: ${live.slice(0, 5).join(", ")}${more}`;
+      : `still running: ${live.slice(0, 5).map(nameAndWait).join(", ")}${more}`;
     this.#abortFromOutside(
       new TimeoutError(`Cannot finish ${operation} within ${limitMs} ms: ${still}`, { operation, limitMs }),
     );

@@ -33,3 +33,21 @@ export async function use(observer: Observer, signal: AbortSignal): Promise<unkn
   void new Limiter({ limit: "two" });
   return [observer, sum, again, rows[0]?.n, report.code];
 }
+
+/** Options that may be undefined are passed on as they are, also where properties are taken exactly. */
+export async function passOn(signal?: AbortSignal, name?: string, timeoutMs?: number): Promise<void> {
+  const lock = new AsyncLock({ name });
+  using _lease = await lock.acquire({ signal, timeoutMs });
+  await sleep(1, { signal });
+  await timeout(5, () => Promise.resolve(), { signal, operation: name });
+  const channel = new Channel<number>({ name, capacity: 1 });
+  await channel.send(1, { signal, timeoutMs });
+  const limiter = new Limiter({ limit: 2, name });
+  await limiter.map([1], (n) => Promise.resolve(n), { signal });
+  await retry(() => Promise.resolve(), { signal, name });
+  await runTasks([], { signal, timeoutMs, name });
+  await using db = new Database(sqliteDriver({ file: ":memory:" }), { name });
+  await db.transaction((tx) => tx.query("select 1"), { signal, timeoutMs });
+  await using _tx = await db.begin({ signal, timeoutMs });
+  await runApplication((app) => app.start(), { signal, name });
+}
