@@ -14,7 +14,15 @@ import { readConfig } from "./build/npm_package.ts";
 import { buildNpm, packageFolder } from "./build_npm.ts";
 import { linkSelf } from "./link_self.ts";
 import { ensureRuntime, runtimePath } from "./runtimes.ts";
-import { differenceLines, failureLines, skipLines, succeeded, tableLines, totalLine } from "./test/report.ts";
+import {
+  contractLines,
+  differenceLines,
+  failureLines,
+  skipLines,
+  succeeded,
+  tableLines,
+  totalLine,
+} from "./test/report.ts";
 import type { RunResult, TestResult } from "./test/results.ts";
 import { runTests } from "./test/runners.ts";
 import { startServers } from "./test/servers.ts";
@@ -83,6 +91,8 @@ await runCommand(help, {
   if (skipped.length > 0) console.log(["", "skipped:", ...skipped].join("\n"));
   const differences = differenceLines(runs);
   if (differences.length > 0) console.log(["", ...differences].join("\n"));
+  const contracts = contractLines(runs);
+  if (contracts.length > 0) console.log(["", ...contracts].join("\n"));
   console.log(["", ...tableLines(runs), "", totalLine(runs)].join("\n"));
   return runs.every(succeeded) ? 0 : 1;
 });

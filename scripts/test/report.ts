@@ -69,11 +69,45 @@ export function tableLines(runs: readonly RunResult[]): string[] {
       note,
     ]);
   }
+  return aligned(rows, (column) => column >= 2 && column <= 5);
+}
+
+/** Which suites that are for several implementers ran where: one row an implementer, with how many tests passed. */
+export function contractLines(runs: readonly RunResult[]): string[] {
+  const contracts = new Map<string, Map<string, { passed: number; of: number }>>();
+  for (const { runtime, tests } of runs) {
+    for (const { name, status } of tests) {
+      const contract = /^\w+ contract: [^>]+(?= > )/.exec(name)?.[0];
+      if (contract === undefined || status === "skipped") continue;
+      const cells = contracts.get(contract) ?? new Map();
+      const { passed, of } = cells.get(runtime) ?? { passed: 0, of: 0 };
+      contracts.set(
+        contract,
+        cells.set(runtime, { passed: passed + (status === "passed" ? 1 : 0), of: of + 1 }),
+      );
+    }
+  }
+  if (contracts.size === 0) return [];
+  const rows = [["", ...runs.map(({ runtime }) => runtime)]];
+  for (const [contract, cells] of [...contracts].sort(([a], [b]) => a < b ? -1 : 1)) {
+    rows.push([
+      contract,
+      ...runs.map(({ runtime }) => {
+        const cell = cells.get(runtime);
+        if (cell === undefined) return "-";
+        return cell.passed === cell.of ? `${cell.of}` : `${cell.passed} of ${cell.of}`;
+      }),
+    ]);
+  }
+  return aligned(rows, (column) => column > 0);
+}
+
+function aligned(rows: readonly (readonly string[])[], isNumber: (column: number) => boolean): string[] {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  const number = (column: number): boolean => column >= 2 && column <= 5;
   return rows.map((row) =>
-    row.map((cell, column) => number(column) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!))
-      .join("  ").trimEnd()
+    row.map((cell, column) =>
+      isNumber(column) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)
+    ).join("  ").trimEnd()
   );
 }
 

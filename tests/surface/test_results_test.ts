@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { stubFiles } from "../../scripts/link_self.ts";
-import { failureLines, skipLines, succeeded, tableLines, totalLine } from "../../scripts/test/report.ts";
+import {
+  contractLines,
+  failureLines,
+  skipLines,
+  succeeded,
+  tableLines,
+  totalLine,
+} from "../../scripts/test/report.ts";
 import {
   compareRuns,
   NodeEvents,
@@ -155,6 +162,20 @@ describe("the test report", () => {
       "  deno, bun: s (why)",
     ]);
     assert.deepEqual(skipLines([run("deno", [skipped])], () => undefined), ["  deno: s (no reason given)"]);
+  });
+
+  test("shows which implementers of a contract passed where", () => {
+    const [pg, pglite] = ["driver contract: pg > a", "driver contract: PGlite > a"];
+    const runs = [
+      run("deno", [passed(pg), passed(`${pg}b`), passed("other > a")]),
+      run("bun", [passed(pg), { name: `${pg}b`, status: "failed" }, passed(pglite)]),
+    ];
+    assert.deepEqual(contractLines(runs), [
+      "                         deno     bun",
+      "driver contract: PGlite     -       1",
+      "driver contract: pg         2  1 of 2",
+    ]);
+    assert.deepEqual(contractLines([run("deno", [passed("other > a")])]), []);
   });
 
   test("shows what failed, where, and what was said", () => {
