@@ -4,7 +4,6 @@ import { describe, it } from "node:test";
 import { sleep } from "@uno/async/cancel";
 import {
   Database,
-  MisuseError,
   type OperationGroupOptions,
   PartialCommitError,
   SessionOperationGroup,
@@ -326,7 +325,7 @@ describe("SessionOperationGroup", () => {
           }, { on: stock, name: "stock" });
           if (maxConcurrency > 1) await sleep(50);
           cancelled.cancel(reason);
-          await assert.rejects(cancelled, (error) => error === reason);
+          await assert.rejects(Promise.resolve(cancelled), (error) => error === reason);
         }, { protocol: "together", maxConcurrency });
         await assert.rejects(failing, {
           name: "MisuseError",
