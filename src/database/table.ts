@@ -20,7 +20,10 @@ export interface Table<R extends object = Record<string, unknown>, K extends key
 export interface TableOptions<C extends string, K extends C = C> {
   /** The column that tells rows apart: unique, never null, and never changed. */
   key: K;
-  /** The columns that are read, the key among them. */
+  /**
+   * The columns that are read, the key among them: all that the type of the rows has, which TypeScript can't check of a
+   * list. One that is left out is missing in what is read, whatever the type says, and refused in what is written.
+   */
   columns: readonly C[];
   /** A column that counts the updates of a row, for `update(…, { version })`; a number, not null. */
   version?: C;

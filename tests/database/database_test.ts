@@ -425,6 +425,10 @@ test("Database.query refuses the begin and end of a transaction, which it could 
         message: /^Cannot query database "orders" as .* use db\.transaction\(\), or a db\.session\(\)$/,
       });
     }
+    const rows = db.stream("begin");
+    await assert.rejects(async () => {
+      for await (const _ of rows) assert.fail("a row");
+    }, /^MisuseError: Cannot stream from database "orders" as .* use db\.transaction\(\)/);
     assert.deepEqual([server.log, db.statistics().granted], [[], 0]);
     const allowed: (string | Sql)[] = [
       "commit prepared 'a'",
