@@ -21,8 +21,8 @@ export type Source<S, O> = S | ((self: any) => S) | O;
 
 /** What all of the options have. */
 export interface MadeOptions extends PerOptions {
-  name?: string;
-  key?: unknown;
+  name?: string | undefined;
+  key?: unknown | undefined;
 }
 
 /** Finds, for a function with this name, the structure for a call by what it is made on. */

@@ -8,7 +8,7 @@ import type { Decorator } from "./decorator.ts";
 export interface CancellableOptions {
   /** Gives up all calls, besides each caller's own signal: a signal, or how the object whose method is called has it. */
   // deno-lint-ignore no-explicit-any
-  signal?: AbortSignal | ((self: any) => AbortSignal | undefined);
+  signal?: (AbortSignal | ((self: any) => AbortSignal | undefined)) | undefined;
 }
 
 /**

@@ -34,5 +34,5 @@ export type Per = "function" | "instance";
 /** Options of all decorators that make what their calls go through. */
 export interface PerOptions {
   /** Whose it is; see {@linkcode Per}. */
-  per?: Per;
+  per?: Per | undefined;
 }

@@ -32,58 +32,58 @@ export type SettledBatchFunction<I, O> = (
 /** Options of an {@linkcode AsyncBatcher}. */
 export interface AsyncBatcherOptions<I = unknown> {
   /** How many items go into one batch at most; `Infinity` for no limit. Default 100. */
-  maxSize?: number;
+  maxSize?: number | undefined;
   /** How much the items of one batch weigh at most, such as bytes; an item that weighs more is refused. Default `Infinity`. */
-  maxWeight?: number;
+  maxWeight?: number | undefined;
   /** What an item weighs: a number of 0 or more. Default 1 for each. */
-  weight?: (item: I) => number;
+  weight?: ((item: I) => number) | undefined;
   /**
    * How long the first item of a batch waits for others, in milliseconds. Default 0: only for those that are added by
    * code that is running or ready to run now.
    */
-  maxWaitMs?: number;
+  maxWaitMs?: number | undefined;
   /** Closes the window before `maxWaitMs` when nothing was added for so many milliseconds. Default `Infinity`: never. */
-  quietMs?: number;
+  quietMs?: number | undefined;
   /**
    * How long a batch takes, in milliseconds: one is begun so long before a caller's limit (`timeoutMs`, or a deadline
    * that the library knows of its signal; see `Deadline.of`). Default: half of the time such a caller has.
    */
-  needsMs?: number;
+  needsMs?: number | undefined;
   /** How many items may wait for a batch. When they are so many, no window is waited for. Default `Infinity`. */
-  maxPending?: number;
+  maxPending?: number | undefined;
   /**
    * What becomes of callers beyond `maxPending`: they wait to be let in, first come, first served (`"wait"`, the
    * default), or are refused with a `QueueFullError` (`"reject"`).
    */
-  overflow?: "wait" | "reject";
+  overflow?: "wait" | "reject" | undefined;
   /**
    * How many batches may run at once. Default 1. A function that adds to its own batcher, and waits for what comes of
    * that, needs one more, or they wait for each other.
    */
-  concurrency?: number;
+  concurrency?: number | undefined;
   /**
    * Whether equal items that wait for a batch are handed over once, for all their callers: by what the function makes of
    * them, or by themselves (`true`); compared as `Map` keys are. Default `false`.
    */
-  dedupe?: boolean | ((item: I) => unknown);
+  dedupe?: (boolean | ((item: I) => unknown)) | undefined;
   /**
    * What kind of batch an item goes into, such as its table; compared as `Map` keys are. Each kind has windows of its
    * own and all share the rest; when several could begin a batch, they take turns. Default: all go together.
    */
-  partition?: (item: I) => unknown;
+  partition?: ((item: I) => unknown) | undefined;
   /**
    * Whether a batch that fails as a whole is tried again in halves, and those in halves, until whatever item is to blame
    * fails alone; or for which errors. Items may then be handed over several times. Default `false`.
    */
-  bisect?: boolean | ((error: unknown) => boolean);
+  bisect?: (boolean | ((error: unknown) => boolean)) | undefined;
   /** Appears in messages and observer records. */
-  name?: string;
+  name?: string | undefined;
 }
 
 /** Options of {@linkcode AsyncBatcher.close}. */
 export interface AsyncBatcherCloseOptions {
   /** Whether items that wait for a batch still get theirs (`"flush"`, the default) or are refused. */
-  pending?: "flush" | "reject";
+  pending?: "flush" | "reject" | undefined;
 }
 
 /** What an operator wants to know of an {@linkcode AsyncBatcher}. */

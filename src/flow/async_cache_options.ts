@@ -28,75 +28,75 @@ export type CacheRemoval =
 /** Options of an {@linkcode AsyncCache}. All functions are called synchronously, and should be quick. */
 export interface AsyncCacheOptions<K, V> {
   /** Loads what is asked for without a load of its own. */
-  load?: CacheLoad<K, V>;
+  load?: CacheLoad<K, V> | undefined;
   /** The same for {@linkcode AsyncCache.getMany}. */
-  loadMany?: CacheLoadMany<K, V>;
+  loadMany?: CacheLoadMany<K, V> | undefined;
   /** How many entries there are at most; 0 keeps none, and still shares loads. Default `Infinity`. */
-  maxEntries?: number;
+  maxEntries?: number | undefined;
   /** How much all entries may weigh together; takes `weigh`. Default `Infinity`. */
-  maxWeight?: number;
+  maxWeight?: number | undefined;
   /** What an entry weighs: a whole number, 0 or more. */
-  weigh?: (value: V, key: K) => number;
+  weigh?: ((value: V, key: K) => number) | undefined;
   /**
    * Which entry goes when there is no room: `"sieve"` (the default: as good as any on most loads, and a hit costs
    * next to nothing), `"lru"` (the least recently used one), or `"s3-fifo"` (the best where many keys are asked for
    * only once).
    */
-  eviction?: "sieve" | "lru" | "s3-fifo";
+  eviction?: "sieve" | "lru" | "s3-fifo" | undefined;
   /** For how long a value is fresh, in milliseconds, from when it was written or had been loaded. Default `Infinity`. */
-  ttlMs?: number | ((value: V, key: K) => number);
+  ttlMs?: (number | ((value: V, key: K) => number)) | undefined;
   /** For how long it is fresh without being read, in milliseconds. Default `Infinity`. */
-  idleMs?: number;
+  idleMs?: number | undefined;
   /** By which part of it, from 0 to 1, a TTL is cut at random, so that what came together does not go together. */
-  jitter?: number;
+  jitter?: number | undefined;
   /**
    * For how long after its TTL a value is given out at once all the same, in milliseconds, while it is loaded anew in
    * the background. Default 0.
    */
-  staleWhileRevalidateMs?: number;
+  staleWhileRevalidateMs?: number | undefined;
   /**
    * For how long after its TTL a value is given out, in milliseconds, when loading it anew has failed. Default 0: the
    * failure goes to the caller.
    */
-  staleIfErrorMs?: number;
+  staleIfErrorMs?: number | undefined;
   /** How long after a failure such a value is not loaded anew. Default: from 1 s, doubling to 60 s, the upper half at random. */
-  backoff?: BackoffOptions;
+  backoff?: BackoffOptions | undefined;
   /** For how long a failure to load is kept, and given to callers, in milliseconds. Default 0. */
-  errorTtlMs?: number | ((error: unknown, key: K) => number);
+  errorTtlMs?: (number | ((error: unknown, key: K) => number)) | undefined;
   /**
    * How eagerly values are loaded anew before their TTL is over, each reader at random: 1 is as good as any number
    * above 0. Default 0: never.
    */
-  earlyRefresh?: number;
+  earlyRefresh?: number | undefined;
   /** What the value of a key depends on, for {@linkcode AsyncCache.deleteTag}. */
-  tags?: (value: V, key: K) => Iterable<string>;
+  tags?: ((value: V, key: K) => Iterable<string>) | undefined;
   /**
    * How a value is disposed once it has left the cache and nobody holds a lease on it: `true` for its own
    * `Symbol.asyncDispose` or `Symbol.dispose`. Default: not at all.
    */
-  dispose?: true | ((value: V, key: K, reason: CacheRemoval) => unknown);
+  dispose?: (true | ((value: V, key: K, reason: CacheRemoval) => unknown)) | undefined;
   /** Appears in messages and observer records. */
-  name?: string;
+  name?: string | undefined;
 }
 
 /** Options of {@linkcode AsyncCache.set}. */
 export interface AsyncCacheSetOptions {
   /** For how long this value is fresh, in milliseconds; default: as the cache has it. */
-  ttlMs?: number;
+  ttlMs?: number | undefined;
   /** What it depends on, besides what the cache's own `tags` says. */
-  tags?: Iterable<string>;
+  tags?: Iterable<string> | undefined;
 }
 
 /** Options of {@linkcode AsyncCache.get} and its siblings. Of those who share a load, the first says `ttlMs` and `tags`. */
 export interface AsyncCacheGetOptions extends WaitOptions, AsyncCacheSetOptions {
   /** Loads the value even if it is there and fresh, or joins a load that is under way. Default `false`. */
-  refresh?: boolean;
+  refresh?: boolean | undefined;
 }
 
 /** Options of {@linkcode AsyncCache.close}: `signal` and `timeoutMs` give up the wait, not the closing. */
 export interface AsyncCacheCloseOptions extends WaitOptions {
   /** Whether loads under way go on for those who wait for them (`"wait"`, the default) or are aborted. */
-  loads?: "wait" | "abort";
+  loads?: "wait" | "abort" | undefined;
 }
 
 /** A value on loan: it is not disposed before it is given back. */
