@@ -168,14 +168,18 @@ export interface Difference {
  */
 export function compareRuns(runs: readonly RunResult[]): Difference[] {
   const names = runs.map((run) => new Set(run.tests.map((test) => test.name)));
-  const files = new Map<string, string>();
-  for (const run of runs) for (const test of run.tests) if (test.file) files.set(test.name, test.file);
+  // Some runtimes name the helper that defines a test, others the file that calls it.
+  const files = new Map<string, Set<string>>();
+  for (const run of runs) {
+    for (const { name, file } of run.tests) {
+      if (file) files.set(name, (files.get(name) ?? new Set()).add(file));
+    }
+  }
   const covers = (index: number, name: string): boolean => {
     const own = names[index]!;
     if (own.has(name)) return true;
-    const file = files.get(name);
-    if (file !== undefined && [...runs[index]!.leftOut.keys()].some((left) => file.endsWith(left))) {
-      return true;
+    for (const file of files.get(name) ?? []) {
+      if ([...runs[index]!.leftOut.keys()].some((left) => file.endsWith(left))) return true;
     }
     const parts = name.split(" > ");
     if (parts.some((_, length) => own.has(parts.slice(0, length).join(" > ")))) return true;

@@ -34,7 +34,8 @@ const sameEverywhere = new Set(["tests/package/contents_test.ts", "tests/package
  * Files that take long and look at what does not change from one version of Node to the next: what drivers do with
  * servers, and what the demo does when it is interrupted. Node 24 runs them, and Node 20 compiled those that it can.
  */
-const onTwoNodes = /^tests\/(database\/(server_|adapters\/pglite_test)|runtime\/catalogue_signals_test)/;
+const onTwoNodes =
+  /^tests\/(database\/(server_|inside_transactions_|adapters\/pglite_test)|runtime\/catalogue_signals_test)/;
 
 /** Reads a file of the repository; `undefined` when there is none. */
 export type ReadSource = (path: string) => Promise<string | undefined>;

@@ -93,7 +93,7 @@ export function checkAppOptions(doing: string, options: AppOptions): void {
 }
 
 /** Throws unless a resource is described properly. */
-export function checkUse(name: unknown, open: unknown, options: { after?: unknown | undefined }): void {
+export function checkUse(name: unknown, open: unknown, options: { after?: unknown }): void {
   if (typeof name !== "string" || name === "") {
     throw new TypeError(`Cannot open as name must be a non-empty string: received ${show(name)}`);
   }

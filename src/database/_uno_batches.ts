@@ -14,13 +14,13 @@ import type { Scope } from "./transaction_scope.ts";
 /** How the batches of a {@linkcode UnoDb} are made up; see `AsyncBatcher`. */
 export interface UnoBatchOptions {
   /** How many rows go into one statement at most. Default 100. */
-  maxSize?: number;
+  maxSize?: number | undefined;
   /** How long the first row of a batch waits for others, in milliseconds. Default 0: only for those that come at once. */
-  maxWaitMs?: number;
+  maxWaitMs?: number | undefined;
   /** How many rows may wait; callers beyond that wait to be let in. Default `Infinity`. */
-  maxPending?: number;
+  maxPending?: number | undefined;
   /** How many batches may run at once, each on a session of its own. Default 1. */
-  concurrency?: number;
+  concurrency?: number | undefined;
 }
 
 interface Insert {

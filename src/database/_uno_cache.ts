@@ -12,14 +12,14 @@ import type { Root, TransactionOutcome } from "./transaction_scope.ts";
 /** The cache of a {@linkcode UnoDb}. */
 export interface UnoCacheOptions {
   /** For how long a row is found, in milliseconds: what other processes write is not seen before. Default 60,000. */
-  ttlMs?: number;
+  ttlMs?: number | undefined;
   /** How many reads are kept at most. Default 10,000. */
-  maxEntries?: number;
+  maxEntries?: number | undefined;
   /**
    * Called after a commit with what it has changed, to tell other processes, which call `invalidate`. What goes wrong
    * in it goes to the observer (`invalidation.failed`).
    */
-  changed?: (changes: readonly Change[]) => unknown;
+  changed?: ((changes: readonly Change[]) => unknown) | undefined;
 }
 
 /** What was read, and how it may be kept. */

@@ -224,7 +224,7 @@ export class Database implements SessionSource, AsyncDisposable {
    * @param options `graceMs` is how long the session in use may take, in milliseconds; default 10,000.
    * @returns Who still held a session when the grace was over and had it taken away.
    */
-  close(options: { graceMs?: number } = {}): Promise<PoolCloseReport> {
+  close(options: { graceMs?: number | undefined } = {}): Promise<PoolCloseReport> {
     const doing = `close ${subject("database", this.name)}`;
     checkOptions(doing, options ?? null);
     const { graceMs = 10_000 } = options;

@@ -14,9 +14,9 @@ export interface DatabaseErrorOptions {
   /** What kind of failure it is. */
   failure: FailureKind;
   /** The database's own code. */
-  state?: string;
+  state?: string | undefined;
   /** The driver's error, or what else led here. */
-  cause?: unknown;
+  cause?: unknown | undefined;
 }
 
 /** A database, or the way to it, failed. */
@@ -123,7 +123,7 @@ export class CommitOutcomeUnknownError extends DatabaseError {
   readonly token: string | undefined;
 
   /** Creates the error; the message stands for itself, the options are the same facts as data. */
-  constructor(message: string, options: DatabaseErrorOptions & { token?: string }) {
+  constructor(message: string, options: DatabaseErrorOptions & { token?: string | undefined }) {
     super(message, options);
     this.token = options.token;
   }

@@ -35,24 +35,24 @@ export type CommitProtocol =
 /** Options of a {@linkcode SessionOperationGroup}. */
 export interface OperationGroupOptions extends WaitOptions {
   /** Appears in messages and records, and with two phases in what the database knows the transactions by. */
-  name?: string;
+  name?: string | undefined;
   /** How the transactions end. Default `"independent"`. */
-  protocol?: CommitProtocol;
+  protocol?: CommitProtocol | undefined;
   /** Whether an operation's failure ends the others. Default `"failFast"`; `"supervise"` only with `"independent"`. */
-  policy?: "failFast" | "supervise";
+  policy?: "failFast" | "supervise" | undefined;
   /**
    * `"shared"` has all operations see the database as it was when the first of them began, to read it at the same time:
    * they only read, at the level "repeatable read". PostgreSQL only, and only with `"independent"`; one session more is
    * held for as long as the group lasts.
    */
-  snapshot?: "shared";
+  snapshot?: "shared" | undefined;
   /** How many operations run at once. Default `Infinity`; each holds a session of its own. */
-  maxConcurrency?: number;
+  maxConcurrency?: number | undefined;
   /**
    * With two phases: called when all are prepared, before the first commit. What it writes down, in a place that
    * survives a crash, is what `recoverPrepared` can decide by. When it fails, everything is rolled back.
    */
-  onDecision?: (decision: CommitDecision) => unknown;
+  onDecision?: ((decision: CommitDecision) => unknown) | undefined;
 }
 
 /** Options of {@linkcode SessionOperationGroup.spawn}. */

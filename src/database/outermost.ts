@@ -27,13 +27,13 @@ export interface OutermostOptions {
   readonly limits: AbortSignal | undefined;
   readonly commitTimeoutMs: number | undefined;
   /** Finds out what became of a COMMIT that was not answered. */
-  readonly check?: CommitCheck;
+  readonly check?: CommitCheck | undefined;
   /** Who holds its session. */
-  readonly owner?: object;
+  readonly owner?: object | undefined;
   /** The statements that begin it, where they are not the driver's usual ones. */
-  readonly begin?: (driver: Driver, modes: TxModes) => readonly string[];
+  readonly begin?: ((driver: Driver, modes: TxModes) => readonly string[]) | undefined;
   /** Disposed of at the end. */
-  readonly clock?: Disposable;
+  readonly clock?: Disposable | undefined;
 }
 
 export class Outermost extends Scope implements Root {

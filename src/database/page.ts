@@ -14,16 +14,16 @@ export interface PageOptions<R extends object> {
    * In which order; the key comes last by itself where there are pages, so that none is ambiguous. Default: any. Null
    * comes where the database has it: last in PostgreSQL, first in MySQL and SQLite, and the other way round with `desc`.
    */
-  orderBy?: OrderBy<R> | readonly OrderBy<R>[];
+  orderBy?: OrderBy<R> | readonly OrderBy<R>[] | undefined;
   /** How many at most. Default: all. */
-  limit?: number;
+  limit?: number | undefined;
   /** How many to leave out first: the database reads those as well, other than with `after`. */
-  offset?: number;
+  offset?: number | undefined;
   /**
    * The last row of the page before, or what of it is in `orderBy` and the key: gives those that come after it, however
    * many of them were written meanwhile.
    */
-  after?: Partial<R>;
+  after?: Partial<R> | undefined;
 }
 
 /** What stands behind the criteria, and what is to be added to them. */

@@ -19,58 +19,58 @@ export interface ConnectOptions {
    * How often in a row opening a connection may fail before those who wait for one are told. Default `Infinity`: they
    * wait as long as they can. What will not pass by waiting, such as a wrong password, they are told at once.
    */
-  attempts?: number;
+  attempts?: number | undefined;
   /** How long one attempt may take, in milliseconds. Default 10,000. */
-  attemptTimeoutMs?: number;
+  attemptTimeoutMs?: number | undefined;
   /** The pauses between attempts. Default: exponential from 50 to 5,000 ms, full jitter. */
-  backoff?: BackoffOptions;
+  backoff?: BackoffOptions | undefined;
 }
 
 /** Options of a {@linkcode Database}; all limits in milliseconds. */
 export interface DatabaseOptions {
   /** Appears in messages, statistics and observer records. */
-  name?: string;
+  name?: string | undefined;
   /** How many connections there may be. Default 10, or what the driver can have: 1 for an engine inside the process. */
-  max?: number;
+  max?: number | undefined;
   /** How many connections are kept open. Default 0. */
-  min?: number;
+  min?: number | undefined;
   /** How connections are opened. */
-  connect?: ConnectOptions;
+  connect?: ConnectOptions | undefined;
   /** How long a caller waits for a session, unless it says so itself. Default 30,000. */
-  acquireTimeoutMs?: number;
+  acquireTimeoutMs?: number | undefined;
   /** How many callers may wait for a session; a further one is refused. Default `Infinity`. */
-  maxWaiters?: number;
+  maxWaiters?: number | undefined;
   /** How long a connection that nobody uses stays open. Default 60,000; inside the process `Infinity`. */
-  idleTimeoutMs?: number;
+  idleTimeoutMs?: number | undefined;
   /** How old a connection may become, less a random tenth. Default 1,800,000; inside the process `Infinity`. */
-  maxLifetimeMs?: number;
+  maxLifetimeMs?: number | undefined;
   /** For how long a connection counts as good after it was used; after that it is asked first. Default 1,000. */
-  freshMs?: number;
+  freshMs?: number | undefined;
   /** After how long a session that was not given back is reported, with where it was taken. Default `Infinity`: never. */
-  leakAfterMs?: number;
+  leakAfterMs?: number | undefined;
   /**
    * Whether the settings of a session are reset when it is given back: roles, variables, temporary tables. Default false,
    * which is right as long as nobody makes any.
    */
-  reset?: boolean;
+  reset?: boolean | undefined;
   /**
    * How long the lock of another connection or process is waited for, at the beginning of a transaction and while
    * connecting, by coming back for it; nothing is blocked meanwhile. Default 5,000.
    */
-  lockTimeoutMs?: number;
+  lockTimeoutMs?: number | undefined;
   /** How long COMMIT may go unanswered before its outcome counts as unknown; finite. Default 30,000. */
-  commitTimeoutMs?: number;
+  commitTimeoutMs?: number | undefined;
   /** Whether transactions find out what became of a COMMIT that was not answered, and how. Default false. */
-  verifyCommit?: boolean | VerifyCommit;
+  verifyCommit?: boolean | VerifyCommit | undefined;
   /**
    * What carries transactions along, for code further in to find and join: `new AsyncLocalStorage()`. Without, transactions
    * are only where they are handed to.
    */
-  context?: ContextCarrier;
+  context?: ContextCarrier | undefined;
   /** How long ROLLBACK may take before the connection is destroyed instead; finite. Default 5,000. */
-  rollbackTimeoutMs?: number;
+  rollbackTimeoutMs?: number | undefined;
   /** How long a cancelled statement may take to end before its connection is destroyed; finite. Default 1,000. */
-  cancelGraceMs?: number;
+  cancelGraceMs?: number | undefined;
 }
 
 /** {@linkcode DatabaseOptions}, complete. */

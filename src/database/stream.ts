@@ -11,9 +11,9 @@ import { anybody, commandIn, type Order, type Reading, type Sender, type Wire } 
 /** Options of {@linkcode Session.stream}. */
 export interface StreamOptions {
   /** How many rows are asked for at once, 1 to 10,000. Default 100. */
-  batchRows?: number;
+  batchRows?: number | undefined;
   /** Ends it: the next row asked for, or being waited for, rejects with its reason. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** Where the rows are read. */

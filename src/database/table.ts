@@ -26,9 +26,9 @@ export interface TableOptions<C extends string, K extends C = C> {
    */
   columns: readonly C[];
   /** A column that counts the updates of a row, for `update(…, { version })`; a number, not null. */
-  version?: C;
+  version?: C | undefined;
   /** The schema it is in, where that is not the default one. */
-  schema?: string;
+  schema?: string | undefined;
 }
 
 /** Those made here: their names have been checked. */

@@ -39,38 +39,38 @@ import type { VerifyCommit } from "./verify_commit.ts";
 /** How a transaction is to be begun, and its limits. */
 export interface BeginOptions extends HoldOptions {
   /** Ends the transaction, wherever it is: nothing more runs, and it is rolled back with this reason. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** The limit for all of it, in milliseconds: waiting for a session, every attempt and the pauses in between. */
-  timeoutMs?: number;
+  timeoutMs?: number | undefined;
   /** The limit for the wait for a session, in milliseconds. Default: the database's. */
-  acquireTimeoutMs?: number;
+  acquireTimeoutMs?: number | undefined;
   /** How long COMMIT may go unanswered, in milliseconds. Default: the database's. */
-  commitTimeoutMs?: number;
+  commitTimeoutMs?: number | undefined;
   /** The isolation level. Default: the database's own. */
-  isolation?: IsolationLevel;
+  isolation?: IsolationLevel | undefined;
   /** Whether it only reads: writing in it fails, and in SQLite it does not wait for writers. Default false. */
-  readOnly?: boolean;
+  readOnly?: boolean | undefined;
   /** Limits that the server keeps by itself; PostgreSQL only. */
-  server?: ServerLimits;
+  server?: ServerLimits | undefined;
   /**
    * Whether to find out what became of a COMMIT that was not answered: `true` where the driver can ask the database
    * (PostgreSQL; one more statement before each COMMIT), else a function that can tell, say by a row that the transaction
    * wrote. What was committed then counts as success, what was rolled back as a conflict. Default: the database's.
    */
-  verifyCommit?: boolean | VerifyCommit;
+  verifyCommit?: boolean | VerifyCommit | undefined;
 }
 
 /** Options of {@linkcode transaction}. */
 export interface TransactionOptions extends BeginOptions {
   /** When and how often the callback may run again, or `false` for never. Default: after a conflict, 5 times in all. */
-  retry?: TransactionRetry | false;
+  retry?: TransactionRetry | false | undefined;
   /**
    * What happens inside another transaction of the same database; only for a database with a `context`. Without, that is
    * an error, and outside of any a new one begins.
    */
-  propagation?: Propagation;
+  propagation?: Propagation | undefined;
   /** The limit for each attempt, from BEGIN on, in milliseconds; reaching it ends the call. Default none. */
-  attemptTimeoutMs?: number;
+  attemptTimeoutMs?: number | undefined;
 }
 
 const NO_OPTIONS: TransactionOptions = Object.freeze({});

@@ -29,9 +29,9 @@ import type { Where } from "./where.ts";
 /** Options of a {@linkcode UnoDb}. */
 export interface UnoDbOptions {
   /** How reads with `cache: true` are kept. */
-  cache?: UnoCacheOptions;
+  cache?: UnoCacheOptions | undefined;
   /** How `batchInsert` and `batchUpdate` are put together. */
-  batch?: UnoBatchOptions;
+  batch?: UnoBatchOptions | undefined;
 }
 
 /** What an operator wants to know of a {@linkcode UnoDb}. */

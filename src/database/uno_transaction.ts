@@ -11,7 +11,7 @@ export interface ChangeOptions extends WaitOptions {
    * The version that the row must have, in the column that its table calls so; otherwise nothing is changed, and the
    * rejection is a {@linkcode VersionConflictError}.
    */
-  version?: number;
+  version?: number | undefined;
 }
 
 /** What can be done with tables. */

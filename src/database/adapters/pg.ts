@@ -79,7 +79,7 @@ export interface PgOptions {
    * How a running statement is cancelled: by a request of its own on the wire (default), or by `pg_cancel_backend` on a
    * connection of its own, for servers behind a pooler or a proxy.
    */
-  cancel?: "wire" | "sql";
+  cancel?: "wire" | "sql" | undefined;
   /** What `pg` takes: `host`, `port`, `user`, `password`, `database`, `connectionString`, `ssl`, … */
   readonly [option: string]: unknown;
 }

@@ -43,7 +43,7 @@ export type PostgresJsModule = (options: never) => PostgresJsSql;
 /** Options of {@linkcode postgresJsDriver}: those of Postgres.js, but for what concerns its pool. */
 export interface PostgresJsOptions {
   /** Whether statements are prepared by name and kept on the server. Default false, which poolers need. */
-  prepare?: boolean;
+  prepare?: boolean | undefined;
   /** What `postgres` takes: `host`, `port`, `user`, `password`, `database`, `ssl`, `types`, … */
   readonly [option: string]: unknown;
 }

@@ -14,16 +14,16 @@ export interface SqliteOptions {
   /** The path of the database file, made if it is missing (its folder is not), or `":memory:"`. */
   file: string;
   /** Opens without the right to write; the file must exist. Default false. */
-  readOnly?: boolean;
+  readOnly?: boolean | undefined;
   /**
    * How long a statement waits for the lock of another process, in milliseconds. Default 20: nothing else runs in this
    * process meanwhile. Transactions wait longer by themselves, without blocking (`lockTimeoutMs` of `Database`).
    */
-  busyTimeoutMs?: number;
+  busyTimeoutMs?: number | undefined;
   /** Settings over the defaults `journal_mode: "wal"`, `synchronous: "normal"` and `foreign_keys: true`. */
-  pragmas?: Readonly<Record<string, string | number | boolean>>;
+  pragmas?: Readonly<Record<string, string | number | boolean>> | undefined;
   /** Whether integers are read as bigint. Default false: numbers, and an error for what a number can't hold. */
-  bigints?: boolean;
+  bigints?: boolean | undefined;
 }
 
 /**
