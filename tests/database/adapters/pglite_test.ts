@@ -1,11 +1,12 @@
-import { PGlite } from "@electric-sql/pglite";
 import { driverContract } from "../../contracts/driver_contract.ts";
-import { pgliteDriver } from "../../../src/database/adapters/pglite.ts";
+import { pgliteForTests } from "../_pglite.ts";
 
 driverContract({
   name: "PGlite",
   skip: false,
   server: false,
-  open: () =>
-    Promise.resolve({ make: () => pgliteDriver(PGlite), [Symbol.asyncDispose]: () => Promise.resolve() }),
+  async open() {
+    const driver = await pgliteForTests();
+    return { make: () => driver, [Symbol.asyncDispose]: () => Promise.resolve() };
+  },
 });
