@@ -6,3 +6,6 @@ export function suite(title: string, skip: string | false, fn: () => void): void
   if (skip === false) describe(title, fn);
   else it(title, { skip }, () => {});
 }
+
+/** Whether the sources are run as they stand. Compiled it is the same code again: what takes long is then done less often. */
+export const isSource: boolean = import.meta.url.endsWith(".ts");

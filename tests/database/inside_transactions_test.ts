@@ -10,9 +10,7 @@ import { unhandledDuring } from "../_unhandled.ts";
 import { withFile } from "./_files.ts";
 import { seeded } from "./_servers/seeded.ts";
 import { scenarios } from "./_uno_scenarios.ts";
-
-/** Compiled it is the same code again: what takes long is then left out. */
-const isSource = import.meta.url.endsWith(".ts");
+import { isSource } from "../_suite.ts";
 
 async function abortAtRandom(db: Database): Promise<void> {
   const total = isSource ? 1_500 : 300;

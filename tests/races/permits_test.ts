@@ -10,11 +10,12 @@ import fc from "fast-check";
 import { world } from "../../src/testing/mod.ts";
 import { type PermitKind, permitKinds } from "./_permit_like.ts";
 import { Run, type Step } from "./_permit_model.ts";
+import { isSource } from "../_suite.ts";
 
 const REPLAY: { seed?: number; path?: string } = {};
 
 /** So many steps at least for each structure. */
-const STEPS = 100_000;
+const STEPS = isSource ? 100_000 : 20_000;
 const LONGEST = 800;
 
 /** What may happen to a structure: mostly calls that come and go. */

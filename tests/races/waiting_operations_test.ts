@@ -14,6 +14,7 @@ import { explore, sweep, type World, world } from "../../src/testing/mod.ts";
 import { declarationsIn, publicDeclarations, publicNames, publicWaits } from "./_public_waits.ts";
 import type { Operation, Scene } from "./_scene.ts";
 import { waitingOperations } from "./_waiting_operations.ts";
+import { isSource } from "../_suite.ts";
 
 const { operations, still } = await waitingOperations();
 
@@ -58,7 +59,7 @@ describe("given up in any order of events", () => {
           stop();
         }
         await check();
-      }, { runs: 60 });
+      }, { runs: isSource ? 60 : 20 });
     });
   }
 });

@@ -5,6 +5,7 @@
  */
 import { checkOptions } from "../../kernel/checks.ts";
 import type { Connection, Driver, Failure, Result } from "../driver.ts";
+import { Loss, openOrDestroy } from "./_lifeline.ts";
 import {
   begin,
   classifyOther,
@@ -64,20 +65,10 @@ export function bunSqlDriver(options: BunSqlOptions = {}): Driver {
     commitCheck,
     twoPhase,
     snapshot,
-    async connect({ signal }) {
+    connect({ signal }) {
       const connection = new BunSqlConnection(options);
-      const giveUp = (): void => void connection.close({ force: true });
-      signal.addEventListener("abort", giveUp, { once: true });
-      try {
-        await connection.open();
-        if (signal.aborted) throw signal.reason;
-        return connection;
-      } catch (error) {
-        giveUp();
-        throw error;
-      } finally {
-        signal.removeEventListener("abort", giveUp);
-      }
+      const destroy = (): void => void connection.close({ force: true });
+      return openOrDestroy(connection, signal, () => connection.open(), destroy);
     },
   };
 }
@@ -95,17 +86,12 @@ class BunSqlConnection implements Connection {
   id: number | undefined;
   readonly #options: BunSqlOptions;
   readonly #transaction = new TransactionTracker();
+  readonly #loss = new Loss();
   #canceller: BunSql | undefined;
-  #lost = false;
-  #tell: (error?: unknown) => void = () => {};
 
   constructor(options: BunSqlOptions) {
     this.#options = options;
-    this.raw = make(options, (error) => {
-      if (this.#lost) return;
-      this.#lost = true;
-      this.#tell(error);
-    });
+    this.raw = make(options, this.#loss.happen);
   }
 
   async open(): Promise<void> {
@@ -114,13 +100,12 @@ class BunSqlConnection implements Connection {
   }
 
   onLost(lost: (error?: unknown) => void): void {
-    this.#tell = lost;
-    if (this.#lost) lost();
+    this.#loss.listen(lost);
   }
 
   async query(sql: string, params: readonly unknown[]): Promise<Result> {
     // It would connect anew, and run outside of whatever this belongs to.
-    if (this.#lost) {
+    if (this.#loss.happened) {
       throw Object.assign(new Error("Cannot query: the connection was closed"), {
         code: "ERR_POSTGRES_CONNECTION_CLOSED",
       });
@@ -145,7 +130,7 @@ class BunSqlConnection implements Connection {
   }
 
   async cancel(): Promise<void> {
-    if (this.#lost) return;
+    if (this.#loss.happened) return;
     const other = this.#canceller = make(this.#options, () => {});
     try {
       await other.unsafe("select pg_cancel_backend($1)", [this.id]);
@@ -160,8 +145,8 @@ class BunSqlConnection implements Connection {
   }
 
   async close({ force }: { readonly force: boolean }): Promise<void> {
-    const timeout = force || this.#lost ? 0 : 5;
-    this.#lost ||= force;
+    const timeout = force || this.#loss.happened ? 0 : 5;
+    if (force) this.#loss.mute();
     await Promise.all([this.#canceller?.close({ timeout: 0 }), this.raw.close({ timeout })]);
   }
 }

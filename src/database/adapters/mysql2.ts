@@ -5,6 +5,7 @@
  */
 import { checkOptions, show } from "../../kernel/checks.ts";
 import type { Connection, Driver, Result, RowReader } from "../driver.ts";
+import { Loss } from "./_lifeline.ts";
 import { type Mysql2Line, MysqlRows } from "./_mysql_rows.ts";
 import { begin, classify, twoPhase } from "./_mysql_shared.ts";
 import { targetOf } from "./_postgres_shared.ts";
@@ -109,22 +110,19 @@ interface Header {
 class MysqlConnection implements Connection {
   readonly raw: Mysql2Connection;
   readonly #another: () => Promise<Mysql2Connection>;
+  readonly #loss = new Loss();
   #status = AUTOCOMMIT;
   #giveUp: (() => void) | undefined;
   #rows: MysqlRows | undefined;
   #canceller: Mysql2Connection | undefined;
-  #lost: { error?: unknown } | undefined;
-  #tell: (error?: unknown) => void = () => {};
 
   constructor(connection: Mysql2Connection, another: () => Promise<Mysql2Connection>) {
     this.raw = connection;
     this.#another = another;
     const lost = (error?: unknown): void => {
-      if (this.#lost !== undefined) return;
-      this.#lost = { error };
       // Of a statement without a callback, it says so to nobody else.
-      this.#rows?.fail(error ?? closedError());
-      this.#tell(error);
+      if (!this.#loss.happened) this.#rows?.fail(error ?? closedError());
+      this.#loss.happen(error);
     };
     connection.on("error", lost);
     connection.on("end", lost);
@@ -135,8 +133,7 @@ class MysqlConnection implements Connection {
   }
 
   onLost(lost: (error?: unknown) => void): void {
-    this.#tell = lost;
-    if (this.#lost !== undefined) lost(this.#lost.error);
+    this.#loss.listen(lost);
   }
 
   query(sql: string, params: readonly unknown[]): Promise<Result> {
@@ -188,7 +185,7 @@ class MysqlConnection implements Connection {
 
   async cancel(): Promise<void> {
     const { id } = this;
-    if (this.#lost !== undefined || id === undefined) return;
+    if (this.#loss.happened || id === undefined) return;
     const other = this.#canceller = await this.#another();
     try {
       other.on("error", () => {});
@@ -206,7 +203,7 @@ class MysqlConnection implements Connection {
   }
 
   async close({ force }: { readonly force: boolean }): Promise<void> {
-    if (!force && this.#lost === undefined) await this.raw.end();
+    if (!force && !this.#loss.happened) await this.raw.end();
     for (const one of [this.raw, this.#canceller]) {
       one?.destroy();
       // Its own way to destroy is to say good-bye, which on a half-open line takes for ever.

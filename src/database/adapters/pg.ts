@@ -5,6 +5,7 @@
  */
 import { checkChoice, checkOptions, show } from "../../kernel/checks.ts";
 import type { Connection, Driver, Failure, Result } from "../driver.ts";
+import { Loss, openOrDestroy } from "./_lifeline.ts";
 import {
   begin,
   classifyOther,
@@ -120,21 +121,10 @@ export function pgDriver(module: PgModule, options: PgOptions = {}): Driver {
     commitCheck,
     twoPhase,
     snapshot,
-    async connect({ signal }) {
+    connect({ signal }) {
       const client = new module.Client(config as never);
       const connection = new PgConnection(client, () => new module.Client(config as never), cancel);
-      const giveUp = (): void => connection.destroy();
-      signal.addEventListener("abort", giveUp, { once: true });
-      try {
-        await client.connect();
-        if (signal.aborted) throw signal.reason;
-        return connection;
-      } catch (error) {
-        connection.destroy();
-        throw error;
-      } finally {
-        signal.removeEventListener("abort", giveUp);
-      }
+      return openOrDestroy(connection, signal, () => client.connect(), () => connection.destroy());
     },
   };
 }
@@ -143,22 +133,16 @@ class PgConnection implements Connection {
   readonly raw: PgClient;
   readonly #another: () => PgClient;
   readonly #cancel: "wire" | "sql";
+  readonly #loss = new Loss();
   #canceller: PgClient | undefined;
-  #lost: { error?: unknown } | undefined;
-  #tell: (error?: unknown) => void = () => {};
 
   constructor(client: PgClient, another: () => PgClient, cancel: "wire" | "sql") {
     this.raw = client;
     this.#another = another;
     this.#cancel = cancel;
     // For as long as it lives: an error that nobody listens to would end the process.
-    const lost = (error?: unknown): void => {
-      if (this.#lost !== undefined) return;
-      this.#lost = { error };
-      this.#tell(error);
-    };
-    client.on("error", lost);
-    client.on("end", lost);
+    client.on("error", this.#loss.happen);
+    client.on("end", this.#loss.happen);
   }
 
   get id(): number | undefined {
@@ -166,8 +150,7 @@ class PgConnection implements Connection {
   }
 
   onLost(lost: (error?: unknown) => void): void {
-    this.#tell = lost;
-    if (this.#lost !== undefined) lost(this.#lost.error);
+    this.#loss.listen(lost);
   }
 
   async query(sql: string, params: readonly unknown[]): Promise<Result> {
@@ -185,7 +168,7 @@ class PgConnection implements Connection {
 
   async cancel(): Promise<void> {
     const { processID, secretKey } = this.raw;
-    if (this.#lost !== undefined || !processID || !secretKey) return;
+    if (this.#loss.happened || !processID || !secretKey) return;
     const other = this.#canceller = this.#another();
     try {
       other.on("error", () => {});

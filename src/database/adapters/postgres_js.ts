@@ -5,6 +5,7 @@
  */
 import { checkOptions, show } from "../../kernel/checks.ts";
 import type { Connection, Driver, Failure, Result } from "../driver.ts";
+import { Loss, openOrDestroy } from "./_lifeline.ts";
 import {
   begin,
   classifyOther,
@@ -94,23 +95,13 @@ export function postgresJsDriver(module: PostgresJsModule, options: PostgresJsOp
     commitCheck,
     twoPhase,
     snapshot,
-    async connect({ signal }) {
+    connect({ signal }) {
       const connection = new PostgresJsConnection(
         (more) => module({ ...config, ...more } as never),
         prepare === true,
       );
-      const giveUp = (): void => void connection.close({ force: true });
-      signal.addEventListener("abort", giveUp, { once: true });
-      try {
-        await connection.open();
-        if (signal.aborted) throw signal.reason;
-        return connection;
-      } catch (error) {
-        giveUp();
-        throw error;
-      } finally {
-        signal.removeEventListener("abort", giveUp);
-      }
+      const destroy = (): void => void connection.close({ force: true });
+      return openOrDestroy(connection, signal, () => connection.open(), destroy);
     },
   };
 }
@@ -125,19 +116,13 @@ class PostgresJsConnection implements Connection {
   readonly #another: (more: object) => PostgresJsSql;
   readonly #prepare: boolean;
   readonly #transaction = new TransactionTracker();
+  readonly #loss = new Loss();
   #canceller: PostgresJsSql | undefined;
-  #lost = false;
-  #tell: (error?: unknown) => void = () => {};
 
   constructor(make: (more: object) => PostgresJsSql, prepare: boolean) {
     this.#another = make;
     this.#prepare = prepare;
-    const onclose = (): void => {
-      if (this.#lost) return;
-      this.#lost = true;
-      this.#tell();
-    };
-    this.raw = make({ onclose });
+    this.raw = make({ onclose: () => this.#loss.happen() });
   }
 
   async open(): Promise<void> {
@@ -146,13 +131,12 @@ class PostgresJsConnection implements Connection {
   }
 
   onLost(lost: (error?: unknown) => void): void {
-    this.#tell = lost;
-    if (this.#lost) lost();
+    this.#loss.listen(lost);
   }
 
   async query(sql: string, params: readonly unknown[]): Promise<Result> {
     // It would connect anew, and run outside of whatever this belongs to.
-    if (this.#lost) {
+    if (this.#loss.happened) {
       throw Object.assign(new Error("Cannot query: the connection was closed"), {
         code: "CONNECTION_CLOSED",
       });
@@ -178,7 +162,7 @@ class PostgresJsConnection implements Connection {
   }
 
   async cancel(): Promise<void> {
-    if (this.#lost) return;
+    if (this.#loss.happened) return;
     const other = this.#canceller = this.#another({});
     try {
       await other.unsafe("select pg_cancel_backend($1)", [this.id] as never, EXTENDED);
@@ -193,8 +177,8 @@ class PostgresJsConnection implements Connection {
   }
 
   async close({ force }: { readonly force: boolean }): Promise<void> {
-    const timeout = force || this.#lost ? 0 : 5;
-    this.#lost ||= force;
+    const timeout = force || this.#loss.happened ? 0 : 5;
+    if (force) this.#loss.mute();
     await Promise.all([this.#canceller?.end({ timeout: 0 }), this.raw.end({ timeout })]);
   }
 }
