@@ -4,6 +4,13 @@
 export class Loss {
   #lost: { readonly error?: unknown } | undefined;
   #tell: (error?: unknown) => void = () => {};
+  #giveUp: (error: unknown) => void = () => {};
+  readonly #closedError: () => unknown;
+
+  /** @param closedError What those who wait are told when nobody says why. */
+  constructor(closedError: () => unknown = () => new Error("Cannot query: the connection was closed")) {
+    this.#closedError = closedError;
+  }
 
   /** Whether it was lost. */
   get happened(): boolean {
@@ -14,18 +21,33 @@ export class Loss {
   readonly happen = (error?: unknown): void => {
     if (this.#lost !== undefined) return;
     this.#lost = { error };
+    this.#giveUp(error ?? this.#closedError());
     this.#tell(error);
   };
 
-  /** It is not to be used any more, by our own wish: nobody is told. */
+  /** It is not to be used any more, by our own wish: nobody is told, but who still waits. */
   mute(): void {
     this.#lost ??= {};
+    this.#giveUp(this.#closedError());
   }
 
   /** Has `tell` told when it is lost, or now if it was. */
   listen(tell: (error?: unknown) => void): void {
     this.#tell = tell;
     if (this.#lost !== undefined) tell(this.#lost.error);
+  }
+
+  /** The answer, or a failure when the connection is gone: some packages then say nothing any more. One at a time. */
+  unlessGone<T>(answer: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.whoWaits(reject);
+      answer.then(resolve, reject);
+    });
+  }
+
+  /** Has `giveUp` told when the connection is gone: lost, or not to be used any more. */
+  whoWaits(giveUp: (error: unknown) => void): void {
+    this.#giveUp = giveUp;
   }
 }
 
@@ -47,4 +69,20 @@ export async function openOrDestroy<C>(
   } finally {
     signal.removeEventListener("abort", destroy);
   }
+}
+
+/** Waits for a connection whose opening can't be given up: one that comes after the abort is destroyed. */
+export function openOrLetGo<C>(
+  opening: Promise<C>,
+  signal: AbortSignal,
+  destroy: (connection: C) => unknown,
+): Promise<C> {
+  return new Promise((resolve, reject) => {
+    const giveUp = (): void => reject(signal.reason);
+    signal.addEventListener("abort", giveUp, { once: true });
+    opening.then((connection) => {
+      if (signal.aborted) destroy(connection);
+      else resolve(connection);
+    }, reject).finally(() => signal.removeEventListener("abort", giveUp));
+  });
 }

@@ -27,9 +27,10 @@ export class MysqlRows implements RowReader {
   #wake: (() => void) | undefined;
 
   /** @param cancel Has the server stop the statement. */
-  constructor(line: Mysql2Line, command: Mysql2Command, cancel: () => Promise<void>) {
+  constructor(line: Mysql2Line, sql: string, params: readonly unknown[], cancel: () => Promise<void>) {
     this.#line = line;
     this.#cancel = cancel;
+    const command = params.length === 0 ? line.query(sql) : line.execute(sql, params as never);
     command.on("result", (row) => {
       if (this.#closed) return;
       this.#rows.push(row);

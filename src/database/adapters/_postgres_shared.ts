@@ -68,6 +68,9 @@ export const snapshot: SnapshotSharing = {
   },
 };
 
+/** What a driver of PostgreSQL says of it, whichever package it is through. */
+export const postgres = { dialect: "postgres", begin, commitCheck, twoPhase } as const;
+
 /** What an error of PostgreSQL carries, by the names that most drivers give it. */
 export interface PostgresErrorFields {
   readonly state: string;

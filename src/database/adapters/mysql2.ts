@@ -5,36 +5,14 @@
  */
 import { checkOptions, show } from "../../kernel/checks.ts";
 import type { Connection, Driver, Result, RowReader } from "../driver.ts";
-import { Loss } from "./_lifeline.ts";
+import { Loss, openOrLetGo } from "./_lifeline.ts";
+import { MysqlAnswers } from "./_mysql_answers.ts";
+import { closedError, destroy, type Mysql2Connection, type Mysql2Module } from "./_mysql_module.ts";
 import { type Mysql2Line, MysqlRows } from "./_mysql_rows.ts";
 import { begin, classify, twoPhase } from "./_mysql_shared.ts";
 import { targetOf } from "./_postgres_shared.ts";
 
-/** What is used of a connection of `mysql2/promise`. */
-export interface Mysql2Connection {
-  /** What the server calls the connection. */
-  readonly threadId?: number | null;
-  /** What is below it, as {@linkcode Mysql2Line}. */
-  readonly connection?: object;
-  /** Runs a statement. */
-  query(sql: string): Promise<[unknown, unknown]>;
-  /** Runs a statement with values. */
-  execute(sql: string, params: never): Promise<[unknown, unknown]>;
-  /** Has the server forget the settings of the session. */
-  reset(): Promise<void>;
-  /** Ends it in good order. */
-  end(): Promise<void>;
-  /** Ends it at once. */
-  destroy(): void;
-  /** Listens to an event. */
-  on(event: string, listener: (error?: unknown) => void): unknown;
-}
-
-/** What is used of the package: `import mysql from "mysql2/promise"`. */
-export interface Mysql2Module {
-  /** Opens a connection. */
-  createConnection(options: never): Promise<Mysql2Connection>;
-}
+export type { Mysql2Connection, Mysql2Module } from "./_mysql_module.ts";
 
 /** Options of {@linkcode mysql2Driver}: those of a connection of `mysql2`. */
 export interface Mysql2Options {
@@ -71,6 +49,7 @@ export function mysql2Driver(module: Mysql2Module, options: Mysql2Options = {}):
   if (options.multipleStatements) {
     throw new RangeError(`Cannot ${doing} as multipleStatements must be off: received true`);
   }
+  const another = (): Promise<Mysql2Connection> => module.createConnection(options as never);
   return {
     name: "mysql2",
     dialect: "mysql",
@@ -78,54 +57,25 @@ export function mysql2Driver(module: Mysql2Module, options: Mysql2Options = {}):
     begin,
     classify,
     twoPhase,
-    connect({ signal }) {
-      return new Promise((resolve, reject) => {
-        const giveUp = (): void => reject(signal.reason);
-        signal.addEventListener("abort", giveUp, { once: true });
-        module.createConnection(options as never).then((connection) => {
-          if (signal.aborted) connection.destroy();
-          else resolve(new MysqlConnection(connection, () => module.createConnection(options as never)));
-        }, reject).finally(() => signal.removeEventListener("abort", giveUp));
-      });
+    async connect({ signal }) {
+      const connection = await openOrLetGo(another(), signal, (connection) => connection.destroy());
+      return new MysqlConnection(connection, another);
     },
   };
-}
-
-/** Flags of the status that comes with the answer to a statement that returns no rows. */
-const IN_TRANSACTION = 1;
-const AUTOCOMMIT = 2;
-
-function closedError(): Error {
-  return Object.assign(new Error("Cannot query: the connection was closed"), {
-    code: "PROTOCOL_CONNECTION_LOST",
-  });
-}
-
-interface Header {
-  readonly affectedRows: number;
-  readonly insertId: number;
-  readonly serverStatus?: number;
 }
 
 class MysqlConnection implements Connection {
   readonly raw: Mysql2Connection;
   readonly #another: () => Promise<Mysql2Connection>;
-  readonly #loss = new Loss();
-  #status = AUTOCOMMIT;
-  #giveUp: (() => void) | undefined;
-  #rows: MysqlRows | undefined;
+  readonly #loss = new Loss(closedError);
+  readonly #answers = new MysqlAnswers();
   #canceller: Mysql2Connection | undefined;
 
   constructor(connection: Mysql2Connection, another: () => Promise<Mysql2Connection>) {
     this.raw = connection;
     this.#another = another;
-    const lost = (error?: unknown): void => {
-      // Of a statement without a callback, it says so to nobody else.
-      if (!this.#loss.happened) this.#rows?.fail(error ?? closedError());
-      this.#loss.happen(error);
-    };
-    connection.on("error", lost);
-    connection.on("end", lost);
+    connection.on("error", this.#loss.happen);
+    connection.on("end", this.#loss.happen);
   }
 
   get id(): number | undefined {
@@ -137,50 +87,29 @@ class MysqlConnection implements Connection {
   }
 
   query(sql: string, params: readonly unknown[]): Promise<Result> {
-    return this.#unlessDestroyed(this.#query(sql, params));
-  }
-
-  /** Of work whose connection is destroyed, mysql2 says nothing any more. */
-  #unlessDestroyed<T>(work: Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      this.#giveUp = () => reject(closedError());
-      work.then(resolve, reject);
-    });
+    return this.#loss.unlessGone(this.#query(sql, params));
   }
 
   stream(sql: string, params: readonly unknown[]): RowReader {
-    const line = this.raw.connection as Mysql2Line;
-    const command = params.length === 0 ? line.query(sql) : line.execute(sql, params as never);
-    const rows = this.#rows = new MysqlRows(line, command, () => this.cancel());
-    this.#giveUp = () => rows.fail(closedError());
+    const rows = new MysqlRows(this.raw.connection as Mysql2Line, sql, params, () => this.cancel());
+    this.#loss.whoWaits((error) => rows.fail(error));
     return rows;
   }
 
   async #query(sql: string, params: readonly unknown[]): Promise<Result> {
-    let answer: unknown;
-    let fields: unknown;
     try {
-      [answer, fields] = params.length === 0
-        ? await this.raw.query(sql)
-        : await this.raw.execute(sql, params as never);
+      const { raw } = this;
+      return this.#answers.read(
+        params.length === 0 ? await raw.query(sql) : await raw.execute(sql, params as never),
+      );
     } catch (error) {
-      if (classify(error).txGone) this.#status &= ~IN_TRANSACTION;
+      if (classify(error).txGone) this.#answers.rolledBack();
       throw error;
     }
-    // A procedure gives all its results and then a header, in whose place there are no columns.
-    if (Array.isArray(answer) && Array.isArray(fields) && fields.length > 0 && fields.at(-1) === undefined) {
-      this.#status = (answer.at(-1) as Header).serverStatus ?? this.#status;
-      answer = answer[0];
-    }
-    if (Array.isArray(answer)) return { rows: answer, rowCount: answer.length };
-    const { affectedRows, insertId, serverStatus } = answer as Header;
-    if (serverStatus !== undefined) this.#status = serverStatus;
-    return { rows: [], rowCount: affectedRows, insertId: insertId || undefined };
   }
 
-  /** Without autocommit, the next statement opens one, whatever it is. */
   inTransaction(): boolean {
-    return (this.#status & IN_TRANSACTION) !== 0 || (this.#status & AUTOCOMMIT) === 0;
+    return this.#answers.inTransaction;
   }
 
   async cancel(): Promise<void> {
@@ -198,17 +127,14 @@ class MysqlConnection implements Connection {
   }
 
   async reset(): Promise<void> {
-    await this.#unlessDestroyed(this.raw.reset());
-    this.#status = AUTOCOMMIT;
+    await this.#loss.unlessGone(this.raw.reset());
+    this.#answers.reset();
   }
 
   async close({ force }: { readonly force: boolean }): Promise<void> {
     if (!force && !this.#loss.happened) await this.raw.end();
-    for (const one of [this.raw, this.#canceller]) {
-      one?.destroy();
-      // Its own way to destroy is to say good-bye, which on a half-open line takes for ever.
-      (one?.connection as { readonly stream?: { destroy?(): unknown } } | undefined)?.stream?.destroy?.();
-    }
-    this.#giveUp?.();
+    destroy(this.raw);
+    if (this.#canceller !== undefined) destroy(this.#canceller);
+    this.#loss.mute();
   }
 }

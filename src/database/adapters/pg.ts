@@ -6,73 +6,10 @@
 import { checkChoice, checkOptions, show } from "../../kernel/checks.ts";
 import type { Connection, Driver, Failure, Result } from "../driver.ts";
 import { Loss, openOrDestroy } from "./_lifeline.ts";
-import {
-  begin,
-  classifyOther,
-  classifyState,
-  commitCheck,
-  RESET,
-  snapshot,
-  targetOf,
-  twoPhase,
-} from "./_postgres_shared.ts";
+import { type PgClient, type PgModule, type PgResult, sendCancel, wireOf } from "./_pg_module.ts";
+import { classifyOther, classifyState, postgres, RESET, snapshot, targetOf } from "./_postgres_shared.ts";
 
-/** What is used of a `Client` of `pg`. */
-export interface PgClient {
-  /** What the server calls the connection. */
-  readonly processID?: number | null;
-  /** What a request to cancel has to show. */
-  readonly secretKey?: number | null;
-  /** Where it is connected to. */
-  readonly host?: string;
-  /** Where it is connected to. */
-  readonly port?: number;
-  /** What is below it, as {@linkcode PgWire}. */
-  readonly connection?: object;
-  /** Opens it. */
-  connect(): Promise<unknown>;
-  /** Runs a statement. */
-  query(
-    text: string | { text: string; values: unknown[]; queryMode: "extended" },
-    values?: unknown[],
-  ): Promise<PgResult | PgResult[]>;
-  /** Ends it in good order. */
-  end(): Promise<void>;
-  /** Listens to an event. */
-  on(event: string, listener: (error?: Error) => void): unknown;
-  /** What the server said last: `I` outside of a transaction. */
-  getTransactionStatus?(): string | null;
-}
-
-/** What is used of the line below a client. */
-export interface PgWire {
-  /** The socket. */
-  readonly stream: { destroy(): unknown };
-  /** Whether the line is encrypted. */
-  readonly ssl?: unknown;
-  /** Opens it. */
-  connect(port: number | string, host?: string): void;
-  /** Asks the server to stop what a connection does. */
-  cancel(processID: number, secretKey: number): void;
-  /** Listens to an event. */
-  on(event: string, listener: (error?: Error) => void): unknown;
-}
-
-/** What a statement gives in `pg`. */
-export interface PgResult {
-  /** The rows. */
-  readonly rows?: unknown[];
-  /** How many rows it returned or changed. */
-  readonly rowCount?: number | null;
-  /** What it did. */
-  readonly command?: string;
-}
-
-/** What is used of the package: `import pg from "pg"`. */
-export interface PgModule {
-  /** A connection. */
-  readonly Client: new (config?: never) => PgClient;
-}
+export type { PgClient, PgModule, PgResult, PgWire } from "./_pg_module.ts";
 
 /** Options of {@linkcode pgDriver}: those of a `Client` of `pg`, and one of ours. */
 export interface PgOptions {
@@ -113,14 +50,11 @@ export function pgDriver(module: PgModule, options: PgOptions = {}): Driver {
   const { cancel = "wire", ...config } = options;
   checkChoice(doing, "cancel", cancel, ["wire", "sql"]);
   return {
+    ...postgres,
     name: "pg",
-    dialect: "postgres",
     target: targetOf(config),
-    begin,
-    classify,
-    commitCheck,
-    twoPhase,
     snapshot,
+    classify,
     connect({ signal }) {
       const client = new module.Client(config as never);
       const connection = new PgConnection(client, () => new module.Client(config as never), cancel);
@@ -172,16 +106,7 @@ class PgConnection implements Connection {
     const other = this.#canceller = this.#another();
     try {
       other.on("error", () => {});
-      if (this.#cancel === "wire") await sendCancel(other, processID, secretKey);
-      else {
-        await other.connect();
-        await other.query({
-          text: "select pg_cancel_backend($1)",
-          values: [processID],
-          queryMode: "extended",
-        });
-        await other.end();
-      }
+      await sendCancel(other, this.#cancel, processID, secretKey);
     } finally {
       wireOf(other)?.stream.destroy();
       this.#canceller = undefined;
@@ -201,23 +126,6 @@ class PgConnection implements Connection {
     wireOf(this.raw)?.stream.destroy();
     if (this.#canceller !== undefined) wireOf(this.#canceller)?.stream.destroy();
   }
-}
-
-function wireOf(client: PgClient): PgWire | undefined {
-  return client.connection as PgWire | undefined;
-}
-
-/** The server closes the line when it has passed the request on: only then may the next statement be sent. */
-function sendCancel(client: PgClient, processID: number, secretKey: number): Promise<void> {
-  const { host, port } = client;
-  const wire = wireOf(client)!;
-  return new Promise((resolve, reject) => {
-    wire.on("end", () => resolve());
-    wire.on("error", reject);
-    wire.on(wire.ssl ? "sslconnect" : "connect", () => wire.cancel(processID, secretKey));
-    if (host?.startsWith("/")) wire.connect(`${host}/.s.PGSQL.${port}`);
-    else wire.connect(port!, host);
-  });
 }
 
 function classify(error: unknown): Failure {

@@ -5,14 +5,7 @@
  */
 import { checkOptions, show } from "../../kernel/checks.ts";
 import type { Connection, Driver, Failure, Result } from "../driver.ts";
-import {
-  begin,
-  classifyOther,
-  classifyState,
-  commitCheck,
-  TransactionTracker,
-  twoPhase,
-} from "./_postgres_shared.ts";
+import { classifyOther, classifyState, postgres, TransactionTracker } from "./_postgres_shared.ts";
 
 /** What is used of a PGlite. */
 export interface Pglite {
@@ -55,14 +48,11 @@ export function pgliteDriver(module: PgliteModule, options: Readonly<Record<stri
   checkOptions(doing, options ?? null);
   const { dataDir } = options;
   return {
+    ...postgres,
     name: "pglite",
-    dialect: "postgres",
     target: typeof dataDir === "string" ? dataDir : "memory",
     maxSessions: 1,
-    begin,
     classify,
-    commitCheck,
-    twoPhase,
     async connect({ signal }) {
       const engine = new module(options as never);
       await engine.waitReady;

@@ -4,19 +4,9 @@
  * @module
  */
 import { checkOptions, show } from "../../kernel/checks.ts";
-import type { Connection, Driver, Failure, Result } from "../driver.ts";
-import { Loss, openOrDestroy } from "./_lifeline.ts";
-import {
-  begin,
-  classifyOther,
-  classifyState,
-  commitCheck,
-  RESET,
-  snapshot,
-  targetOf,
-  TransactionTracker,
-  twoPhase,
-} from "./_postgres_shared.ts";
+import type { Driver, Failure } from "../driver.ts";
+import { type ClientKind, connectClient } from "./_client_connection.ts";
+import { classifyOther, classifyState, postgres, snapshot, targetOf } from "./_postgres_shared.ts";
 
 /** What a statement gives in Postgres.js: the rows, with more about them. */
 export interface PostgresJsResult extends Array<unknown> {
@@ -86,23 +76,27 @@ export function postgresJsDriver(module: PostgresJsModule, options: PostgresJsOp
     fetch_types: false,
     backoff: false,
   };
-  return {
-    name: "postgres.js",
-    dialect: "postgres",
-    target: targetOf(given),
-    begin,
-    classify,
-    commitCheck,
-    twoPhase,
-    snapshot,
-    connect({ signal }) {
-      const connection = new PostgresJsConnection(
-        (more) => module({ ...config, ...more } as never),
-        prepare === true,
+  const client: ClientKind<PostgresJsSql> = {
+    closedCode: "CONNECTION_CLOSED",
+    make: (onclose) => module({ ...config, onclose } as never),
+    script: (sql, text) => sql.unsafe(text, [] as never, SIMPLE),
+    async run(sql, text, params) {
+      const result = await sql.unsafe(
+        text,
+        params as never,
+        prepare === true ? PREPARED : howToRun(text, params),
       );
-      const destroy = (): void => void connection.close({ force: true });
-      return openOrDestroy(connection, signal, () => connection.open(), destroy);
+      return { rows: [...result], rowCount: result.count ?? 0, command: result.command };
     },
+    end: (sql, timeout) => sql.end({ timeout }),
+  };
+  return {
+    ...postgres,
+    name: "postgres.js",
+    target: targetOf(given),
+    snapshot,
+    classify,
+    connect: ({ signal }) => connectClient(client, signal),
   };
 }
 
@@ -110,77 +104,9 @@ const SIMPLE = { simple: true, prepare: false };
 const EXTENDED = { simple: false, prepare: false };
 const PREPARED = { simple: false, prepare: true };
 
-class PostgresJsConnection implements Connection {
-  readonly raw: PostgresJsSql;
-  id: number | undefined;
-  readonly #another: (more: object) => PostgresJsSql;
-  readonly #prepare: boolean;
-  readonly #transaction = new TransactionTracker();
-  readonly #loss = new Loss();
-  #canceller: PostgresJsSql | undefined;
-
-  constructor(make: (more: object) => PostgresJsSql, prepare: boolean) {
-    this.#another = make;
-    this.#prepare = prepare;
-    this.raw = make({ onclose: () => this.#loss.happen() });
-  }
-
-  async open(): Promise<void> {
-    const [row] = await this.raw.unsafe("select pg_backend_pid() as pid", [] as never, EXTENDED);
-    this.id = (row as { pid: number }).pid;
-  }
-
-  onLost(lost: (error?: unknown) => void): void {
-    this.#loss.listen(lost);
-  }
-
-  async query(sql: string, params: readonly unknown[]): Promise<Result> {
-    // It would connect anew, and run outside of whatever this belongs to.
-    if (this.#loss.happened) {
-      throw Object.assign(new Error("Cannot query: the connection was closed"), {
-        code: "CONNECTION_CLOSED",
-      });
-    }
-    try {
-      const result = await this.raw.unsafe(sql, params as never, this.#how(sql, params));
-      this.#transaction.succeeded(sql);
-      return { rows: [...result], rowCount: result.count ?? 0, command: result.command };
-    } catch (error) {
-      this.#transaction.failed(sql);
-      throw error;
-    }
-  }
-
-  /** A text without a semicolon is one statement by itself, and takes the shorter way if it has no values either. */
-  #how(sql: string, params: readonly unknown[]): { simple: boolean; prepare: boolean } {
-    if (this.#prepare) return PREPARED;
-    return params.length === 0 && !sql.includes(";") ? SIMPLE : EXTENDED;
-  }
-
-  inTransaction(): boolean {
-    return this.#transaction.open;
-  }
-
-  async cancel(): Promise<void> {
-    if (this.#loss.happened) return;
-    const other = this.#canceller = this.#another({});
-    try {
-      await other.unsafe("select pg_cancel_backend($1)", [this.id] as never, EXTENDED);
-    } finally {
-      this.#canceller = undefined;
-      await other.end({ timeout: 0 });
-    }
-  }
-
-  async reset(): Promise<void> {
-    await this.raw.unsafe(RESET, [] as never, SIMPLE);
-  }
-
-  async close({ force }: { readonly force: boolean }): Promise<void> {
-    const timeout = force || this.#loss.happened ? 0 : 5;
-    if (force) this.#loss.mute();
-    await Promise.all([this.#canceller?.end({ timeout: 0 }), this.raw.end({ timeout })]);
-  }
+/** A text without a semicolon is one statement by itself, and takes the shorter way if it has no values either. */
+function howToRun(sql: string, params: readonly unknown[]): typeof SIMPLE {
+  return params.length === 0 && !sql.includes(";") ? SIMPLE : EXTENDED;
 }
 
 function classify(error: unknown): Failure {
