@@ -3,7 +3,7 @@ import { linkSignals } from "../cancel/link_signals.ts";
 import { shield } from "../cancel/timeout.ts";
 import { isThenable } from "../kernel/deferred.ts";
 import { isEcho } from "../kernel/echo.ts";
-import { ownAbort, TimeoutError } from "../kernel/errors.ts";
+import { ClosedError, ownAbort, TimeoutError } from "../kernel/errors.ts";
 import { emit, observed } from "../kernel/observer.ts";
 import { Canceller } from "../kernel/signals.ts";
 import type { Driver, Failure, Result, TxModes } from "./driver.ts";
@@ -66,25 +66,30 @@ export class Outermost extends Scope implements Root {
     return this.#signal ??= this.#makeSignal();
   }
 
-  /** Made when somebody asks: aborted with the limits, and when the connection is taken away as the database closes. */
+  /** Made when somebody asks: aborted with the limits, and when the connection is lost or taken away. */
   #makeSignal(): AbortSignal {
     const { limits, wire } = this;
     if (this.state !== "open" && this.state !== "ending") return limits ?? new AbortController().signal;
-    const taken = new Canceller();
-    wire.onTaken = (why) => {
-      taken.abort(ownAbort(`Cannot go on in ${this.describe()}: the database was closed`, why));
+    const gone = new Canceller();
+    wire.onGone = (why) => {
+      const isClosed = why instanceof ClosedError;
+      // A connection that is lost while it ends leaves open how it does.
+      if (!isClosed && this.state !== "open") return;
+      if (!isClosed) (this.refusals ??= new WeakSet()).add(why);
+      const what = isClosed ? "the database was closed" : "its connection was lost";
+      gone.abort(ownAbort(`Cannot go on in ${this.describe()}: ${what}`, why));
     };
-    if (wire.taken !== undefined) wire.onTaken(wire.taken);
-    if (limits === undefined) return taken.signal;
-    const both = linkSignals(limits, taken.signal);
+    if (wire.gone !== undefined) wire.onGone(wire.gone);
+    if (limits === undefined) return gone.signal;
+    const both = linkSignals(limits, gone.signal);
     this.#link = both;
     return both.signal;
   }
 
-  /** What its end is for whoever waits for it, when `error` only echoes that the connection was taken away. */
+  /** What its end is for whoever waits for it, when `error` only echoes that the connection is gone. */
   told(error: unknown): unknown {
-    const { taken } = this.wire;
-    return taken !== undefined && this.#signal !== undefined && isEcho(error, this.#signal) ? taken : error;
+    const { gone } = this.wire;
+    return gone !== undefined && this.#signal !== undefined && isEcho(error, this.#signal) ? gone : error;
   }
 
   override get modes(): TxModes {

@@ -139,7 +139,7 @@ export class Sessions {
     wire.inUse = true;
     const session = new LeasedSession(wire, () => {
       wire.inUse = false;
-      wire.onTaken = undefined;
+      wire.onGone = undefined;
       this.#held.delete(session);
       // Closing may have taken it away meanwhile.
       if (!lease.held) return;

@@ -217,13 +217,14 @@ async function runAttempts<T>(
       if (tx.state === "open") await tx.commit();
       else await tx.settled();
       return value;
-    } catch (error) {
+    } catch (thrown) {
       await tx.undo();
-      if (signal?.aborted && isEcho(error, signal)) {
+      if (signal?.aborted && isEcho(thrown, signal)) {
         watchLate(running, signal);
         throw signal.reason;
       }
-      if (rule.attempts === 1 || !mayRunAgain(tx, error, rule)) throw tx.told(error);
+      const error = tx.told(thrown);
+      if (rule.attempts === 1 || !mayRunAgain(tx, error, rule)) throw error;
       errors.push(error);
       const pauseMs = pauseAfter(attempt);
       if (attempt >= rule.attempts || clock().now() + pauseMs > deadlineOf(options.signal)) {

@@ -16,8 +16,8 @@ export interface Transaction extends Session, AsyncDisposable {
   /** Which run of the callback this is, from 1. */
   readonly attempt: number;
   /**
-   * For other work that belongs to it: aborted with the transaction's own signal or limit, and when the database is
-   * closed and takes the connection away.
+   * For other work that belongs to it: aborted with the transaction's own signal or limit, when the connection is lost,
+   * and when the database is closed and takes it away.
    */
   readonly signal: AbortSignal;
   /**

@@ -69,10 +69,10 @@ export class Wire {
   inUse = false;
   /** What is being read from it: nothing else is to be sent between. */
   reading: Reading | undefined;
-  /** Why it was taken from whoever had it. */
-  taken: ClosedError | undefined;
+  /** Why whoever has it can't go on: it was lost, or taken away. */
+  gone: ClosedError | ConnectionLostError | undefined;
   /** Called when it is; of the transaction that runs on it, where somebody listens. */
-  onTaken: ((why: ClosedError) => void) | undefined;
+  onGone: ((why: ClosedError | ConnectionLostError) => void) | undefined;
   #busy = false;
   #running: PromiseLike<unknown> | undefined;
   #lost: { readonly error: unknown } | undefined;
@@ -92,7 +92,7 @@ export class Wire {
       behind: () => `${this.lastCommand} is running, ${this.#turns.size} waiting`,
     });
     connection.onLost?.((error) => {
-      this.#lost ??= { error };
+      this.#lose(error);
       lost?.();
     });
   }
@@ -162,7 +162,7 @@ export class Wire {
   destroy(why: string, error: unknown): void {
     if (this.#destroyed) return;
     this.#destroyed = true;
-    this.#lost ??= { error };
+    this.#lose(error);
     if (observed()) emit("session.destroyed", "database", this.settings.name, { why, error });
     this.#close(true).catch((error) => {
       emit("close.failed", "database", this.settings.name, { error });
@@ -171,14 +171,11 @@ export class Wire {
 
   /** Ends it under whoever has it, as the database is closed. */
   takeAway(): void {
-    const { name } = this.settings;
-    this.taken = new ClosedError(
-      `Cannot go on with session of ${
-        subject("database", name)
-      }: the database was closed, and the grace is over`,
+    const where = subject("database", this.settings.name);
+    const why = new ClosedError(
+      `Cannot go on with session of ${where}: the database was closed, and the grace is over`,
     );
-    this.destroy("database closed", this.taken);
-    this.onTaken?.(this.taken);
+    this.destroy("database closed", why);
   }
 
   /** Ends it in good order. */
@@ -191,6 +188,17 @@ export class Wire {
       this.#destroyed = false;
       this.destroy("close failed", error);
     }
+  }
+
+  #lose(cause: unknown): void {
+    if (this.#lost !== undefined) return;
+    this.#lost = { error: cause };
+    const known = cause instanceof ClosedError || cause instanceof ConnectionLostError;
+    this.gone = known ? cause : new ConnectionLostError(
+      `Cannot go on with session of ${subject("database", this.settings.name)}: the connection was lost`,
+      { dialect: this.driver.dialect, stage: "body", failure: "connection", cause },
+    );
+    this.onGone?.(this.gone);
   }
 
   async #close(force: boolean): Promise<void> {
@@ -302,12 +310,11 @@ export class Wire {
     const message = `Cannot ${this.#doing(sql, stage)}: ${textOf(cause)}`;
     const options = { dialect: this.driver.dialect, stage, failure: kind, state, cause };
     let error: DatabaseError;
-    if (lost) {
-      error = new ConnectionLostError(message, options);
-      this.destroy("connection lost", error);
-    } else if (violation !== undefined) error = new ConstraintError(message, { ...options, violation });
+    if (lost) error = new ConnectionLostError(message, options);
+    else if (violation !== undefined) error = new ConstraintError(message, { ...options, violation });
     else error = new (classes[kind] ?? DatabaseError)(message, options);
     sender.refused(failure, error);
+    if (lost) this.destroy("connection lost", error);
     return error;
   }
 

@@ -8,6 +8,7 @@ import {
   Database,
   DatabaseError,
 } from "@uno/async/database";
+import { sleep } from "@uno/async/cancel";
 import { observe } from "../../src/kernel/observer.ts";
 import { unhandledDuring } from "../_unhandled.ts";
 import { placeholder, subjects } from "./_servers/subjects.ts";
@@ -50,6 +51,24 @@ for (const subject of subjects) {
           assert.equal(await open(), 0);
           assert.deepEqual([await ids(), db.statistics().inUse], [[], 0]);
         }
+      }));
+
+    it("cut while no statement runs: tx.signal ends other work, and the transaction runs again where that is asked for", () =>
+      withTable(subject, { max: 1 }, async ({ db, proxy, insert, ids, open }) => {
+        for (const retry of [undefined, { lostConnection: true }]) {
+          const attempts: unknown[] = [];
+          const running = db.transaction(async (tx) => {
+            await insert(tx, `${tx.attempt}`);
+            attempts.push(tx.attempt);
+            if (tx.attempt > 1) return;
+            setTimeout(() => proxy.cut(), 10);
+            await sleep(60_000, { signal: tx.signal });
+          }, { retry });
+          if (retry !== undefined) await running;
+          else await assert.rejects(running, ConnectionLostError);
+          assert.equal(attempts.length, retry === undefined ? 1 : 2);
+        }
+        assert.deepEqual([await ids(), await open()], [["2"], 0]);
       }));
 
     // DB-20

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ClosedError, Deadline } from "@uno/async";
 import { sleep } from "@uno/async/cancel";
-import { Database, SessionOperationGroup, type Transaction } from "@uno/async/database";
+import { ConnectionLostError, Database, SessionOperationGroup, type Transaction } from "@uno/async/database";
 import { world } from "@uno/async/testing";
 import { fakeDriver, FakeServer } from "./_fake_driver.ts";
 
@@ -123,4 +123,96 @@ test("tx.signal is that of its limits while the database is open, and lets go of
     assert.equal(signal.aborted, false);
     assert.equal(next.signal.aborted, true);
     await next[Symbol.asyncDispose]();
+  }));
+
+const lost = {
+  name: "ConnectionLostError",
+  message: 'Cannot go on with session of database "orders": the connection was lost',
+};
+
+/** Has the only connection lost, as nothing runs on it. */
+function lose(server: FakeServer): void {
+  for (const connection of server.connections) connection.lose();
+}
+
+test("tx.signal is aborted when the connection is lost, with what was lost as its cause", () =>
+  world(async () => {
+    const server = new FakeServer();
+    await using db = new Database(fakeDriver(server), { name: "orders" });
+    const given = new AbortController();
+    for (const options of [{}, { signal: given.signal }, { timeoutMs: 30_000 }]) {
+      const reasons: unknown[] = [];
+      const running = db.transaction(async (tx) => {
+        await tx.savepoint(async (savepoint) => {
+          try {
+            await sleep(60_000, { signal: savepoint.signal });
+          } finally {
+            reasons.push(savepoint.signal.reason, tx.signal.reason);
+          }
+        });
+      }, options);
+      const failed = assert.rejects(running, lost);
+      await sleep(10);
+      lose(server);
+      await failed;
+      const [reason, same] = reasons as (DOMException & { cause: unknown })[];
+      assert.equal(reason, same);
+      assert.equal(
+        reason!.message,
+        'Cannot go on in transaction on database "orders": its connection was lost',
+      );
+      assert.ok(reason!.cause instanceof ConnectionLostError);
+    }
+    assert.equal(given.signal.aborted, false);
+  }));
+
+test("tx.signal is aborted when a statement finds the connection lost, and when one does not end when it is aborted", () =>
+  world(async () => {
+    for (const fault of ["lost", "deaf"] as const) {
+      const server = new FakeServer({ fault: ({ sql }) => sql === "INSERT" ? fault : undefined });
+      await using db = new Database(fakeDriver(server), { name: "orders" });
+      await assert.rejects(
+        db.transaction(async (tx) => {
+          const { signal } = tx;
+          const beside = sleep(600_000, { signal });
+          await assert.rejects(tx.query("INSERT", ["a"], { timeoutMs: 10 }));
+          assert.equal(signal.aborted, true);
+          await beside;
+        }),
+        lost,
+      );
+      assert.equal(server.transactions, 0);
+    }
+  }));
+
+test("tx.signal: a lost connection has the transaction run again, where that is asked for", () =>
+  world(async () => {
+    const server = new FakeServer();
+    await using db = new Database(fakeDriver(server), { name: "orders" });
+    const attempts: number[] = [];
+    const running = db.transaction(async (tx) => {
+      attempts.push(tx.attempt);
+      await tx.query("INSERT", [`row ${tx.attempt}`]);
+      if (tx.attempt === 1) await sleep(60_000, { signal: tx.signal });
+      return tx.attempt;
+    }, { retry: { lostConnection: true } });
+    await sleep(10);
+    lose(server);
+    assert.equal(await running, 2);
+    assert.deepEqual([attempts, server.rows], [[1, 2], ["row 2"]]);
+  }));
+
+test("tx.signal is left alone by a connection that is lost while the transaction commits", () =>
+  world(async () => {
+    const server = new FakeServer({ fault: ({ sql }) => sql === "COMMIT" ? "lost answer" : undefined });
+    await using db = new Database(fakeDriver(server), { name: "orders" });
+    let signal: AbortSignal | undefined;
+    await assert.rejects(
+      db.transaction(async (tx) => {
+        ({ signal } = tx);
+        await tx.query("INSERT", ["a"]);
+      }),
+      { name: "CommitOutcomeUnknownError" },
+    );
+    assert.equal(signal!.aborted, false);
   }));
