@@ -1,10 +1,9 @@
-import { checkFunction } from "../kernel/checks.ts";
 import { Deque } from "../kernel/deque.ts";
 import { ClosedError } from "../kernel/errors.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import { WaitQueue } from "../kernel/wait_queue.ts";
 import { ChannelValues } from "./_channel_values.ts";
-import { Choice, type SelectCase } from "./_select_case.ts";
+import { receivingCase, type SelectCase } from "./_select_case.ts";
 
 /** One subscriber's view of a `Broadcast`: its values, in order, from when it subscribed. */
 export interface BroadcastSubscription<T> extends AsyncIterable<T>, Disposable {
@@ -88,19 +87,7 @@ export class Listener<T> implements BroadcastSubscription<T> {
   receiving(): SelectCase<T>;
   receiving<R>(then: (value: T) => R): SelectCase<R>;
   receiving(then: (value: T) => unknown = (value) => value): SelectCase<unknown> {
-    checkFunction("select", "then", then);
-    return new Choice<unknown>(
-      () => {
-        if (this.#unread.size > 0) {
-          const value = this.#take();
-          return () => then(value);
-        }
-        if (this.#end !== undefined) throw this.#end.error;
-        return undefined;
-      },
-      (signal, granted, rejected) =>
-        this.#receivers.join(true, signal, (value) => granted(() => then(value)), rejected),
-    );
+    return receivingCase(() => this.#next(), this.#receivers, then);
   }
 
   values(options?: WaitOptions): AsyncIterableIterator<T> {
@@ -150,6 +137,11 @@ export class Listener<T> implements BroadcastSubscription<T> {
   end(error: unknown, failed: boolean): void {
     this.#end ??= { error, failed };
     this.#receivers.settleAll(error);
+  }
+
+  #next(): { value: T } | undefined {
+    if (this.#unread.size === 0 && this.#end !== undefined) throw this.#end.error;
+    return this.tryReceive();
   }
 
   #take(): T {

@@ -1,3 +1,6 @@
+import { checkFunction } from "../kernel/checks.ts";
+import type { WaitQueue } from "../kernel/wait_queue.ts";
+
 /** One choice of a `select`: made by the methods of what can be waited for, such as `channel.receiving()`. */
 export interface SelectCase<R> {
   /** Does it if that needs no waiting; throws when it can never be done. @internal */
@@ -24,4 +27,26 @@ export class Choice<R> implements SelectCase<R> {
     this.attempt = attempt;
     this.join = join;
   }
+}
+
+/**
+ * Receiving as a choice, from whatever has values and a line of those who wait for them.
+ *
+ * @param next Takes a value if that needs no waiting; throws when none will come.
+ * @param then Makes the result of the select of the value.
+ */
+export function receivingCase<T>(
+  next: () => { readonly value: T } | undefined,
+  receivers: WaitQueue<T, true>,
+  then: (value: T) => unknown,
+): SelectCase<unknown> {
+  checkFunction("select", "then", then);
+  return new Choice<unknown>(
+    () => {
+      const taken = next();
+      return taken && (() => then(taken.value));
+    },
+    (signal, granted, rejected) =>
+      receivers.join(true, signal, (value) => granted(() => then(value)), rejected),
+  );
 }

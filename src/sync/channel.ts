@@ -15,7 +15,7 @@ import type { WaitOptions } from "../kernel/types.ts";
 import { WaitQueue } from "../kernel/wait_queue.ts";
 import { pipeInto, type PipeOptions, readableOf } from "./_channel_streams.ts";
 import { ChannelValues } from "./_channel_values.ts";
-import { Choice, type SelectCase } from "./_select_case.ts";
+import { Choice, receivingCase, type SelectCase } from "./_select_case.ts";
 import type { ChannelOptions, ChannelStatistics } from "./channel_options.ts";
 
 export type { ChannelOptions, ChannelStatistics } from "./channel_options.ts";
@@ -224,18 +224,14 @@ export class Channel<T> implements AsyncIterable<T> {
   /** Receiving from this channel, as a choice for `select`; `then` makes the result of the select of the value. */
   receiving<R>(then: (value: T) => R): SelectCase<R>;
   receiving(then: (value: T) => unknown = (value) => value): SelectCase<unknown> {
-    checkFunction("select", "then", then);
-    return new Choice<unknown>(
+    return receivingCase(
       () => {
-        if (this.#ready()) {
-          const value = this.#take();
-          return () => then(value);
-        }
+        if (this.#ready()) return { value: this.#take() };
         if (this.#closedWith !== undefined) throw this.#closedWith.error;
         return undefined;
       },
-      (signal, granted, rejected) =>
-        this.#receivers.join(true, signal, (value) => granted(() => then(value)), rejected),
+      this.#receivers,
+      then,
     );
   }
 
