@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { DatabaseSync } from "node:sqlite";
-import { sqliteDriver } from "../../src/database/adapters/sqlite_node.ts";
+import { sqliteDriver } from "../../src/database/adapters/sqlite.ts";
 import { Database } from "../../src/database/database.ts";
 import type { Case } from "../_measure.ts";
 

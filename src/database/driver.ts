@@ -161,7 +161,7 @@ export interface SnapshotSharing {
 
 /** A way to one database. */
 export interface Driver {
-  /** The adapter's name, such as `node:sqlite`. */
+  /** The adapter's name, such as `pg`. */
   readonly name: string;
   /** The family of SQL it speaks. */
   readonly dialect: Dialect;

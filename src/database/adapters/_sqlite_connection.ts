@@ -1,5 +1,6 @@
-/** One connection of `node:sqlite`. */
+/** One connection of SQLite. */
 import type { Connection, Result, RowReader } from "../driver.ts";
+import type { Changes, Engine, Statement } from "./_sqlite_engine.ts";
 import { placeholdersIn } from "./_sqlite_placeholders.ts";
 import {
   bindable,
@@ -9,28 +10,6 @@ import {
   mayChangeSchema,
   READ_ONLY,
 } from "./_sqlite_shared.ts";
-
-/** What is used of `node:sqlite`. */
-export interface Engine {
-  readonly isTransaction: boolean;
-  exec(sql: string): void;
-  prepare(sql: string): Statement;
-  close(): void;
-}
-
-interface Changes {
-  readonly changes: number | bigint;
-  readonly lastInsertRowid: number | bigint;
-}
-
-interface Statement {
-  readonly sourceSQL: string;
-  all(...params: unknown[]): unknown[];
-  iterate(...params: unknown[]): Iterator<unknown>;
-  run(...params: unknown[]): Changes;
-  columns(): readonly unknown[];
-  setReadBigInts(on: boolean): void;
-}
 
 /** A statement made ready, with what is to be known of it at each run. */
 interface Prepared {
@@ -49,7 +28,7 @@ interface Prepared {
 const STATEMENTS_KEPT = 128;
 const NO_ROWS: readonly unknown[] = Object.freeze([]);
 
-/** A connection through `node:sqlite`; keeps the statements it has prepared. */
+/** A connection; keeps the statements it has prepared. */
 export class SqliteConnection implements Connection {
   readonly raw: Engine;
   readonly #bigints: boolean;
@@ -73,7 +52,7 @@ export class SqliteConnection implements Connection {
       return { rows: NO_ROWS, rowCount: Number(changes), command, insertId: lastInsertRowid };
     }
     // Deno would read once more with the columns of before.
-    if (prepared.changesSchema || (this.#schemaChanged && command === "ROLLBACK")) this.#prepared.clear();
+    if (prepared.changesSchema || (this.#schemaChanged && command === "ROLLBACK")) this.#forget();
     this.#schemaChanged = this.raw.isTransaction && (this.#schemaChanged || prepared.changesSchema);
     if (prepared.turnsReadOnly) this.#queryOnly = true;
     else if (this.#queryOnly && !this.raw.isTransaction) {
@@ -110,7 +89,7 @@ export class SqliteConnection implements Connection {
   }
 
   close(): Promise<void> {
-    this.#prepared.clear();
+    this.#forget();
     this.raw.close();
     return Promise.resolve();
   }
@@ -148,9 +127,18 @@ export class SqliteConnection implements Connection {
       turnsReadOnly: sql === READ_ONLY,
       done: Object.freeze({ rows: NO_ROWS, rowCount: 0, command }),
     };
-    if (this.#prepared.size >= STATEMENTS_KEPT) this.#prepared.delete(this.#prepared.keys().next().value!);
+    if (this.#prepared.size >= STATEMENTS_KEPT) {
+      const [oldest, { statement }] = this.#prepared.entries().next().value!;
+      this.#prepared.delete(oldest);
+      statement.finalize?.();
+    }
     this.#prepared.set(sql, prepared);
     return prepared;
+  }
+
+  #forget(): void {
+    for (const { statement } of this.#prepared.values()) statement.finalize?.();
+    this.#prepared.clear();
   }
 }
 
@@ -168,7 +156,7 @@ function carryOut(
   });
 }
 
-/** Explains what `node:sqlite` only hints at. */
+/** Explains what the runtimes only hint at. */
 function within<T>(command: string, work: () => T): T {
   try {
     return work();

@@ -85,17 +85,24 @@ const texts: readonly (readonly [RegExp, number])[] = [
 /** Says what an error of SQLite is. */
 export function classify(error: unknown): Failure {
   if (!(error instanceof Error)) return { kind: "other", lost: false, txGone: false };
-  const { message, errcode } = error as Error & { errcode?: unknown };
-  const code = typeof errcode === "number" ? errcode : texts.find(([text]) => text.test(message))?.[1];
+  const { message } = error;
+  const code = codeOf(error) ?? texts.find(([text]) => text.test(message))?.[1];
   if (code === undefined) {
     // By name: the sandboxes of test runners have classes of their own.
-    const lost = /database (?:connection )?is not open|statement has been finalized/.test(message);
+    const lost = /database (?:connection )?is not open|statement has been finalized|^Database has closed/
+      .test(message);
     const usage = error.name === "TypeError" || error.name === "RangeError";
     return { kind: lost ? "connection" : usage ? "usage" : "other", lost, txGone: lost };
   }
   const kind = kinds.get(code & 0xff) ?? "other";
   const failure = { kind, state: String(code), lost: false, txGone: false };
   return kind === "constraint" ? { ...failure, violation: violationOf(message) } : failure;
+}
+
+/** By the name that `node:sqlite` gives it, or `bun:sqlite`. */
+function codeOf(error: Error & { errcode?: unknown; errno?: unknown }): number | undefined {
+  const code = error.errcode ?? (error.name === "SQLiteError" ? error.errno : undefined);
+  return typeof code === "number" ? code : undefined;
 }
 
 const rules = new Map<string, Violation["kind"]>([
