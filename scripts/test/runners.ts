@@ -4,6 +4,7 @@ import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { stripVTControlCharacters } from "node:util";
 import { type Ending, runChild } from "../lib/process_tree.ts";
+import { batchFiles } from "./batches.ts";
 import { NodeEvents, readJUnit, type RunResult, type TestResult } from "./results.ts";
 
 /** One run of one runtime. */
@@ -26,6 +27,8 @@ export interface RunOptions {
 
 /** What is particular to a runtime: its arguments, and a reader of its output. */
 interface Runner {
+  /** Files to run in the place of these, each with those of these that it stands for. */
+  prepare?(files: readonly string[], options: RunOptions): Promise<ReadonlyMap<string, readonly string[]>>;
   arguments(files: readonly string[], report: string): string[];
   reader(options: RunOptions): Reader;
 }
@@ -44,10 +47,16 @@ interface Reader {
 const processors = availableParallelism();
 const reporter: string = fileURLToPath(new URL("node_reporter.mjs", import.meta.url));
 const reports: string = fileURLToPath(new URL("../../.cache/test/", import.meta.url));
+/** Where the files are written that stand for several. */
+const batches: string = fileURLToPath(new URL("../../.cache/batches/", import.meta.url));
 /** Where Node keeps what it has compiled: each file is a process that loads the same sources, half of its time. */
 const bytecode: string = fileURLToPath(new URL("../../.cache/bytecode/", import.meta.url));
 
+const inBatches: Runner["prepare"] = (files, { folder, runtime }) =>
+  batchFiles(files, folder, `${batches}${runtime}/`);
+
 const deno: Runner = {
+  prepare: inBatches,
   // Types are checked by `deno task ok`, once; Node and Bun do not check them either.
   arguments: (
     files,
@@ -132,7 +141,8 @@ const bun: Runner = {
 };
 
 const node: Runner = {
-  // Each file is a process that often waits; by itself Node runs one fewer than there are processors.
+  prepare: inBatches,
+  // Each is a process that often waits; by itself Node runs one fewer than there are processors.
   arguments: (
     files,
   ) => ["--test", `--test-concurrency=${processors + 1}`, `--test-reporter=${reporter}`, ...files],
@@ -191,10 +201,15 @@ export async function runTests(options: RunOptions): Promise<RunResult> {
   await mkdir(reports, { recursive: true });
   await rm(report, { force: true });
   const output: string[] = [];
-  let lastFile: string | undefined;
-  const reader = runner.reader({ ...options, onFile: (file) => options.onFile(lastFile = file) });
   const paths = options.compiled ? files.map((file) => file.replace(/\.ts$/, ".js")) : files;
-  const ending = await runChild(options.command, runner.arguments(paths, report), {
+  const toRun = await runner.prepare?.(paths, options) ?? new Map(paths.map((path) => [path, [path]]));
+  let lastFile: string | undefined;
+  const begun = (file: string): void => {
+    const found = [...toRun].find(([path]) => path.endsWith(file))?.[1] ?? [file];
+    for (const one of found) options.onFile(lastFile = one);
+  };
+  const reader = runner.reader({ ...options, onFile: begun });
+  const ending = await runChild(options.command, runner.arguments([...toRun.keys()], report), {
     cwd: options.folder,
     // Not FORCE_COLOR=0: Deno takes it for a wish for colour.
     env: {
