@@ -32,3 +32,16 @@ export function watchGroups(): Disposable {
     },
   };
 }
+
+const shown = new WeakMap<object, OpenGroup>();
+
+/** Notes whose tree it is: it is made anew each time, and may stand within that of another group. */
+export function noteTree<T extends object>(tree: T, group: OpenGroup): T {
+  shown.set(tree, group);
+  return tree;
+}
+
+/** The group that a tree shows. */
+export function groupShown(tree: object): OpenGroup | undefined {
+  return shown.get(tree);
+}

@@ -1,17 +1,18 @@
 import { shield } from "../cancel/timeout.ts";
 import { checkFunction, checkWaitOptions, subject } from "../kernel/checks.ts";
-import { clock } from "../kernel/clock.ts";
 import { hasDeadline, noteDeadline } from "../kernel/deadlines.ts";
 import { type Deferred, deferred } from "../kernel/deferred.ts";
 import { isEcho } from "../kernel/echo.ts";
-import { ClosedError, ownAbort, TimeoutError } from "../kernel/errors.ts";
+import { ClosedError, ownAbort } from "../kernel/errors.ts";
 import { emit, observed } from "../kernel/observer.ts";
-import { groupEnded, groupOpened } from "../kernel/open_groups.ts";
-import { Canceller, heldUp, subscribe, type Subscription } from "../kernel/signals.ts";
+import { groupEnded, groupOpened, noteTree } from "../kernel/open_groups.ts";
+import { subscribe, type Subscription } from "../kernel/signals.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import { Closing } from "./_closing.ts";
 import { Failures, type Throwing } from "./_failures.ts";
+import { GroupLimit } from "./_group_limit.ts";
 import { handshake, type StartContext } from "./_handshake.ts";
+import { LazySignal } from "./_lazy_signal.ts";
 import { Places } from "./_places.ts";
 import { StuckWatch } from "./_stuck_watch.ts";
 import { TaskList } from "./_task_list.ts";
@@ -37,12 +38,6 @@ export let closeTogether: (
   groups: readonly TaskGroup[],
   options: CloseOptions,
 ) => Promise<readonly CloseReport[]>;
-
-/** `"import"`, or `"import" (waiting to acquire lock "files": …)`. */
-function nameAndWait({ name, signal }: TaskNode<unknown>): string {
-  const waits = heldUp(signal);
-  return waits === undefined ? JSON.stringify(name) : `${JSON.stringify(name)} (waiting to ${waits})`;
-}
 
 /** How a group was aborted: by whom, and with what. */
 interface Abort {
@@ -101,8 +96,8 @@ export class TaskGroup implements AsyncDisposable {
   #outside: { readonly reason: unknown } | undefined;
   /** What the body threw when that was no failure but the echo of `cancel` or of a disposal. */
   #echo: { readonly error: unknown } | undefined;
-  #controller: Canceller | undefined;
-  #stopping: Canceller | undefined;
+  readonly #signal = new LazySignal((signal) => this.#owner.noteDeadline?.(signal));
+  readonly #stopping = new LazySignal();
   #stops = false;
   #quiet: Deferred<void> | undefined;
   /** Resolved when the last task has ended, or was given up. */
@@ -114,8 +109,7 @@ export class TaskGroup implements AsyncDisposable {
   /** What `join` has thrown. */
   #thrown: { readonly error: unknown } | undefined;
   #closed = false;
-  readonly #deadlineMs: number;
-  #timer: Disposable | undefined;
+  readonly #limit: GroupLimit;
   readonly #watch: StuckWatch | undefined;
   #subscription: Subscription | undefined;
 
@@ -130,7 +124,7 @@ export class TaskGroup implements AsyncDisposable {
     this.name = name;
     this.#what = subject((options as KindOfGroup)[KIND] ?? "task group", name);
     this.#places = new Places(maxConcurrency, this.#what);
-    this.#deadlineMs = timeoutMs === Infinity ? Infinity : clock().now() + timeoutMs;
+    const limit = this.#limit = new GroupLimit(timeoutMs);
     const timed = timeoutMs !== Infinity || hasDeadline(signal);
     const watch = stuckAfterMs === undefined
       ? undefined
@@ -138,9 +132,7 @@ export class TaskGroup implements AsyncDisposable {
     this.#watch = watch;
     this.#owner = {
       name,
-      noteDeadline: timed
-        ? (signal) => noteDeadline(signal, this.#deadlineMs, this.#options.signal)
-        : undefined,
+      noteDeadline: timed ? (own) => noteDeadline(own, limit.atMs, signal) : undefined,
       aborted: watch && ((task) => watch.add(task)),
       settled: (task) => this.#settled(task),
     };
@@ -182,24 +174,12 @@ export class TaskGroup implements AsyncDisposable {
 
   /** Aborted as soon as the group is: by a failure, from outside, or by `cancel`. Made when first read. */
   get signal(): AbortSignal {
-    let controller = this.#controller;
-    if (controller === undefined) {
-      this.#controller = controller = new Canceller();
-      this.#owner.noteDeadline?.(controller.signal);
-      if (this.#aborted !== undefined) controller.abort(this.#aborted.reason);
-    }
-    return controller.signal;
+    return this.#signal.signal;
   }
 
   /** Aborted when `close` begins (or the group is aborted): accept nothing new, finish what you have. */
   get stopping(): AbortSignal {
-    let controller = this.#stopping;
-    if (controller === undefined) {
-      this.#stopping = controller = new Canceller();
-      if (this.#aborted !== undefined) controller.abort(this.#aborted.reason);
-      else if (this.#stops) controller.abort(this.#closingAbort());
-    }
-    return controller.signal;
+    return this.#stopping.signal;
   }
 
   /** Whether the group has ended. */
@@ -357,11 +337,9 @@ export class TaskGroup implements AsyncDisposable {
 
   /** The live tasks: name, state, age, what each waits for, groups nested in it. */
   tree(): GroupTree {
-    return {
-      group: this.name ?? "task group",
-      state: this.#closed ? "closed" : this.#aborted === undefined ? "open" : "cancelled",
-      tasks: this.#tasks.snapshot().map((task) => task.tree()),
-    };
+    const state = this.#closed ? "closed" : this.#aborted === undefined ? "open" : "cancelled";
+    const tasks = this.#tasks.snapshot().map((task) => task.tree());
+    return noteTree({ group: this.name ?? "task group", state, tasks }, this);
   }
 
   /** A snapshot of what runs and how tasks have ended so far. */
@@ -463,8 +441,8 @@ export class TaskGroup implements AsyncDisposable {
     this.#aborted = abort;
     const { reason } = abort;
     this.#places.refuse(() => reason);
-    this.#controller?.abort(reason);
-    this.#stopping?.abort(reason);
+    this.#signal.abort(reason);
+    this.#stopping.abort(reason);
     for (const task of this.#tasks.snapshot()) task.abort(reason);
   }
 
@@ -494,7 +472,7 @@ export class TaskGroup implements AsyncDisposable {
     groupEnded(this);
     this.#end.resolve();
     this.#subscription?.cancel();
-    this.#timer?.[Symbol.dispose]();
+    this.#limit[Symbol.dispose]();
     this.#watch?.[Symbol.dispose]();
     this.#places.refuse(() => this.#gone("wait for capacity of"));
   }
@@ -502,7 +480,7 @@ export class TaskGroup implements AsyncDisposable {
   #stop(): void {
     if (this.#stops) return;
     this.#stops = true;
-    this.#stopping?.abort(this.#closingAbort());
+    this.#stopping.abort(ownAbort(`Cannot go on in ${this.#what}: it is closing`));
     this.#places.refuse(() => this.#gone("wait for capacity of"));
   }
 
@@ -510,31 +488,15 @@ export class TaskGroup implements AsyncDisposable {
     return new ClosedError(`Cannot ${doing} ${this.#what}: it ${this.#closed ? "has ended" : "is closing"}`);
   }
 
-  #closingAbort(): DOMException {
-    return ownAbort(`Cannot go on in ${this.#what}: it is closing`);
-  }
-
   get #throwing(): Pick<Throwing, "what" | "name" | "mode"> {
     return { what: this.#what, name: this.name, mode: this.#options.errors ?? "auto" };
   }
 
-  /** Sets the timer of the group's own limit; one that somebody awaits keeps the process alive. */
   #arm(ref: boolean): void {
-    if (this.#deadlineMs === Infinity || this.#aborted !== undefined) return;
-    this.#timer?.[Symbol.dispose]();
-    this.#timer = clock().schedule(this.#deadlineMs, () => this.#expire(), { ref });
+    if (this.#aborted === undefined) this.#limit.arm(ref, () => this.#expire());
   }
 
   #expire(): void {
-    const limitMs = this.#options.timeoutMs!;
-    const operation = this.#what;
-    const live = this.#tasks.snapshot();
-    const more = live.length > 5 ? ` and ${live.length - 5} more` : "";
-    const still = live.length === 0
-      ? "its body was still running"
-      : `still running: ${live.slice(0, 5).map(nameAndWait).join(", ")}${more}`;
-    this.#abortFromOutside(
-      new TimeoutError(`Cannot finish ${operation} within ${limitMs} ms: ${still}`, { operation, limitMs }),
-    );
+    this.#abortFromOutside(this.#limit.error(this.#what, this.#tasks.snapshot()));
   }
 }

@@ -1,7 +1,7 @@
 /** The report on a test that can never end. */
 import type { Observer, ObserverRecord } from "../kernel/observer.ts";
 import type { GroupTree } from "../task/group_options.ts";
-import { drawTree } from "./_tree.ts";
+import { drawTrees } from "./_tree.ts";
 import { count, describeTimers } from "./_words.ts";
 import type { VirtualTimer } from "./virtual_clock.ts";
 
@@ -41,8 +41,7 @@ export class StuckError extends Error {
 
   /** Creates the error from the facts. */
   constructor(state: StuckState) {
-    const tree = state.groups.map((group) => `\n${drawTree(group)}`).join("");
-    super(`Cannot finish the test: ${describe(state)}${tree}`);
+    super([`Cannot finish the test: ${describe(state)}`, ...drawTrees(state.groups)].join("\n"));
     this.state = state;
   }
 }

@@ -40,6 +40,22 @@ describe("StuckError", () => {
     assert.deepEqual(error.state.groups.map(({ group }) => group), ["main"]);
   });
 
+  test("shows thousands of groups, side by side and nested: the first of them, and how many more", async () => {
+    const within = (levels: number, signal?: AbortSignal): Promise<void> =>
+      TaskGroup.run((group) =>
+        void group.spawn(async ({ signal }) => {
+          if (levels > 0) await within(levels - 1, signal);
+          else await sleep(Infinity, { signal });
+        }), { signal });
+    const error = await stuck(() =>
+      Promise.all([within(2_000), ...Array.from({ length: 2_000 }, () => within(0))])
+    );
+    const lines = treeOf(error);
+    assert.equal(lines.length, 201);
+    assert.match(lines.at(-1)!, /^ {2}… and \d+ more groups and tasks/);
+    assert.equal(error.state.groups.length, 2_001);
+  });
+
   test("shows a nested group within its task only, and each of several that stand alone", async () => {
     const channel = new Channel<number>({ name: "jobs" });
     const error = await stuck(async () => {
@@ -82,13 +98,13 @@ describe("StuckError", () => {
       ]);
     });
     assert.deepEqual(treeOf(error).filter((line) => line.includes("group ")), [
+      '  group "task group", open',
+      '  group "task group", open',
       '  group "outer", open',
       '      group "task group", open',
       '  group "deep", open',
       '      group "task group", open',
       '          group "task group", open',
-      '  group "task group", open',
-      '  group "task group", open',
     ]);
   });
 
