@@ -53,14 +53,7 @@ class ClientConnection<Client> implements Connection {
         code: this.#kind.closedCode,
       });
     }
-    try {
-      const result = await this.#kind.run(this.raw, sql, params);
-      this.#transaction.succeeded(sql);
-      return result;
-    } catch (error) {
-      this.#transaction.failed(sql);
-      throw error;
-    }
+    return await this.#transaction.follow(sql, this.#kind.run(this.raw, sql, params));
   }
 
   inTransaction(): boolean {

@@ -159,6 +159,18 @@ const socketCodes =
 export class TransactionTracker {
   open = false;
 
+  /** Notes what becomes of a statement. */
+  async follow<T>(sql: string, answer: Promise<T>): Promise<T> {
+    try {
+      const result = await answer;
+      this.succeeded(sql);
+      return result;
+    } catch (error) {
+      this.failed(sql);
+      throw error;
+    }
+  }
+
   /** Notes a statement that succeeded. */
   succeeded(sql: string): void {
     const text = beginning(sql);

@@ -72,14 +72,9 @@ class PgliteConnection implements Connection {
   }
 
   async query(sql: string, params: readonly unknown[]): Promise<Result> {
-    try {
-      const { rows, affectedRows = 0 } = await this.raw.query(sql, params as unknown[]);
-      this.#transaction.succeeded(sql);
-      return { rows, rowCount: affectedRows || rows.length };
-    } catch (error) {
-      this.#transaction.failed(sql);
-      throw error;
-    }
+    const answer = this.#transaction.follow(sql, this.raw.query(sql, params as unknown[]));
+    const { rows, affectedRows = 0 } = await answer;
+    return { rows, rowCount: affectedRows || rows.length };
   }
 
   inTransaction(): boolean {
