@@ -154,9 +154,9 @@ export function driverContract(subject: DriverSubject): void {
       using_(async (c, driver) => {
         await c.query(`create table parent (id integer primary key)`, []);
         await c.query(
-          `create table t (id integer primary key, v varchar(20) not null, n integer,
+          `create table t (id integer primary key, v varchar(20) not null, n integer, parent integer,
              constraint t_v unique (v), constraint t_n check (n < 10),
-             parent integer, constraint t_parent foreign key (parent) references parent (id))`,
+             constraint t_parent foreign key (parent) references parent (id))`,
           [],
         );
         await c.query(`insert into t (id, v) values (1, 'a')`, []);

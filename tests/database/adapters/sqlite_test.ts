@@ -6,12 +6,33 @@ import { openBunSqlite } from "../../../src/database/adapters/_sqlite_bun.ts";
 import { driverOver } from "../../../src/database/adapters/_sqlite_driver.ts";
 import { openNodeSqlite } from "../../../src/database/adapters/_sqlite_node.ts";
 import { suite } from "../../_suite.ts";
+import { driverContract } from "../../contracts/driver_contract.ts";
 import { sqliteSuite } from "./_sqlite_suite.ts";
+
+const withoutBun = "Bun" in globalThis ? false : "there is none but on Bun";
+const bunDriver: typeof sqliteDriver = (options) => driverOver(options, [openBunSqlite]);
+
+/** @param make Makes the driver that is looked at. */
+function contract(name: string, skip: string | false, make: typeof sqliteDriver): void {
+  driverContract({
+    name,
+    skip,
+    server: false,
+    open: () =>
+      Promise.resolve({
+        make: () => make({ file: ":memory:" }),
+        [Symbol.asyncDispose]: () => Promise.resolve(),
+      }),
+  });
+}
+
+contract("node:sqlite", false, (options) => driverOver(options, [openNodeSqlite]));
+contract("bun:sqlite", withoutBun, bunDriver);
 
 describe("sqliteDriver", () => sqliteSuite(sqliteDriver));
 
-suite("sqliteDriver through bun:sqlite", "Bun" in globalThis ? false : "there is none but on Bun", () => {
-  const driver: typeof sqliteDriver = (options) => driverOver(options, [openBunSqlite]);
+suite("sqliteDriver through bun:sqlite", withoutBun, () => {
+  const driver = bunDriver;
   sqliteSuite(driver);
 
   it("reads the end of the first statement past texts, names, comments and triggers", async () => {
