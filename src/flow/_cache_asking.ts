@@ -1,5 +1,5 @@
 /** The way of a call for values: checked, answered with what is there, or put to a load that is shared. */
-import { subject } from "../kernel/checks.ts";
+import { show, subject } from "../kernel/checks.ts";
 import { ClosedError } from "../kernel/errors.ts";
 import { type Ask, checkAsk, PLAIN } from "./_cache_ask.ts";
 import type { ValueLease } from "./_cache_disposal.ts";
@@ -77,6 +77,13 @@ export class Asking<K, V> {
     let list: K[];
     try {
       ask = this.#check(loadMany ?? loadOne, load, options);
+      if (typeof keys?.[Symbol.iterator] !== "function") {
+        throw new TypeError(
+          `Cannot get from ${subject("cache", this.#settings.name)} as keys must be iterable: received ${
+            show(keys)
+          }`,
+        );
+      }
       list = [...keys];
     } catch (error) {
       return Promise.reject(error);

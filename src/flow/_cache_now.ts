@@ -16,7 +16,7 @@ const settled = Promise.resolve();
  * The time for a cache whose entries expire: reading the clock costs more than looking up an entry.
  *
  * In a burst of reads one reading serves up to 64 of them, and none beyond the turn of the microtask queue in which it
- * was made. Not kept for a millisecond by a timer, as is common: time would stand still for code that never lets one
+ * was made: whoever computes for long between two reads of a turn may find what has expired meanwhile. Not kept for a millisecond by a timer, as is common: time would stand still for code that never lets one
  * fire.
  */
 export class Now {
@@ -25,6 +25,11 @@ export class Now {
   #left = 0;
   #burst = 0;
   #turn = 0;
+
+  /** The time at which something is written: read anew, as it counts from then however long the turn has taken. */
+  exactMs(): number {
+    return clock().now();
+  }
 
   readMs(): number {
     if (this.#left > 0) {

@@ -291,7 +291,7 @@ export class Store<K, V> extends Entries<K, V | KeptFailure> {
     if (tags !== undefined) this.tags.set(slot, tags);
     if (this.expires || ttlMs !== Infinity || idleMs !== Infinity) {
       this.expires = true;
-      this.expiry.written(slot, this.now.readMs(), this.#scattered(ttlMs), loadMs);
+      this.expiry.written(slot, this.now.exactMs(), this.#scattered(ttlMs), loadMs);
     }
   }
 

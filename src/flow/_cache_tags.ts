@@ -14,8 +14,10 @@ export class Tags {
   set(slot: number, tags: readonly string[]): void {
     this.remove(slot);
     if (tags.length === 0) return;
-    this.#tags.set(slot, tags);
-    for (const tag of tags) {
+    // A tag may be named twice, by the cache and by who sets the value.
+    const own = tags.length === 1 ? tags : [...new Set(tags)];
+    this.#tags.set(slot, own);
+    for (const tag of own) {
       const slots = this.#slots.get(tag);
       if (slots === undefined) this.#slots.set(tag, new Set([slot]));
       else slots.add(slot);

@@ -82,6 +82,22 @@ describe("AsyncCache: expiry", () => {
     assert.equal(cache.peek("a"), undefined);
   });
 
+  test("what is written counts from then, also in a burst of reads and after long work in the same turn", () => {
+    let nowMs = 0;
+    const clock = { now: () => nowMs, schedule: () => ({ [Symbol.dispose]() {} }), random: () => 0 };
+    using _ = replaceClock(clock);
+    const cache = new AsyncCache<string, number>({ ttlMs: 100 });
+    cache.set("a", 1);
+    for (let i = 0; i < 30; i++) cache.peek("a");
+    nowMs = 300;
+    cache.set("b", 2);
+    nowMs = 399;
+    for (let i = 0; i < 100; i++) assert.equal(cache.peek("b"), 2);
+    nowMs = 400;
+    for (let i = 0; i < 64; i++) cache.peek("b");
+    assert.equal(cache.peek("b"), undefined);
+  });
+
   test("a TTL may be that of the value, of the call, Infinity, or 0, which keeps nothing", async () => {
     await world(async (w) => {
       const cache = new AsyncCache<string, number>({ ttlMs: (value) => value });

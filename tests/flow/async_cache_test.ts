@@ -99,6 +99,16 @@ describe("AsyncCache: what is in it", () => {
     assert.equal(cache.statistics().tags, 0);
     assert.throws(() => cache.deleteTag(5 as never), TypeError);
     assert.throws(() => cache.set("x", { team: "red" }, { tags: "vip" as never }), TypeError);
+    // The same tag, by the cache and by who sets it, and twice.
+    for (
+      const remove of [() => cache.delete("dan"), () => cache.deleteTag("team/red"), () => cache.clear()]
+    ) {
+      cache.set("dan", { team: "red" }, { tags: ["team/red", "vip", "vip"] });
+      cache.set("dan", { team: "red" }, { tags: ["vip", "vip"] });
+      assert.equal(cache.statistics().tags, 2);
+      remove();
+      assert.deepEqual([cache.has("dan"), cache.statistics().tags], [false, 0]);
+    }
     assert.throws(() => cache.set("x", { team: "red" }, { tags: [5] as never }), TypeError);
     assert.equal(cache.size, 0);
   });
@@ -283,7 +293,10 @@ describe("AsyncCache: what is in it", () => {
         await assert.rejects(ask(key, () => 1, throwing), { message: "this must not be called" });
       }
       await assert.rejects(cache.getMany(key, { timeoutMs: 5 }), TypeError);
-      await assert.rejects(cache.getMany(5 as never, () => []), TypeError);
+      await assert.rejects(cache.getMany(5 as never, () => []), {
+        name: "TypeError",
+        message: /^Cannot get from cache.* as keys must be iterable: received 5$/,
+      });
     }
     assert.throws(() => cache.set("a", 1, { ttlMs: -1 }), RangeError);
     assert.throws(() => cache.set("a", 1, 5 as never), TypeError);
