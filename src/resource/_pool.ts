@@ -198,7 +198,8 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
   /** One has come back from all who used it. */
   #takeIn(item: Item<T>, now: number): void {
     const evicted = item.uses >= this.settings.maxUses ? "uses" : this.#unwanted(item, now);
-    if (item.isLost) this.#stock.reject(item, "lease");
+    if (item.isDiscarded) this.#stock.destroy(item);
+    else if (item.isLost) this.#stock.reject(item, "lease");
     else if (evicted !== undefined) this.#stock.evict(item, evicted);
     else if (this.settings.recycle !== undefined && !this.closed) this.#stock.check(item, "recycle");
     else this.#place(item, now);
@@ -207,7 +208,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
   discard(seat: Item<T>): void {
     if (!seat.inUse) return;
     if (this.#leases.end(seat)) this.#stock.destroy(seat.main);
-    else seat.main.isLost = true;
+    else seat.main.isDiscarded = true;
     if (observed()) this.#report.tell("discard", seat);
   }
 
@@ -220,8 +221,8 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
   /** One in use that may have another user: not one that will end when it comes back. */
   get #shared(): Item<T> | undefined {
     const now = this.#now();
-    return this.#leases.open(({ isLost, wave, uses, expiresMs }) =>
-      !isLost && wave === this.#wave && uses < this.settings.maxUses && now < expiresMs &&
+    return this.#leases.open(({ isLost, isDiscarded, wave, uses, expiresMs }) =>
+      !isLost && !isDiscarded && wave === this.#wave && uses < this.settings.maxUses && now < expiresMs &&
       !(this.#resized && this.#live > this.max)
     );
   }

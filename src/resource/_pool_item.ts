@@ -31,6 +31,8 @@ export class Item<T> {
   uses = 0;
   /** Whether it has said that it can't be used any more. */
   isLost = false;
+  /** Whether one of its users did not want it kept. */
+  isDiscarded = false;
   /** When it was last known to be good. */
   goodMs: number;
   /** Since when it is idle. */

@@ -61,7 +61,7 @@ class Order implements WaitOrder<Request> {
  * A wait queue that puts itself in order when somebody with a priority or an owner comes.
  *
  * Most have the same limit and so reach it in the order in which they came: one timer serves all of them, as one for
- * each would take longer than all the rest. For the same reason the clock is read once for all who come in one turn.
+ * each would take longer than all the rest.
  */
 export class Line<L> extends WaitQueue<L, Request> {
   readonly #owners: Owners;
@@ -69,8 +69,6 @@ export class Line<L> extends WaitQueue<L, Request> {
   readonly #onExpired: () => void;
   #ordered = false;
   #timer: Disposable | undefined;
-  #now: number | undefined;
-  #turn: Disposable | undefined;
 
   /** `limitMs` is for those who have none of their own. */
   constructor(owners: Owners, limitMs: number, options: WaitQueueOptions & { onLeave: () => void }) {
@@ -78,15 +76,6 @@ export class Line<L> extends WaitQueue<L, Request> {
     this.#owners = owners;
     this.#limitMs = limitMs;
     this.#onExpired = options.onLeave;
-  }
-
-  /** The time of this turn. */
-  get now(): number {
-    if (this.#now === undefined) {
-      const now = this.#now = clock().now();
-      this.#turn = clock().schedule(now, () => this.#now = this.#turn = undefined, { ref: false });
-    }
-    return this.#now;
   }
 
   /** Waits; see {@linkcode WaitQueue.wait}. */
@@ -97,7 +86,7 @@ export class Line<L> extends WaitQueue<L, Request> {
     }
     const own = timeoutMs !== undefined;
     if (!own && this.#limitMs !== Infinity) {
-      const untilMs = this.now + this.#limitMs;
+      const untilMs = clock().now() + this.#limitMs;
       const { rank, weight, hold, site, order } = request;
       request = { rank, weight, hold, site, order, untilMs };
       if (this.#timer === undefined) this.#watch(untilMs);
@@ -118,8 +107,7 @@ export class Line<L> extends WaitQueue<L, Request> {
   look(): void {
     if (this.size > 0) return;
     this.#timer?.[Symbol.dispose]();
-    this.#turn?.[Symbol.dispose]();
-    this.#timer = this.#turn = this.#now = undefined;
+    this.#timer = undefined;
   }
 
   #watch(untilMs: number): void {

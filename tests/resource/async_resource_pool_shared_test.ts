@@ -136,6 +136,22 @@ describe("AsyncResourcePool with several leases for each resource", () => {
     }
   });
 
+  test("one that is discarded was not found bad: it does not count as invalid, whoever is the last", async () => {
+    await world(async () => {
+      const { pool, alive } = lines({ max: 1 });
+      for (const first of ["discard", "release"] as const) {
+        const [a, b] = [await pool.acquire(), await pool.acquire()];
+        a[first]();
+        b[first === "discard" ? "release" : "discard"]();
+        await sleep(1);
+        assert.deepEqual(alive(), []);
+      }
+      const { invalid, destroyed } = pool.statistics();
+      assert.deepEqual({ invalid, destroyed }, { invalid: 0, destroyed: 2 });
+      await pool.close();
+    });
+  });
+
   test("is recycled when all have given it back, and validated before the first only", async () => {
     await world(async () => {
       const looks: string[] = [];

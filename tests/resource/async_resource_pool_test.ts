@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { sleep } from "../../src/cancel/sleep.ts";
+import { replaceClock } from "../../src/kernel/clock.ts";
 import { observe } from "../../src/kernel/observer.ts";
 import { AsyncResourcePool } from "../../src/resource/async_resource_pool.ts";
 import {
@@ -15,6 +16,33 @@ import { explore, leakGuard, sweep, world } from "../../src/testing/mod.ts";
 import { failureOf, records, Store } from "./_store.ts";
 
 describe("AsyncResourcePool", () => {
+  test("a limit counts from when the caller came, however long the turn has taken before", async () => {
+    let nowMs = 0;
+    const timers: { atMs: number; run: () => void }[] = [];
+    const clock = {
+      now: () => nowMs,
+      random: () => 0,
+      schedule: (atMs: number, run: () => void) => {
+        const timer = { atMs, run };
+        timers.push(timer);
+        return { [Symbol.dispose]: () => void timers.splice(timers.indexOf(timer), 1) };
+      },
+    };
+    using _clock = replaceClock(clock);
+    const pool = new AsyncResourcePool({ max: 1, acquireTimeoutMs: 100, create: () => ({}) });
+    const lease = await pool.acquire();
+    const first = failureOf(pool.acquire());
+    nowMs = 300; // Work in one turn, which no timer gets into.
+    const second = pool.acquire();
+    const [due] = timers.filter(({ atMs }) => atMs <= nowMs);
+    timers.splice(timers.indexOf(due!), 1);
+    due!.run();
+    assert.ok(await first instanceof PoolTimeoutError);
+    lease.release();
+    (await second).release();
+    await pool.close();
+  });
+
   test("creates when first needed, lends to one at a time, and lends again what came back last", async () => {
     await world(async () => {
       const { pool, all } = new Store();
