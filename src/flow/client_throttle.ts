@@ -68,7 +68,7 @@ class Part {
  * the backend accepts one of `k` calls; when it accepts none, nearly all calls are, and the few that go out show when it
  * recovers. Calls refused here count as requests. Calls count when they have ended, so that a burst of the first ones is
  * let through. **Abort** — a call that is given up by its signal does not count; one that reaches `timeoutMs` was not
- * accepted. **Time** — no timer runs.
+ * accepted, and does not count when no time was left to make it. **Time** — no timer runs.
  *
  * Client-side throttling of Google's "Site Reliability Engineering", chapter 21.
  *
@@ -151,15 +151,20 @@ export class ClientThrottle implements Run<CallContext> {
     const { probability } = this;
     if (probability > 0 && clock().random() < probability) this.#refuse(probability);
     let over: "aborted" | "timedOut" | undefined;
+    let sent = false;
+    const send = (context: CallContext): T | PromiseLike<T> => {
+      sent = true;
+      return fn(context);
+    };
     this.#running++;
     try {
-      const value = await this.#call(fn, options, (why) => over = why);
+      const value = await this.#call(send, options, (why) => over = why);
       this.#count(true);
       return value;
     } catch (error) {
       if (over === "timedOut") this.#timedOut++;
       if (over === "aborted") this.#aborted++;
-      else this.#count(!this.#speaksOfLoad(error));
+      else if (sent) this.#count(!this.#speaksOfLoad(error));
       throw error;
     } finally {
       this.#running--;

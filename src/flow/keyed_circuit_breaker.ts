@@ -61,6 +61,8 @@ export class KeyedCircuitBreaker implements Run<CallContext> {
   readonly #maxKeys: number;
   /** The one not used for longest first. */
   readonly #kept = new Map<string, Kept>();
+  /** How far looking for idle ones has come. */
+  #looking: Iterator<[string, Kept]> | undefined;
 
   /**
    * Creates it without any breakers.
@@ -128,20 +130,21 @@ export class KeyedCircuitBreaker implements Run<CallContext> {
     return Object.freeze({ keys: this.#kept.size, open: Object.freeze(open) });
   }
 
-  /** Two for each new one: it keeps up, and no call pays for many. */
+  /** Makes room for a new one, and looks at two old ones: it keeps up, and no call pays for many. */
   #sweep(nowMs: number): void {
-    let looked = 0;
-    for (const [key, kept] of this.#kept) {
-      if (this.#kept.size < this.#maxKeys && (++looked > 2 || nowMs - kept.usedMs < this.#idleMs)) break;
-      if (this.#kept.size >= this.#maxKeys || isIdle(kept.breaker)) this.#kept.delete(key);
-      else this.#renew(key, kept);
+    for (let looked = 0; looked < 2; looked++) {
+      this.#looking ??= this.#kept.entries();
+      const { value: [key, kept] = [], done } = this.#looking.next();
+      // Those behind it were used later still. The ones before it that are not idle are looked at again then.
+      if (done || nowMs - kept!.usedMs < this.#idleMs) {
+        this.#looking = undefined;
+        break;
+      }
+      if (isIdle(kept!.breaker)) this.#kept.delete(key!);
     }
-  }
-
-  /** To the end of the line, so that it does not keep those behind it from being looked at. */
-  #renew(key: string, kept: Kept): void {
-    this.#kept.delete(key);
-    this.#kept.set(key, kept);
+    if (this.#kept.size < this.#maxKeys) return;
+    const [longest] = this.#kept.keys();
+    this.#kept.delete(longest!);
   }
 }
 

@@ -180,6 +180,15 @@ describe("ClientThrottle", () => {
     });
   });
 
+  test("does not count a call that was never made, as no time was left", async () => {
+    const throttle = new ClientThrottle();
+    for (let i = 0; i < 5; i++) {
+      await assert.rejects(throttle.run(() => assert.fail("it was made"), { timeoutMs: 0 }), TimeoutError);
+    }
+    const { requests, timedOut, probability } = throttle.statistics();
+    assert.deepEqual({ requests, timedOut, probability }, { requests: 0, timedOut: 5, probability: 0 });
+  });
+
   test("refuses bad options and calls", async () => {
     assert.throws(() => new ClientThrottle({ k: 0.5 }), RangeError);
     assert.throws(() => new ClientThrottle({ k: NaN }), RangeError);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { sleep } from "../../src/cancel/mod.ts";
 import { CircuitOpenError } from "../../src/flow/circuit_open_error.ts";
 import { KeyedCircuitBreaker } from "../../src/flow/keyed_circuit_breaker.ts";
 import { deferred } from "../../src/kernel/deferred.ts";
@@ -73,5 +74,21 @@ describe("KeyedCircuitBreaker", () => {
     hosts.of("a");
     await hosts.run(() => 1, { key: "d" });
     assert.deepEqual(hosts.statistics(), { keys: 3, open: ["c", "a"] });
+  });
+
+  test("at maxKeys the one not used for longest goes, also when old ones that are open were looked at before", async () => {
+    await world(async () => {
+      const hosts = new KeyedCircuitBreaker({ failures: 1, openMs: 100_000, idleMs: 10, maxKeys: 3 });
+      const open = (key: string) => hosts.run(down, { key }).catch(() => {});
+      await open("a");
+      await sleep(5);
+      await open("b");
+      await sleep(7);
+      await open("c");
+      await open("d");
+      assert.deepEqual(hosts.statistics().open, ["b", "c", "d"]);
+      await open("e");
+      assert.deepEqual(hosts.statistics().open, ["c", "d", "e"]);
+    });
   });
 });
