@@ -71,6 +71,19 @@ export function transformer<C>(policy: Run<C>): Policy<C> {
   });
 }
 
+/**
+ * Throws where a decorator that is made by a call was not called: it then gets the method in the place of what it is made
+ * of, and this beside it.
+ */
+export function refuseUncalled(decorator: string, beside: unknown): void {
+  if (
+    typeof (beside as Partial<ClassMethodDecoratorContext> | null | undefined)?.addInitializer !== "function"
+  ) {
+    return;
+  }
+  throw new TypeError(`Cannot decorate as ${decorator} must be called first: received the method itself`);
+}
+
 /** Runs one call of a transformed function: its work, the signal that came with it, and what it was called on and with. */
 export type RunCall<C> = (
   work: (context: C) => Promise<unknown>,

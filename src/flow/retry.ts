@@ -4,7 +4,7 @@ import type { WaitOptions } from "../kernel/types.ts";
 import { noteLayer } from "./_layer.ts";
 import { newTotals, type Plan, planOf } from "./_retry_plan.ts";
 import { run } from "./_retry_call.ts";
-import { transformer } from "./policy.ts";
+import { refuseUncalled, transformer } from "./policy.ts";
 import type { Attempt, RetryOptions, RetryPolicy } from "./retry_options.ts";
 
 /**
@@ -74,6 +74,7 @@ export function retry<T>(
   options?: RetryOptions & WaitOptions,
 ): RetryPolicy | Promise<T> {
   if (typeof first === "function") {
+    refuseUncalled("retry", options);
     try {
       const bounded = options?.signal !== undefined || options?.timeoutMs !== undefined;
       return run(planOf(options), first, bounded ? options : undefined);

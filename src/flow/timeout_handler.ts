@@ -10,7 +10,7 @@ import { emit } from "../kernel/observer.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import { limited, type LimitedEnd, type TimeoutOptions, type TimeoutScope } from "../cancel/timeout.ts";
 import { noteLayer } from "./_layer.ts";
-import { type Policy, transformer } from "./policy.ts";
+import { type Policy, refuseUncalled, transformer } from "./policy.ts";
 
 /** Options of {@linkcode timeoutHandler}. */
 export type TimeoutHandlerOptions = {
@@ -68,6 +68,7 @@ export function timeoutHandler(
   options: TimeoutHandlerOptions = {},
 ): TimeoutPolicy {
   const doing = "create timeout handler";
+  refuseUncalled("timeoutHandler", options);
   if (typeof ms !== "function") checkDurationMs(doing, "ms", ms);
   checkOptions(doing, options ?? null);
   const { operation, message } = options;

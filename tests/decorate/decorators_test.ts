@@ -97,6 +97,12 @@ describe("every decorator", () => {
       );
     }
     assert.throws(() => (batched as unknown as Decorator)(method, contextOf("method")), TypeError);
+    for (const [name, make] of Object.entries({ retry: flow.retry, timeoutHandler: flow.timeoutHandler })) {
+      assert.throws(() => (make as unknown as Decorator)(method, contextOf("method")), {
+        name: "TypeError",
+        message: `Cannot decorate as ${name} must be called first: received the method itself`,
+      });
+    }
   });
 });
 
