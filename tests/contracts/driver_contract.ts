@@ -181,6 +181,20 @@ export function driverContract(subject: DriverSubject): void {
         assert.equal((await c.query(`select 1 as one`, [])).rowCount, 1, "usable afterwards");
       }));
 
+    it("takes a wrong number of values for a mistake, not for a lost connection", () =>
+      using_(async (c, driver) => {
+        const { p } = words[driver.dialect];
+        for (const [sql, params] of [["select 1 as one", [1]], [`select ${p(1)} as one`, []]] as const) {
+          // Some drivers take what is not asked for, and leave it.
+          const error = await Promise.resolve().then(() => c.query(sql, params)).then(
+            () => undefined,
+            (error) => error,
+          );
+          if (error !== undefined) assert.equal(driver.classify(error).lost, false, String(error));
+          assert.equal((await c.query("select 1 as one", [])).rowCount, 1, "usable afterwards");
+        }
+      }));
+
     it("classifies whatever was thrown, and never throws", () =>
       using_(async (_, driver) => {
         for (

@@ -83,6 +83,7 @@ export interface PostgresErrorFields {
 const kinds: Readonly<Record<string, FailureKind>> = {
   "08": "connection",
   "08007": "ambiguous",
+  "08P01": "statement",
   "22": "statement",
   "23": "constraint",
   "25006": "readOnly",
@@ -109,8 +110,11 @@ const kinds: Readonly<Record<string, FailureKind>> = {
   "XX002": "storage",
 };
 
-/** After these the server has closed the connection. */
-const ending = /^(?:08|57P0[125]|25P0[34])/;
+/**
+ * After these the server has closed the connection. Not after 08P01, with which it answers a wrong number of values, or a
+ * character that no text may hold.
+ */
+const ending = /^(?:08(?!P01)|57P0[125]|25P0[34])/;
 
 const rules: Readonly<Record<string, Violation["kind"]>> = {
   "23502": "notNull",
@@ -215,8 +219,12 @@ function withoutComments(sql: string): string {
   }
 }
 
-/** Where another statement may begin, in a text of PostgreSQL: behind a semicolon that is not quoted. */
-const PARTS = /'(?:[^']|'')*'|"[^"]*"|--[^\n]*|\/\*|\$(\w*)\$|;/g;
+/**
+ * Where another statement may begin, in a text of PostgreSQL: behind a semicolon that is not quoted. Words come first, as
+ * they may hold a `$`.
+ */
+const PARTS =
+  /'(?:[^']|'')*'|"[^"]*"|--[^\n]*|\/\*|[A-Za-z_\x80-\uffff][\w$\x80-\uffff]*|\$((?:[A-Za-z_\x80-\uffff][\w\x80-\uffff]*)?)\$|;/g;
 
 /** Whether a text holds more than one statement; in doubt, as with unusual quotes, yes. */
 export function holdsSeveral(sql: string): boolean {

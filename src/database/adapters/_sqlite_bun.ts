@@ -105,10 +105,9 @@ class BunEngineStatement implements Statement {
 
   run(...params: unknown[]): Changes {
     const { changes, lastInsertRowid } = this.#statement.run(...params);
-    return {
-      changes,
-      lastInsertRowid: this.#bigints ? lastInsertRowid : toNumber(lastInsertRowid) as number,
-    };
+    // It is of an earlier statement, perhaps, and no reason to fail for one that was carried out.
+    const id = Number(lastInsertRowid);
+    return { changes, lastInsertRowid: this.#bigints || !Number.isSafeInteger(id) ? lastInsertRowid : id };
   }
 
   columns(): readonly string[] {

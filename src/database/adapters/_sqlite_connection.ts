@@ -1,6 +1,6 @@
 /** One connection of SQLite. */
 import type { Connection, Result, RowReader } from "../driver.ts";
-import type { Changes, Engine, Statement } from "./_sqlite_engine.ts";
+import type { Changes, Engine, Quirks, Statement } from "./_sqlite_engine.ts";
 import { placeholdersIn } from "./_sqlite_placeholders.ts";
 import {
   bindable,
@@ -32,14 +32,21 @@ const NO_ROWS: readonly unknown[] = Object.freeze([]);
 export class SqliteConnection implements Connection {
   readonly raw: Engine;
   readonly #bigints: boolean;
+  readonly #quirks: Quirks;
   readonly #prepared = new Map<string, Prepared>();
   #queryOnly = false;
   /** Whether the transaction that is open has changed the schema. */
   #schemaChanged = false;
 
-  constructor(engine: Engine, bigints: boolean) {
+  #schema: Statement | undefined;
+  #schemaVersion: unknown;
+  /** Whether the transaction that is open is known to see the schema of that version. */
+  #schemaSeen = false;
+
+  constructor(engine: Engine, bigints: boolean, quirks: Quirks) {
     this.raw = engine;
     this.#bigints = bigints;
+    this.#quirks = quirks;
   }
 
   query(sql: string, params: readonly unknown[]): Result {
@@ -54,6 +61,7 @@ export class SqliteConnection implements Connection {
     // Deno would read once more with the columns of before.
     if (prepared.changesSchema || (this.#schemaChanged && command === "ROLLBACK")) this.#forget();
     this.#schemaChanged = this.raw.isTransaction && (this.#schemaChanged || prepared.changesSchema);
+    if (command === "BEGIN" || command === "SAVEPOINT") this.#schemaSeen = false;
     if (prepared.turnsReadOnly) this.#queryOnly = true;
     else if (this.#queryOnly && !this.raw.isTransaction) {
       this.raw.exec("PRAGMA query_only = OFF");
@@ -68,7 +76,10 @@ export class SqliteConnection implements Connection {
     if (!prepared.returnsRows) {
       throw new TypeError(`Cannot stream ${command} as it must return rows: it returns none`);
     }
-    const rows = statement.iterate(...bindable(params));
+    const values = bindable(params);
+    const rows = this.#quirks.hidesErrors
+      ? within(command, () => statement.all(...values))[Symbol.iterator]()
+      : statement.iterate(...values);
     return {
       read(maxRows) {
         const some: unknown[] = [];
@@ -95,7 +106,12 @@ export class SqliteConnection implements Connection {
   }
 
   #preparedFor(sql: string, params: readonly unknown[]): Prepared {
-    const prepared = this.#prepared.get(sql) ?? this.#prepare(sql);
+    let prepared = this.#prepared.get(sql);
+    if (this.#quirks.keepsColumns && prepared?.returnsRows !== false) {
+      this.#lookAtSchema();
+      prepared = this.#prepared.get(sql);
+    }
+    prepared ??= this.#prepare(sql);
     const { command, placeholders } = prepared;
     if (params.length === placeholders) return prepared;
     const takes = `${placeholders} ${placeholders === 1 ? "value" : "values"}`;
@@ -134,6 +150,20 @@ export class SqliteConnection implements Connection {
     }
     this.#prepared.set(sql, prepared);
     return prepared;
+  }
+
+  /** Another connection may have changed the schema, but for a transaction that has read already. */
+  #lookAtSchema(): void {
+    if (this.#schemaSeen && this.raw.isTransaction) return;
+    this.#schema ??= this.raw.prepare("PRAGMA schema_version");
+    const { schema_version: version } = this.#schema.all()[0] as { schema_version: unknown };
+    if (version !== this.#schemaVersion) {
+      // Running anything has the engine read the schema anew: what is prepared before that has the columns of before.
+      this.raw.prepare("SELECT 1 FROM sqlite_schema LIMIT 1").all();
+      this.#forget();
+    }
+    this.#schemaVersion = version;
+    this.#schemaSeen = this.raw.isTransaction;
   }
 
   #forget(): void {

@@ -2,7 +2,8 @@
 import { checkBoolean, checkInteger, checkName, checkOptions } from "../../kernel/checks.ts";
 import type { Driver } from "../driver.ts";
 import { SqliteConnection } from "./_sqlite_connection.ts";
-import type { Engine, OpenEngine } from "./_sqlite_engine.ts";
+import type { Engine, OpenEngine, Quirks } from "./_sqlite_engine.ts";
+import { quirksOf } from "./_sqlite_quirks.ts";
 import { begin, classify, pragmas } from "./_sqlite_shared.ts";
 
 /** Options of `sqliteDriver`. */
@@ -39,10 +40,10 @@ export function driverOver(options: SqliteOptions, ways: readonly OpenEngine[]):
     foreign_keys: true,
   };
   const settings = pragmas(doing, { ...defaults, ...options.pragmas });
-  const open = async (): Promise<Engine> => {
+  const open = async (): Promise<{ engine: Engine; quirks: Quirks }> => {
     for (const way of ways) {
       const engine = await way(file, { readOnly, timeout: busyTimeoutMs });
-      if (engine !== undefined) return engine;
+      if (engine !== undefined) return { engine, quirks: await quirksOf(way) };
     }
     throw new Error(
       "Cannot open SQLite: node:sqlite is needed, which comes with Node.js 22.16 or newer, with Deno and with Bun",
@@ -56,10 +57,10 @@ export function driverOver(options: SqliteOptions, ways: readonly OpenEngine[]):
     begin,
     classify,
     async connect() {
-      const engine = await open();
+      const { engine, quirks } = await open();
       try {
         for (const setting of settings) engine.prepare(setting).run();
-        return new SqliteConnection(engine, bigints);
+        return new SqliteConnection(engine, bigints, quirks);
       } catch (error) {
         engine.close();
         throw error;

@@ -34,5 +34,13 @@ export interface EngineOptions {
   readonly timeout: number;
 }
 
+/** What an engine does otherwise than it should. */
+export interface Quirks {
+  /** Whether rows that are read one by one just end where an error comes up. */
+  readonly hidesErrors: boolean;
+  /** Whether rows are read once more with the columns of before, when another connection has changed them. */
+  readonly keepsColumns: boolean;
+}
+
 /** Opens a file; gives `undefined` where the runtime has no such SQLite. */
 export type OpenEngine = (file: string, options: EngineOptions) => Promise<Engine | undefined>;

@@ -125,7 +125,14 @@ export function bindable(params: readonly unknown[]): readonly unknown[] {
   for (let i = 0; i < params.length; i++) {
     const value = params[i];
     const type = typeof value;
-    if (type === "string" || type === "number" || value === null || value instanceof Uint8Array) continue;
+    if (type === "string" || value === null || value instanceof Uint8Array) continue;
+    if (type === "number") {
+      // Some runtimes make an INTEGER of a whole number, others a REAL: 5 / 2 would be 2 here and 2.5 there.
+      if (!Number.isSafeInteger(value)) continue;
+      if (values === params) values = [...params];
+      (values as unknown[])[i] = BigInt(value as number);
+      continue;
+    }
     if (type === "bigint") {
       if (BigInt.asIntN(64, value as bigint) === value) continue;
       throw new RangeError(

@@ -19,8 +19,10 @@ export type { SqliteOptions } from "./_sqlite_driver.ts";
  * after the other. **Durability** — with the defaults, what was committed survives any end of the process; a power cut
  * may take the last commits, never the consistency: `pragmas: { synchronous: "full" }` keeps those too, for a wait on
  * the disk per transaction. **Values** — null, number, bigint, string, boolean (as 0 and 1) and `Uint8Array` can be
- * bound; a Date can't, as SQLite has no such type. **Placeholders** — `?` and `?1`, as many as there are values; none with
- * names. **Rows** — plain objects. **One statement** per query. **Node 22** prints an
+ * bound, whole numbers as INTEGER; a Date can't, as SQLite has no such type. **Placeholders** — `?` and `?1`, as many as there are values; none with
+ * names. **Rows** — plain objects. **One statement** per query. **Deno** 2.9
+ * hides errors from rows that are read one by one, so all rows of a stream are read when it begins; and it ends a text at
+ * a NUL character. **Node 22** prints an
  * `ExperimentalWarning` when SQLite is first used; `NODE_OPTIONS=--disable-warning=ExperimentalWarning` hides it.
  *
  * @throws {TypeError | RangeError} For bad options. A file that can't be opened shows when the `Database` first connects.

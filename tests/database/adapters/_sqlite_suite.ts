@@ -297,6 +297,52 @@ export function sqliteSuite(sqliteDriver: (options: SqliteOptions) => Driver): v
       }
     }));
 
+  it("whole numbers are bound as integers, and others as reals", () =>
+    withDatabase(async (db) => {
+      const sql =
+        "select ? / 2 as half, 'k' || ? as name, typeof(?) as a, typeof(?) as b, typeof(?) as c, ? as most";
+      const most = Number.MAX_SAFE_INTEGER;
+      const { rows } = await db.query(sql, [5, 7, -1, 1.5, 1e300, most]);
+      assert.deepEqual(rows, [{ half: 2, name: "k7", a: "integer", b: "real", c: "real", most }]);
+    }));
+
+  it("a key beyond what a number holds does not make what was carried out fail", () =>
+    withDatabase(async (db) => {
+      await db.transaction(async (tx) => {
+        const inserted = await tx.query("insert into entries values (1234567890123456789, 'a')");
+        assert.equal(inserted.rowCount, 1);
+        await insert(tx, "b");
+      });
+      await db.query("delete from entries where name = 'b'");
+      const { rows } = await db.query("select cast(id as text) as id from entries");
+      assert.deepEqual(rows, [{ id: "1234567890123456789" }]);
+    }));
+
+  it("a stream fails where a query would, and does not just end", () =>
+    withDatabase(async (db, open) => {
+      await db.query("insert into entries (id, name) values (1, 'a')");
+      const all = async (on: Pick<Database, "stream">, sql: string): Promise<void> => {
+        for await (const _ of on.stream(sql, [], { batchRows: 1 })) { /* to its end */ }
+      };
+      const inside = db.transaction((tx) => all(tx, "insert into entries values (1, 'b') returning id"));
+      await assert.rejects(inside, ConstraintError);
+      await assert.rejects(all(db, "select 1 as n union all select 9007199254740993"), {
+        name: "RangeError",
+        message: /^Cannot read result of SELECT as its integers must fit in a number/,
+      });
+      const overflow = "select 1 as n union all select abs(-9223372036854775808)";
+      await assert.rejects(all(db, overflow), { name: "DatabaseError", message: /: integer overflow$/ });
+      const locked = open({ pragmas: { journal_mode: "delete" }, busyTimeoutMs: 0 });
+      await db.close();
+      await locked.query("select 1 as one");
+      const other = open({ pragmas: { journal_mode: "delete" } });
+      await using session = await other.session();
+      await session.query("begin exclusive");
+      await assert.rejects(all(locked, "select * from entries"), TransactionConflictError);
+      await session.query("rollback");
+      await all(locked, "select * from entries");
+    }));
+
   it("integers beyond what a number holds are an error, or bigints when asked for", () =>
     withDatabase(async (db, open) => {
       const sql = "select 9007199254740993 as big";
@@ -339,6 +385,35 @@ export function sqliteSuite(sqliteDriver: (options: SqliteOptions) => Driver): v
       assert.deepEqual(await columns(), ["id", "name"]);
       await db.transaction((tx) => tx.query("alter table entries add column size integer"));
       assert.deepEqual(await columns(), ["id", "name", "size"]);
+    }));
+
+  it("a statement used before, or for the first time, sees the columns that another connection has made", () =>
+    withDatabase(async (db, open) => {
+      const other = open();
+      await db.query("create table t (a, b)");
+      await db.query("insert into t values ('a1', 'b1')");
+      const read = async (on: Pick<Transaction, "query"> = db, sql = "select * from t"): Promise<unknown> =>
+        (await on.query(sql)).rows[0];
+      const streamed = async (): Promise<unknown> => {
+        for await (const row of db.stream("select * from t")) return row;
+      };
+      assert.deepEqual(await read(), { a: "a1", b: "b1" });
+      await other.query("alter table t rename to old");
+      await other.query("create table t (b, a)");
+      await other.query("insert into t select b, a from old");
+      assert.deepEqual(await read(), { b: "b1", a: "a1" });
+      await other.query("alter table t add column c default 7");
+      assert.deepEqual(await streamed(), { b: "b1", a: "a1", c: 7 });
+      await other.query("alter table t drop column b");
+      assert.deepEqual(await read(db, "select * from t where 1 = 1"), { a: "a1", c: 7 });
+      for (const readOnly of [true, false]) {
+        await db.transaction(async (tx) => {
+          assert.deepEqual(await read(tx), { a: "a1", c: 7 });
+          assert.deepEqual(await read(tx), { a: "a1", c: 7 });
+        }, { readOnly });
+      }
+      await other.query("alter table t rename column c to d");
+      await db.transaction(async (tx) => assert.deepEqual(await read(tx), { a: "a1", d: 7 }));
     }));
 
   it("many different statements run, one after the other", () =>

@@ -82,6 +82,9 @@ describe("holdsSeveral of PostgreSQL", () => {
       "do $$ begin; end $$; begin",
       "select $a$ $b$; $a$; select 1",
       "select E'x\\''; begin; select ''",
+      "select 1 as a$b$; begin; select 2 as a$b$",
+      "select 1 as é$b$; begin; select 2 as é$b$",
+      "select $1$; begin; select $1$",
     ];
     for (const sql of several) assert.equal(holdsSeveral(sql), true, sql);
     const one = [
@@ -95,6 +98,8 @@ describe("holdsSeveral of PostgreSQL", () => {
       'select 1 as "a;b"',
       "do $$ begin perform 1; perform 2; end $$",
       "select $a$ ; $$ ; $a$",
+      "select $é1$ ; $$ ; $é1$",
+      "select 1 as a$b$",
       "select E'it\\'s'",
       "select E'it\\'s';",
       "-- a; b\nselect 1",
