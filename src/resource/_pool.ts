@@ -158,7 +158,7 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
     }
     const waiting = this.line.enter(request, signal, timeoutMs);
     const limitMs = timeoutMs ?? this.settings.acquireTimeoutMs;
-    if (limitMs !== Infinity) this.#leases.watch(this.line);
+    if (limitMs !== Infinity) this.#leases.watch();
     if (this.#stock.idle > 0 || this.size < this.max) this.serve();
     return waiting;
   }

@@ -82,9 +82,9 @@ export class Leases<T> {
   }
 
   /** Somebody waits: from now on at least it is known how long the longest lease lasts. */
-  watch(time: { readonly now: number }): void {
+  watch(): void {
     const { first } = this.list;
-    if (first !== undefined && first.sinceMs === undefined) first.sinceMs = time.now;
+    if (first !== undefined && first.sinceMs === undefined) first.sinceMs = clock().now();
   }
 
   /** For how long the longest lease has been held, as far as is known. */

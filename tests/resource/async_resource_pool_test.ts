@@ -60,6 +60,21 @@ describe("AsyncResourcePool", () => {
     });
   });
 
+  test("statistics say for how long the longest lease has been held, since somebody waits at least", async () => {
+    await world(async (w) => {
+      const { pool } = new Store({ max: 1 });
+      const lease = await pool.acquire();
+      await w.advance(10);
+      const waiting = pool.acquire();
+      await w.advance(50);
+      assert.ok(pool.statistics().longestLeaseMs >= 50);
+      lease.release();
+      (await waiting).release();
+      assert.equal(pool.statistics().longestLeaseMs, 0);
+      await pool.close();
+    }, { auto: false });
+  });
+
   test("statistics say how many there are of each, and add up", async () => {
     await world(async () => {
       await using store = new AsyncResourcePool({ max: 3, create: () => sleep(5), name: "numbers" });
