@@ -61,7 +61,25 @@ export function observe(observer: Observer): Disposable {
   };
 }
 
-/** Tells all observers; costs next to nothing when there is none. */
+/** What happened in the step that is being done. */
+let untold: ObserverRecord[] | undefined;
+
+/**
+ * Does several things as one step. Observers are told when all are done: they may do anything, and would do it in the
+ * middle. A step within a step is a part of it.
+ */
+export function oneStep<T>(step: () => T): T {
+  if (observers.length === 0 || untold !== undefined) return step();
+  const events: ObserverRecord[] = untold = [];
+  try {
+    return step();
+  } finally {
+    untold = undefined;
+    for (const event of events) tell(event);
+  }
+}
+
+/** Tells all observers, in the middle of a {@linkcode oneStep} after it; costs next to nothing when there is none. */
 export function emit(kind: string, structure: string, name: string | undefined, data?: object): void {
   if (observers.length === 0) return;
   const event: ObserverRecord = {
@@ -70,6 +88,11 @@ export function emit(kind: string, structure: string, name: string | undefined, 
     ...(name === undefined ? {} : { name }),
     ...(data && { data }),
   };
+  if (untold !== undefined) untold.push(event);
+  else tell(event);
+}
+
+function tell(event: ObserverRecord): void {
   for (const observer of observers) {
     try {
       const answer: unknown = observer.record(event);

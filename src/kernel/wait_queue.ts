@@ -8,7 +8,7 @@ import { census } from "./census.ts";
 import { checkWaitOptions } from "./checks.ts";
 import { clock } from "./clock.ts";
 import { TimeoutError } from "./errors.ts";
-import { emit, observed } from "./observer.ts";
+import { emit, observed, oneStep } from "./observer.ts";
 import { type AbortTarget, subscribe, type Subscription } from "./signals.ts";
 import type { WaitOptions } from "./types.ts";
 
@@ -214,7 +214,9 @@ export class WaitQueue<T, D = undefined> {
    * the very step in which one of them grants, leaves the others. Watching `signal` is the caller's business; here it
    * is only asked, so that nothing is granted to one who has given up.
    *
-   * Leaving has two steps, as nobody may be granted another of its places when the line moves behind the first.
+   * Leaving has two steps, as nobody may be granted another of its places when the line moves behind the first; nor by
+   * an observer: whoever has several places joins and leaves them in {@linkcode oneStep}, in which `granted` and
+   * `rejected` are called, too.
    *
    * @param joined Is told the place as soon as it is in line, before any observer is.
    */
@@ -257,8 +259,8 @@ export class WaitQueue<T, D = undefined> {
     if (waiter === undefined) return false;
     this.#unlink(waiter, true);
     this.totals.granted++;
-    if (observed()) this.#tellEnd(waiter, "grant");
-    waiter.resolve(value);
+    if (observed()) this.#settle(waiter, "grant", () => waiter.resolve(value));
+    else waiter.resolve(value);
     return true;
   }
 
@@ -304,8 +306,12 @@ export class WaitQueue<T, D = undefined> {
     return this.rejectWhere(() => true, reason);
   }
 
-  /** Sends those away whose data match, in order. @returns How many there were. */
+  /** Sends those away whose data match, in order, before observers are told of any. @returns How many there were. */
   rejectWhere(match: (data: D) => boolean, reason: unknown): number {
+    return oneStep(() => this.#rejectWhere(match, reason));
+  }
+
+  #rejectWhere(match: (data: D) => boolean, reason: unknown): number {
     const away: Waiter<T, D>[] = [];
     for (let waiter = this.#first; waiter !== undefined; waiter = waiter.next) {
       if (match(waiter.data)) away.push(waiter);
@@ -379,8 +385,16 @@ export class WaitQueue<T, D = undefined> {
     this.#unlink(waiter);
     if (why === "abort") this.totals.aborted++;
     else if (why === "timeout") this.totals.timedOut++;
-    if (observed()) this.#tellEnd(waiter, why);
-    waiter.reject(reason);
+    if (observed()) this.#settle(waiter, why, () => waiter.reject(reason));
+    else waiter.reject(reason);
+  }
+
+  /** Settles one who is out of the line. One who has joined leaves its other places then, and observers hear it after. */
+  #settle(waiter: Waiter<T, D>, ending: Ending, settle: () => void): void {
+    oneStep(() => {
+      this.#tellEnd(waiter, ending);
+      settle();
+    });
   }
 
   #tellStart(waiter: Waiter<T, D>): void {

@@ -2,6 +2,7 @@ import { checkChoice, checkWaitOptions, show } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { deferred } from "../kernel/deferred.ts";
 import { TimeoutError } from "../kernel/errors.ts";
+import { oneStep } from "../kernel/observer.ts";
 import { subscribe, type Subscription } from "../kernel/signals.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import type { Place } from "../kernel/wait_queue.ts";
@@ -59,7 +60,9 @@ export async function select<const C extends readonly SelectCase<unknown>[]>(
 ): Promise<Awaited<SelectResult<C>>> {
   check(cases, options);
   if (options?.signal?.aborted) throw options.signal.reason;
-  const taken = attempt(cases, options) ?? await first(cases, options);
+  // An observer of the attempts could make one possible that was not, before we are in its line.
+  const choice = oneStep(() => attempt(cases, options) ?? first(cases, options));
+  const taken = typeof choice === "function" ? choice : await choice;
   return await taken() as Awaited<SelectResult<C>>;
 }
 
@@ -131,14 +134,15 @@ function first(
   let subscription: Subscription | undefined;
   let timer: Disposable | undefined;
   let over = false;
-  const decided = (): void => {
-    over = true;
-    // Out of every line in the same step: whoever comes next must not find us anywhere.
-    for (const place of places) place.leave();
-    subscription?.cancel();
-    timer?.[Symbol.dispose]();
-    for (const place of places) place.left();
-  };
+  const decided = (): void =>
+    oneStep(() => {
+      over = true;
+      // Out of every line in the same step: whoever comes next must not find us anywhere.
+      for (const place of places) place.leave();
+      subscription?.cancel();
+      timer?.[Symbol.dispose]();
+      for (const place of places) place.left();
+    });
   const granted = (taken: Taken<unknown>): void => {
     resolve(taken);
     decided();
@@ -147,13 +151,7 @@ function first(
     reject(reason);
     decided();
   };
-  for (const it of cases) {
-    places.push(it.join(signal, granted, rejected));
-    if (!over) continue;
-    // An observer that was told of this place has made a choice possible: the place itself is still to be left.
-    decided();
-    return promise;
-  }
+  for (const it of cases) places.push(it.join(signal, granted, rejected));
   if (signal !== undefined) {
     try {
       subscription = subscribe(signal, { aborted: rejected, describe: () => "select" });

@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, mock, test } from "node:test";
-import { emit, observe, observed, type Observer, type ObserverRecord } from "../../src/kernel/observer.ts";
+import {
+  emit,
+  observe,
+  observed,
+  type Observer,
+  type ObserverRecord,
+  oneStep,
+} from "../../src/kernel/observer.ts";
 
 describe("observe", () => {
   test("tells every observer, in order, until it is disposed", () => {
@@ -71,5 +78,35 @@ describe("observe", () => {
     for (const value of [undefined, null, {}, { record: 1 }]) {
       assert.throws(() => observe(value as unknown as Observer), TypeError);
     }
+  });
+});
+
+describe("oneStep", () => {
+  test("tells observers what happened in it when it is done, in order, however it ends", () => {
+    const log: string[] = [];
+    using _watching = observe({
+      record: ({ kind }) => {
+        log.push(kind);
+        if (kind === "inner") emit("of the observer", "a", undefined);
+      },
+    });
+    const result = oneStep(() => {
+      emit("outer", "a", undefined);
+      oneStep(() => emit("inner", "a", undefined));
+      log.push("done");
+      return 1;
+    });
+    assert.equal(result, 1);
+    assert.throws(() =>
+      oneStep(() => {
+        emit("failing", "a", undefined);
+        throw new Error("no");
+      }), { message: "no" });
+    emit("after", "a", undefined);
+    assert.deepEqual(log, ["done", "outer", "inner", "of the observer", "failing", "after"]);
+  });
+
+  test("is only a call while nobody observes", () => {
+    assert.equal(oneStep(() => 2), 2);
   });
 });
