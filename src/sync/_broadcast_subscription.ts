@@ -63,11 +63,6 @@ export class Listener<T> implements BroadcastSubscription<T> {
     return this.#unread.size;
   }
 
-  /** How many values it will still have when those who wait have got theirs. */
-  get backlog(): number {
-    return this.#unread.size - this.#receivers.size;
-  }
-
   get missed(): number {
     return this.#missed;
   }
@@ -109,9 +104,9 @@ export class Listener<T> implements BroadcastSubscription<T> {
     this.#source.left();
   }
 
-  /** Takes a value in, without handing it out. */
+  /** Takes a value in, for who waits or comes next. */
   push(value: T): void {
-    this.#unread.push(value);
+    if (!this.#receivers.grant(value)) this.#unread.push(value);
   }
 
   /** Takes a value in, in place of the oldest. */
@@ -121,14 +116,7 @@ export class Listener<T> implements BroadcastSubscription<T> {
     this.#unread.push(value);
   }
 
-  /** Gives values to those who wait. */
-  handOut(): void {
-    while (this.#unread.size > 0 && this.#receivers.head() !== undefined) {
-      this.#receivers.grant(this.#unread.shift() as T);
-    }
-  }
-
-  /** It gets nothing more. Who waits gets what is unread. */
+  /** It gets nothing more. */
   cut(error: unknown): void {
     this.#end = { error, failed: true };
   }

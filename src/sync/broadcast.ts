@@ -1,6 +1,7 @@
 import { checkChoice, checkInteger, checkName, checkOptions, subject } from "../kernel/checks.ts";
 import { Deque } from "../kernel/deque.ts";
 import { ClosedError } from "../kernel/errors.ts";
+import { oneStep } from "../kernel/observer.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import { WaitQueue } from "../kernel/wait_queue.ts";
 import { type BroadcastSubscription, Listener } from "./_broadcast_subscription.ts";
@@ -172,9 +173,7 @@ export class Broadcast<T> {
     if (this.#closedWith !== undefined) return false;
     if (this.#senders.size > 0) this.#admit(); // Those whose signal is aborted by now hold nobody up.
     if (this.#senders.size > 0 || !this.#canSend()) return false;
-    this.#take(value);
-    this.#handOut();
-    if (this.#senders.size > 0) this.#admit(); // An observer has sent when it was told.
+    oneStep(() => this.#handOut(value));
     return true;
   }
 
@@ -213,8 +212,8 @@ export class Broadcast<T> {
     });
   }
 
-  #hasRoom({ backlog }: Listener<T>): boolean {
-    return backlog < this.#capacity;
+  #hasRoom({ unread }: Listener<T>): boolean {
+    return unread < this.#capacity;
   }
 
   #canSend(): boolean {
@@ -225,22 +224,20 @@ export class Broadcast<T> {
 
   /** Lets waiting senders in from the head of the line, as long as there is room. */
   #admit(): void {
-    while (this.#closedWith === undefined && this.#senders.head() !== undefined && this.#canSend()) {
-      this.#next();
-    }
+    while (oneStep(() => this.#next()));
   }
 
-  /** Takes in what the head of the line sends. */
-  #next(): void {
-    const waiting = this.#senders.oldest;
-    if (waiting === undefined) return;
-    this.#take(waiting.data); // Before its sender is told, as observers are then told, too.
+  /** Takes in what the head of the line sends, if it can. Observers hear of it when all have it. */
+  #next(): boolean {
+    const next = this.#closedWith === undefined ? this.#senders.head() : undefined;
+    if (next === undefined || !this.#canSend()) return false;
     this.#senders.grant(undefined);
-    this.#handOut();
+    this.#handOut(next);
+    return true;
   }
 
-  /** Gives a value to everybody's buffer. Calls nobody: so all get all values in one order. */
-  #take(value: T): void {
+  /** Gives a value to everybody. Nobody else is called in between: so all get all values in one order. */
+  #handOut(value: T): void {
     this.#sent++;
     if (this.#replay > 0) {
       if (this.#latest.size === this.#replay) this.#latest.shift();
@@ -258,10 +255,5 @@ export class Broadcast<T> {
         listener.cut(new LaggedError(`Cannot keep up with ${this.#what}: ${behind}`));
       }
     }
-  }
-
-  /** Hands values from the buffers to those who wait for them. */
-  #handOut(): void {
-    for (const listener of [...this.#listeners]) listener.handOut();
   }
 }

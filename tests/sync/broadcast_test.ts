@@ -282,6 +282,26 @@ describe("Broadcast", () => {
     }
   });
 
+  test("all who subscribe get a value, or nobody, if an observer closes it when it is told", async () => {
+    for (const waiting of [false, true]) {
+      await world(async () => {
+        const broadcast = new Broadcast<number>({ capacity: 1 });
+        const subscriptions = [1, 2, 3].map(() => broadcast.subscribe());
+        if (waiting) await broadcast.send(0);
+        const sending = waiting ? broadcast.send(1) : undefined;
+        if (waiting) assert.deepEqual(subscriptions.slice(1).map(unread), [[0], [0]]);
+        const receiving = subscriptions.slice(1).map((subscription) => subscription.receive());
+        using _closing = observe({ record: ({ kind }) => void (kind === "grant" && broadcast.close()) });
+        if (waiting) assert.deepEqual(subscriptions[0]!.tryReceive(), { value: 0 });
+        else assert.equal(broadcast.trySend(1), true);
+        await sending;
+        assert.equal(broadcast.closed, true);
+        assert.deepEqual(await Promise.all(receiving), [1, 1]);
+        assert.deepEqual(await collect(subscriptions[0]!), [1]);
+      });
+    }
+  });
+
   test("a thousand subscribers come and gone leave nothing", async () => {
     await world(async () => {
       const broadcast = new Broadcast<number>({ replay: 1 });
