@@ -91,7 +91,7 @@ export class Broadcast<T> {
   readonly #what: string;
   readonly #latest = new Deque<T>();
   readonly #listeners = new Set<Listener<T>>();
-  readonly #senders: WaitQueue<void, T>;
+  readonly #senders: WaitQueue<void, { readonly value: T }>;
   #closedWith: { readonly error: unknown; readonly failed: boolean } | undefined;
   #sent = 0;
   #missed = 0;
@@ -161,7 +161,7 @@ export class Broadcast<T> {
     const refused = this.#senders.refusal(options);
     if (refused !== undefined) return refused;
     if (this.#closedWith !== undefined) return Promise.reject(this.#closedWith.error);
-    return this.trySend(value) ? Promise.resolve() : this.#senders.wait(value, options);
+    return this.trySend(value) ? Promise.resolve() : this.#senders.wait({ value }, options);
   }
 
   /**
@@ -232,7 +232,7 @@ export class Broadcast<T> {
     const next = this.#closedWith === undefined ? this.#senders.head() : undefined;
     if (next === undefined || !this.#canSend()) return false;
     this.#senders.grant(undefined);
-    this.#handOut(next);
+    this.#handOut(next.value);
     return true;
   }
 

@@ -43,6 +43,18 @@ describe("Broadcast", () => {
     });
   });
 
+  test("lets in whatever waits to be sent, undefined too", async () => {
+    await world(async () => {
+      const broadcast = new Broadcast<number | undefined>({ capacity: 1 });
+      using subscription = broadcast.subscribe();
+      await broadcast.send(1);
+      const sending = broadcast.send(undefined, { timeoutMs: 5 });
+      assert.equal(await subscription.receive(), 1);
+      await sending;
+      assert.deepEqual(subscription.tryReceive(), { value: undefined });
+    });
+  });
+
   test("a late subscriber gets the latest values first, as many as are replayed (CH-08)", async () => {
     await world(async () => {
       const broadcast = new Broadcast<number>({ capacity: 3, replay: 2 });
