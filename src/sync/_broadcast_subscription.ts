@@ -40,6 +40,8 @@ export interface BroadcastSubscription<T> extends AsyncIterable<T>, Disposable {
 
 /** Who wants to know what a subscriber does. */
 interface Source {
+  /** There is no room any more. */
+  filled(): void;
   /** There may be room. */
   taken(): void;
   left(): void;
@@ -47,14 +49,16 @@ interface Source {
 
 export class Listener<T> implements BroadcastSubscription<T> {
   readonly #what: string;
+  readonly #capacity: number;
   readonly #source: Source;
   readonly #unread = new Deque<T>();
   readonly #receivers: WaitQueue<T, true>;
   #missed = 0;
   #end: { readonly error: unknown; readonly failed: boolean } | undefined;
 
-  constructor(what: string, name: string | undefined, source: Source) {
+  constructor(what: string, name: string | undefined, capacity: number, source: Source) {
     this.#what = what;
+    this.#capacity = capacity;
     this.#source = source;
     this.#receivers = new WaitQueue({ what: "receive from broadcast", structure: "broadcast", name });
   }
@@ -106,7 +110,9 @@ export class Listener<T> implements BroadcastSubscription<T> {
 
   /** Takes a value in, for who waits or comes next. */
   push(value: T): void {
-    if (!this.#receivers.grant(value)) this.#unread.push(value);
+    if (this.#receivers.grant(value)) return;
+    this.#unread.push(value);
+    if (this.#unread.size === this.#capacity) this.#source.filled();
   }
 
   /** Takes a value in, in place of the oldest. */

@@ -91,6 +91,8 @@ export class Broadcast<T> {
   readonly #what: string;
   readonly #latest = new Deque<T>();
   readonly #listeners = new Set<Listener<T>>();
+  /** Those who have no room: kept, as looking for one of them at each receive would make a value cost n² for n. */
+  readonly #full = new Set<Listener<T>>();
   readonly #senders: WaitQueue<void, { readonly value: T }>;
   #closedWith: { readonly error: unknown; readonly failed: boolean } | undefined;
   #sent = 0;
@@ -118,10 +120,8 @@ export class Broadcast<T> {
       what: "send to broadcast",
       structure: "broadcast",
       name,
-      behind: () => {
-        const full = [...this.#listeners].filter((listener) => !this.#hasRoom(listener)).length;
-        return `${full} of ${this.#listeners.size} subscribers have no room, ${this.#senders.size} sending`;
-      },
+      behind: () =>
+        `${this.#full.size} of ${this.#listeners.size} subscribers have no room, ${this.#senders.size} sending`,
       onLeave: () => this.#admit(),
     });
   }
@@ -139,10 +139,14 @@ export class Broadcast<T> {
    */
   subscribe(): BroadcastSubscription<T> {
     if (this.#closedWith !== undefined) throw this.#closedWith.error;
-    const listener = new Listener<T>(this.#what, this.name, {
-      taken: () => this.#admit(),
+    const listener = new Listener<T>(this.#what, this.name, this.#capacity, {
+      filled: () => this.#full.add(listener),
+      taken: () => {
+        this.#full.delete(listener);
+        this.#admit();
+      },
       left: () => {
-        if (this.#listeners.delete(listener)) this.#admit();
+        if (this.#forget(listener)) this.#admit();
       },
     });
     for (const value of this.#latest) listener.push(value);
@@ -190,6 +194,7 @@ export class Broadcast<T> {
     this.#closedWith = { error, failed };
     const listeners = [...this.#listeners];
     this.#listeners.clear();
+    this.#full.clear();
     this.#latest.clear();
     this.#senders.settleAll(error);
     for (const listener of listeners) listener.end(error, failed);
@@ -201,7 +206,7 @@ export class Broadcast<T> {
     return Object.freeze({
       capacity: this.#capacity,
       subscribers: this.#listeners.size,
-      behind: Math.max(0, ...[...this.#listeners].map(({ unread }) => unread)),
+      behind: this.#behind(),
       sending: this.#senders.size,
       closed: this.closed,
       sent: this.#sent,
@@ -212,14 +217,19 @@ export class Broadcast<T> {
     });
   }
 
-  #hasRoom({ unread }: Listener<T>): boolean {
-    return unread < this.#capacity;
+  #behind(): number {
+    let most = 0;
+    for (const { unread } of this.#listeners) most = Math.max(most, unread);
+    return most;
   }
 
   #canSend(): boolean {
-    if (this.#overflow !== "block") return true;
-    for (const listener of this.#listeners) if (!this.#hasRoom(listener)) return false;
-    return true;
+    return this.#overflow !== "block" || this.#full.size === 0;
+  }
+
+  #forget(listener: Listener<T>): boolean {
+    this.#full.delete(listener);
+    return this.#listeners.delete(listener);
   }
 
   /** Lets waiting senders in from the head of the line, as long as there is room. */
@@ -244,13 +254,13 @@ export class Broadcast<T> {
       this.#latest.push(value);
     }
     for (const listener of this.#listeners) {
-      if (this.#hasRoom(listener)) listener.push(value);
+      if (!this.#full.has(listener)) listener.push(value);
       else if (this.#overflow === "sliding") {
         this.#missed++;
         listener.slide(value);
       } else {
         this.#disconnected++;
-        this.#listeners.delete(listener);
+        this.#forget(listener);
         const behind = `its subscriber has ${listener.unread} values unread`;
         listener.cut(new LaggedError(`Cannot keep up with ${this.#what}: ${behind}`));
       }

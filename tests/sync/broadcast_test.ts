@@ -12,6 +12,7 @@ import {
   select,
   TimeoutError,
 } from "../../src/sync/mod.ts";
+import { Listener } from "../../src/sync/_broadcast_subscription.ts";
 import { world } from "../../src/testing/mod.ts";
 
 /** What can be received without waiting. */
@@ -312,6 +313,38 @@ describe("Broadcast", () => {
         assert.deepEqual(await collect(subscriptions[0]!), [1]);
       });
     }
+  });
+
+  test('"block": the longer the list of subscribers, the longer takes a send, but not a receive', async (t) => {
+    await world(async () => {
+      const broadcast = new Broadcast<number>({ capacity: 1 });
+      const subscriptions = Array.from({ length: 100 }, () => broadcast.subscribe());
+      let looks = 0;
+      const { get } = Object.getOwnPropertyDescriptor(Listener.prototype, "unread")!;
+      t.mock.getter(Listener.prototype, "unread", function (this: Listener<number>): number {
+        looks++;
+        return get!.call(this);
+      });
+      await broadcast.send(0);
+      const sending = [1, 2, 3].map((value) => broadcast.send(value));
+      const late = [1, 2, 3].map((timeoutMs) => broadcast.send(-1, { timeoutMs }));
+      await Promise.all(
+        late.map((sending) => assert.rejects(sending, /: 100 of 100 subscribers have no room/)),
+      );
+      for (let value = 0; value < 4; value++) {
+        for (const subscription of subscriptions) assert.deepEqual(subscription.tryReceive(), { value });
+      }
+      await Promise.all(sending);
+      assert.ok(looks <= 800, `looked ${looks} times at a subscriber`);
+    });
+  });
+
+  test("its statistics stand any number of subscribers", () => {
+    const broadcast = new Broadcast<number>();
+    for (let i = 0; i < 200_000; i++) broadcast.subscribe();
+    assert.equal(broadcast.trySend(1), true);
+    const { subscribers, behind } = broadcast.statistics();
+    assert.deepEqual([subscribers, behind], [200_000, 1]);
   });
 
   test("a thousand subscribers come and gone leave nothing", async () => {
