@@ -56,7 +56,10 @@ export function sleep(ms: number, options?: { signal?: AbortSignal | undefined }
     const sleeper = new Sleeper();
     sleeper.resolve = resolve;
     sleeper.reject = reject;
-    if (signal !== undefined) sleeper.subscription = subscribe(signal, sleeper);
+    if (signal !== undefined) {
+      sleeper.subscription = subscribe(signal, sleeper);
+      if (signal.aborted) return; // By listening to it, being none of the platform's.
+    }
     // Sleeping for ever still holds the process: somebody awaits it.
     const wakeAt = clock().now() + Math.min(ms, Number.MAX_SAFE_INTEGER);
     sleeper.timer = clock().schedule(wakeAt, () => sleeper.wake(), { ref: true });

@@ -70,7 +70,8 @@ class Scope implements TimeoutScope, AbortTarget {
     else if (limitMs === 0) this.aborted(this.#timeoutError());
     else {
       if (outer !== undefined) this.#subscription = subscribe(outer, this);
-      if (limitMs !== Infinity) {
+      // Listening may have ended it, if the signal is none of the platform's.
+      if (limitMs !== Infinity && this.#end === undefined) {
         this.#atMs = clock().now() + limitMs;
         this.#arm();
       }

@@ -94,6 +94,7 @@ class Hub implements EventListenerObject {
       this.remove(subscription);
       throw error;
     }
+    this.handleEvent();
   }
 
   #unlisten(): void {
@@ -135,7 +136,8 @@ function hubOf(signal: AbortSignal & { [HUB]?: Hub }): Hub | undefined {
 /**
  * Has `target` told when `signal` is aborted, in the order of subscription, unless cancelled first.
  *
- * The signal must not be aborted yet: whoever waits has refused an aborted one before.
+ * The signal must not be aborted yet: whoever waits has refused an aborted one before. One that is none of the
+ * platform's may become so here: `target` is then told at once.
  */
 export function subscribe(signal: AbortSignal, target: AbortTarget): Subscription {
   let hub = hubOf(signal);

@@ -5,6 +5,21 @@ import { census } from "../../src/kernel/census.ts";
 import { ignore } from "../../src/kernel/deferred.ts";
 import { world } from "../../src/testing/mod.ts";
 
+/** A signal that is none of the platform's and is aborted by being listened to, whether it says so or not. */
+function abortedByListening(says: boolean): AbortSignal {
+  const signal = {
+    aborted: false,
+    reason: undefined as unknown,
+    addEventListener(_type: string, listener: EventListenerObject) {
+      signal.aborted = true;
+      signal.reason = "foreign";
+      if (says) listener.handleEvent(new Event("abort"));
+    },
+    removeEventListener() {},
+  };
+  return signal as unknown as AbortSignal;
+}
+
 describe("sleep", () => {
   test("ends after exactly so long, whatever else sleeps", async () => {
     await world(async (w) => {
@@ -22,6 +37,17 @@ describe("sleep", () => {
       await sleep(2 ** 40);
       assert.equal(w.now, 2 ** 40);
     });
+  });
+
+  test("leaves no timer behind when a foreign signal is aborted by being listened to", async () => {
+    for (const says of [true, false]) {
+      await world(async (w) => {
+        const before = { ...census };
+        const sleeping = sleep(100, { signal: abortedByListening(says) });
+        assert.deepEqual([w.timers.length, census], [0, before]);
+        await assert.rejects(sleeping, (reason) => reason === "foreign");
+      });
+    }
   });
 
   test("wakes with the signal's reason, untouched, and leaves neither timer nor listener", async () => {

@@ -9,6 +9,21 @@ import { observe, type ObserverRecord } from "../../src/kernel/observer.ts";
 import { AsyncLock } from "../../src/sync/mod.ts";
 import { world } from "../../src/testing/mod.ts";
 
+/** A signal that is none of the platform's and is aborted by being listened to, whether it says so or not. */
+function abortedByListening(says: boolean): AbortSignal {
+  const signal = {
+    aborted: false,
+    reason: undefined as unknown,
+    addEventListener(_type: string, listener: EventListenerObject) {
+      signal.aborted = true;
+      signal.reason = "foreign";
+      if (says) listener.handleEvent(new Event("abort"));
+    },
+    removeEventListener() {},
+  };
+  return signal as unknown as AbortSignal;
+}
+
 describe("timeout, as a scope", () => {
   test("aborts its signal at the limit with a TimeoutError that names operation and limit", async () => {
     await world(async (w) => {
@@ -85,6 +100,18 @@ describe("timeout, as a scope", () => {
         using late = timeout(0, { signal: outer.signal });
         assert.equal(late.signal.reason, reason);
         assert.equal(w.timers.length, 0);
+      });
+    }
+  });
+
+  test("is over, without a timer, when a foreign outer signal is aborted by being listened to", async () => {
+    for (const says of [true, false]) {
+      await world(async (w) => {
+        const limit = timeout(100, { signal: abortedByListening(says) });
+        assert.equal(limit.signal.reason, "foreign");
+        const running = timeout(100, () => assert.fail("started"), { signal: abortedByListening(says) });
+        assert.equal(w.timers.length, 0);
+        await assert.rejects(running, (reason) => reason === "foreign");
       });
     }
   });
