@@ -7,6 +7,7 @@
  * library makes itself need no listener at all: their {@linkcode Canceller} tells the list.
  */
 import { census } from "./census.ts";
+import { subject } from "./checks.ts";
 import { Descent } from "./descent.ts";
 
 /** Something that wants to be told, once, that a signal was aborted. */
@@ -172,13 +173,30 @@ export class Canceller {
   }
 }
 
-/** What the subscribers of `signal` say of themselves: what work with that signal is waiting for right now. */
+/** The trees told so far in answer to the outermost question, by whom: who tells one asks on. */
+let trees: Map<AbortTarget, { readonly group?: unknown }> | undefined;
+
+/**
+ * What the subscribers of `signal` say of themselves: what work with that signal is waiting for right now.
+ *
+ * Each once, however many ways lead there. A tree to which several lead from within another stands in that once, where
+ * it is come to first, and then in words: else trees would grow twofold with each level that two ways lead through.
+ */
 export function hangingOn(signal: AbortSignal): unknown[] {
   const found: unknown[] = [];
-  ask(signal, (target) => {
-    const description = target.describe?.();
-    if (description !== undefined) found.push(description);
-  });
+  const outermost = trees === undefined;
+  const told = trees ??= new Map();
+  try {
+    ask(signal, (target) => {
+      const tree = told.get(target);
+      if (tree !== undefined) return found.push(subject("group", String(tree.group)));
+      const description = target.describe?.();
+      if (description !== undefined) found.push(description);
+      if (typeof description === "object" && description !== null) told.set(target, description);
+    });
+  } finally {
+    if (outermost) trees = undefined;
+  }
   return found;
 }
 
@@ -201,18 +219,31 @@ export function heldUp(signal: AbortSignal | undefined): string | undefined {
   return found.length === 0 ? undefined : found[0] + more;
 }
 
-type Visitor = (target: AbortTarget) => void;
+interface Question {
+  readonly visit: (target: AbortTarget) => void;
+  /** Who was asked before, and in which lists: several ways may lead to them. */
+  readonly seen: Set<AbortTarget | Hub>;
+}
 
-function ask(signal: AbortSignal, visit: Visitor): void {
+function ask(signal: AbortSignal, visit: Question["visit"]): void {
+  pass(signal, { visit, seen: new Set() });
+}
+
+function pass(signal: AbortSignal, question: Question): void {
   const hub = hubOf(signal);
-  if (hub !== undefined) asking.visit({ hub, visit });
+  if (hub === undefined || question.seen.has(hub)) return;
+  question.seen.add(hub);
+  asking.visit({ hub, question });
 }
 
 /** Groups that hang on a task describe their tasks, and those what hangs on them; so do scopes. */
-const asking = new Descent(({ hub, visit }: { readonly hub: Hub; readonly visit: Visitor }) => {
+const asking = new Descent(({ hub, question }: { readonly hub: Hub; readonly question: Question }) => {
+  const { visit, seen } = question;
   for (const target of hub.targets()) {
+    if (seen.has(target)) continue;
+    seen.add(target);
     visit(target);
     if (target.passesOn === undefined) continue;
-    for (const signal of target.passesOn()) ask(signal, visit);
+    for (const signal of target.passesOn()) pass(signal, question);
   }
 });

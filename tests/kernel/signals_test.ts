@@ -200,6 +200,50 @@ describe("hangingOn", () => {
     assert.deepEqual(hangingOn(new AbortController().signal), []);
     inner.abort(undefined);
   });
+
+  test("gives each once, however many ways lead there, and a tree within another", () => {
+    const aborted = (): void => {};
+    const last = new Canceller();
+    let asked = 0;
+    subscribe(last.signal, {
+      aborted,
+      describe: () => {
+        asked++;
+        return "last";
+      },
+      heldUpBy: () => {
+        asked++;
+        return "get the last: it is away";
+      },
+    });
+    let signal = last.signal;
+    for (let i = 0; i < 40; i++) {
+      const [outer, way] = [new Canceller(), signal];
+      for (let j = 0; j < 2; j++) subscribe(outer.signal, { aborted, passesOn: () => [way] });
+      signal = outer.signal;
+    }
+    assert.deepEqual(hangingOn(signal), ["last"]);
+    assert.equal(stillRunning(signal), "it was still waiting to get the last: it is away");
+    assert.equal(asked, 2);
+
+    let [below, made] = [last.signal, 0];
+    for (let i = 0; i < 40; i++) {
+      const [a, b, outer, within] = [new Canceller(), new Canceller(), new Canceller(), below];
+      // Two tasks of a group, which both have the next one in them.
+      const next = {
+        aborted,
+        describe: () => ({ group: `g${i}`, tasks: [hangingOn(a.signal), hangingOn(b.signal)], made: made++ }),
+      };
+      for (const task of [a, b]) subscribe(task.signal, { aborted, passesOn: () => [within] });
+      subscribe(outer.signal, next);
+      below = outer.signal;
+    }
+    const found = hangingOn(below) as { tasks: unknown[][] }[];
+    assert.equal(made, 40);
+    const [{ tasks: [first, second] }] = found as [{ tasks: [unknown[], unknown[]] }];
+    assert.equal((first[0] as { group: string }).group, "g38");
+    assert.deepEqual(second, ['group "g38"']);
+  });
 });
 
 test("stillRunning says what work waits for, as far as those who hang on its signal know", () => {
