@@ -141,6 +141,7 @@ export function readableOf<T>(
         if (taken !== undefined) return pass(taken);
         const place = values.join(undefined, pass, fail);
         leave = () => {
+          leave = undefined;
           place.leave();
           place.left();
           resolve();
@@ -148,5 +149,22 @@ export function readableOf<T>(
       }),
     cancel: () => leave?.(),
   }, { highWaterMark: 0 });
+  // What was asked for under the lock before is asked for no more, and may not be asked for under this one.
+  beforeLock(stream, () => leave?.());
   return stream;
+}
+
+/** The methods that lock a stream: it tells its source of no lock, and of no read that was given up with one. */
+const LOCKING = ["getReader", "pipeTo", "pipeThrough", "tee", "values", Symbol.asyncIterator] as const;
+
+function beforeLock(stream: ReadableStream<unknown>, locking: () => void): void {
+  for (const name of LOCKING) {
+    const lock: unknown = stream[name];
+    if (typeof lock !== "function") continue;
+    const value = (...args: unknown[]): unknown => {
+      if (!stream.locked) locking();
+      return Reflect.apply(lock, stream, args);
+    };
+    Object.defineProperty(stream, name, { value, writable: true, configurable: true });
+  }
 }

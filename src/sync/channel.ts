@@ -289,7 +289,10 @@ export class Channel<T> implements AsyncIterable<T> {
 
   /**
    * The values as a stream, closed and failed with the channel. Nothing is fetched ahead: each read takes one value, in
-   * turn with other receivers. Cancelling the stream loses none, and leaves the channel open.
+   * turn with other receivers. Cancelling the stream loses none, and leaves the channel open. Two things of the
+   * platform's own can lose one: aborting a `pipeTo` with `preventCancel` on Node, as with any stream there; and a
+   * `new ReadableStreamDefaultReader(stream)` in place of one that was released while it read, if it then cancels
+   * instead of reading.
    */
   readable(): ReadableStream<T> {
     return readableOf(this.receiving(), (value) => this.#putBack(value), (error) => this.#isEnd(error));

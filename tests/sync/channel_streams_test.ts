@@ -408,6 +408,67 @@ describe("Channel.readable", () => {
     });
   });
 
+  test("a read that was given up with its reader is no read of the next reader", async () => {
+    const ways: Record<string, (stream: ReadableStream<number>) => () => Promise<unknown>> = {
+      "a reader": (stream) => {
+        const reader = stream.getReader();
+        return () => reader.cancel();
+      },
+      "an iteration": (stream) => {
+        const values = stream[Symbol.asyncIterator]();
+        return () => values.return!();
+      },
+      "a pipe that may not write": (stream) => {
+        const controller = new AbortController();
+        const busy = new WritableStream<number>({}, { highWaterMark: 0 });
+        const piping = stream.pipeTo(busy, { signal: controller.signal });
+        return () => {
+          controller.abort("enough");
+          return assert.rejects(piping);
+        };
+      },
+    };
+    for (const [name, lock] of Object.entries(ways)) {
+      await world(async (w) => {
+        const channel = new Channel<number>();
+        const stream = channel.readable();
+        const first = stream.getReader();
+        const reading = assert.rejects(first.read(), TypeError);
+        await w.idle();
+        first.releaseLock();
+        await reading;
+        const cancel = lock(stream);
+        assert.equal(channel.trySend(0), false, name);
+        const sending = channel.send(1);
+        await w.idle();
+        await cancel();
+        assert.deepEqual(drain(channel), [1], name);
+        await sending;
+      });
+    }
+  });
+
+  test("a read that was given up with its reader does not keep the next from reading", async () => {
+    await world(async (w) => {
+      const channel = new Channel<number>();
+      const stream = channel.readable();
+      const first = stream.getReader();
+      const reading = assert.rejects(Promise.all([first.read(), first.read()]), TypeError);
+      await w.idle();
+      first.releaseLock();
+      await reading;
+      const second = stream.getReader();
+      assert.throws(() => stream.getReader(), TypeError);
+      const reads = [second.read(), second.read()];
+      await w.idle();
+      assert.equal(channel.trySend(1), true);
+      await channel.send(2);
+      assert.deepEqual((await Promise.all(reads)).map(({ value }) => value), [1, 2]);
+      channel.close();
+      assert.equal((await second.read()).done, true);
+    });
+  });
+
   test("takes its values in turn with other receivers", async () => {
     await world(async (w) => {
       const channel = new Channel<number>();
