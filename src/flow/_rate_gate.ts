@@ -45,6 +45,8 @@ export class RateGate implements RateLineOwner {
   /** How many wait, over all lines. */
   waiting = 0;
   readonly lines: Set<RateLine> = new Set();
+  /** The gates below that have lines, or gates with lines below them: only as long, so that none is kept by this. */
+  readonly #below: Set<RateGate> = new Set();
   readonly #timer = new RateTimer((line, nowMs) => this.serve(line, nowMs));
   #made = 0;
   /** Whether it is open, and none is above it. */
@@ -210,10 +212,16 @@ export class RateGate implements RateLineOwner {
   close(reason: unknown): void {
     this.closedWith = { reason };
     this.#alone = false;
+    this.#sendAway(reason);
+  }
+
+  /** Rejects all who wait, here and below: who waits there would have to get through here. */
+  #sendAway(reason: unknown): void {
     for (const line of [...this.lines]) {
       line.queue.settleAll(reason);
       this.serve(line);
     }
+    for (const gate of [...this.#below]) gate.#sendAway(reason);
   }
 
   /** Whether so much can be had now by somebody who comes now, here and above. */
@@ -367,7 +375,24 @@ export class RateGate implements RateLineOwner {
     });
     line.order = this.#made++;
     this.lines.add(line);
+    this.#enlist();
     return bucket.line = line;
+  }
+
+  /** Lets the gate above know this one, as there is somebody to send away. */
+  #enlist(): void {
+    const { parent } = this;
+    if (parent === undefined || parent.#below.has(this)) return;
+    parent.#below.add(this);
+    parent.#enlist();
+  }
+
+  /** Lets the gate above forget this one when nobody is left. */
+  #delist(): void {
+    const { parent } = this;
+    if (parent === undefined || this.lines.size > 0 || this.#below.size > 0) return;
+    parent.#below.delete(this);
+    parent.#delist();
   }
 
   /** Nobody waits: without a pause, the line is not needed any more. */
@@ -377,6 +402,7 @@ export class RateGate implements RateLineOwner {
     if (line.pausedUntilMs > nowMs || line.bucket.line !== line) return;
     line.bucket.line = undefined;
     this.lines.delete(line);
+    this.#delist();
     const { granted, aborted, timedOut } = line.queue.totals;
     this.totals.granted += granted;
     this.totals.aborted += aborted;

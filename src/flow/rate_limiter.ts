@@ -328,7 +328,7 @@ export class RateLimiter implements Run<CallContext> {
   }
 
   /**
-   * Sends away all who wait and refuses new calls. Again: does nothing.
+   * Sends away all who wait and refuses new calls, those of limiters whose parent this is included. Again: does nothing.
    *
    * @param reason What they reject with; a `ClosedError` by default.
    */

@@ -149,6 +149,40 @@ test("RateLimiter: closing the parent sends those away who wait for it, and refu
   });
 });
 
+test("RateLimiter: closing the parent sends those away, too, who still wait for their own limit", async () => {
+  await world(async (w) => {
+    const root = new RateLimiter({ limit: 1, intervalMs: 10, name: "root" });
+    const parent = new RateLimiter({ limit: 1, intervalMs: 20, parent: root });
+    const kid = new RateLimiter({ limit: 1, intervalMs: 100, parent });
+    await kid.acquire();
+    await w.advance(50);
+    const waits = [
+      kid.acquire(),
+      kid.run(() => "ran"),
+      parent.acquire({ key: "a" }),
+      kid.acquire({ key: "b" }),
+    ];
+    const ends = Promise.allSettled(waits);
+    const reason = new Error("over");
+    root.close(reason);
+    const settled = await ends;
+    assert.equal(w.now, 50);
+    assert.deepEqual(settled.map((end) => end.status === "rejected" && end.reason), [
+      reason,
+      reason,
+      false,
+      reason,
+    ]);
+    assert.equal(kid.tryAcquire(), false);
+    assert.equal(kid.tryAcquire({ key: "new" }), false);
+    assert.equal(kid.waitMs(), Infinity);
+    assert.throws(() => kid.reserve(), (error) => error === reason);
+    await assert.rejects(kid.acquire(), (error) => error === reason);
+    assert.deepEqual([kid.statistics().waiting, parent.statistics().waiting, w.timers.length], [0, 0, 0]);
+    assert.equal(root.statistics().granted, 2);
+  }, { auto: false });
+});
+
 test("RateLimiter: ten thousand keys that wait for the parent at once are let in one by one", async () => {
   await world(async (w) => {
     const { parent, users } = limiters({ limit: 1_000, burst: 1_000 }, {});
