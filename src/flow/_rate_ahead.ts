@@ -1,13 +1,13 @@
 /** Looking ahead: when those who wait, and somebody who comes now, are going to be served, as things are. */
 import type { Waiting } from "../kernel/wait_queue.ts";
 import type { Bucket, RateAlgorithm } from "./_rate_algorithm.ts";
-import type { Ahead, RateLine, RateRequest } from "./_rate_line.ts";
+import { type Ahead, isPromised, type RateLine, type RateRequest } from "./_rate_line.ts";
 
 /** What floating point sums may be off by, in milliseconds. */
 const SLACK_MS = 1e-6;
 
 /** A gate, as far as it is looked at from here. */
-interface Gate {
+export interface Gate {
   readonly algorithm: RateAlgorithm;
   readonly own: Bucket<RateLine>;
   readonly parent: Gate | undefined;
@@ -16,6 +16,9 @@ interface Gate {
   /** Serves the head of a line as long as it can be. */
   serve(line: RateLine, nowMs: number): void;
 }
+
+/** How it will be when some of a line have been served. */
+export type Outlook = Omit<Ahead, "last">;
 
 /** Whether a moment is past the latest, by more than floating point sums are off by. */
 export function isLate(atMs: number, latestMs: number): boolean {
@@ -38,7 +41,7 @@ export function foresee(gate: Gate, bucket: Bucket<RateLine>, weight: number, no
     atMs = algorithm.fitsAt(bucket, line.weighing + weight, fromMs);
   } else {
     const ahead = lookAhead(gate, line, fromMs);
-    atMs = algorithm.fitsAt(ahead.bucket, weight, ahead.atMs);
+    atMs = algorithm.fitsAt(ahead.bucket, weight, Math.max(ahead.atMs, ahead.openMs));
   }
   if (parent === undefined) return atMs;
   // Who stands before us here, and not yet there, will stand before us there.
@@ -53,12 +56,10 @@ export function foresee(gate: Gate, bucket: Bucket<RateLine>, weight: number, no
 function lookAhead({ algorithm }: Gate, line: RateLine, fromMs: number): Ahead {
   // What lines below ask for can change at any time.
   if (line.below > 0) line.ahead = undefined;
-  const ahead = line.ahead ??= { bucket: algorithm.copy(line.bucket), atMs: fromMs, last: undefined };
+  const ahead = line.ahead ??= { ...beginning(algorithm, line, fromMs), last: undefined };
   let waiter = ahead.last === undefined ? line.queue.oldest : ahead.last.next;
   for (; waiter !== undefined; waiter = waiter.next) {
-    const { weight, notBeforeMs } = waiter.data;
-    ahead.atMs = Math.max(notBeforeMs, algorithm.fitsAt(ahead.bucket, weight, ahead.atMs));
-    algorithm.take(ahead.bucket, weight, ahead.atMs);
+    step(algorithm, ahead, waiter.data, servedAt(algorithm, ahead, waiter.data));
     ahead.last = waiter;
   }
   return ahead;
@@ -71,19 +72,35 @@ export function lateIn(
   nowMs: number,
 ): { readonly waiter: Waiting<RateRequest>; readonly atMs: number }[] {
   const { algorithm } = gate;
-  const ahead = algorithm.copy(line.bucket);
-  let atMs = gate.openFrom(line.bucket, nowMs);
+  const ahead = beginning(algorithm, line, gate.openFrom(line.bucket, nowMs));
   const late: { waiter: Waiting<RateRequest>; atMs: number }[] = [];
   for (let waiter = line.queue.oldest; waiter !== undefined; waiter = waiter.next) {
-    const { weight, notBeforeMs, latestMs } = waiter.data;
-    const servedMs = atMs === Infinity
-      ? Infinity
-      : Math.max(notBeforeMs, algorithm.fitsAt(ahead, weight, atMs));
-    if (isLate(servedMs, latestMs)) late.push({ waiter, atMs: servedMs });
-    else {
-      atMs = servedMs;
-      algorithm.take(ahead, weight, atMs);
-    }
+    const atMs = servedAt(algorithm, ahead, waiter.data);
+    if (isLate(atMs, waiter.data.latestMs)) late.push({ waiter, atMs });
+    else step(algorithm, ahead, waiter.data, atMs);
   }
   return late;
+}
+
+/** How it is before anybody in a line is served. */
+export function beginning(algorithm: RateAlgorithm, line: RateLine, openMs: number): Outlook {
+  return { bucket: algorithm.copy(line.bucket), atMs: -Infinity, openMs };
+}
+
+/** When the next in a line is served: a reservation at its moment, whatever comes, and all others when they fit. */
+export function servedAt(
+  algorithm: RateAlgorithm,
+  { bucket, atMs, openMs }: Outlook,
+  data: RateRequest,
+): number {
+  if (isPromised(data)) return Math.max(data.notBeforeMs, atMs);
+  const fromMs = Math.max(atMs, openMs);
+  return fromMs === Infinity ? Infinity : algorithm.fitsAt(bucket, data.weight, fromMs);
+}
+
+/** The next in a line is served then. */
+export function step(algorithm: RateAlgorithm, ahead: Outlook, { weight }: RateRequest, atMs: number): void {
+  ahead.atMs = atMs;
+  // After an endless pause it makes no difference.
+  if (atMs < Infinity) algorithm.take(ahead.bucket, weight, atMs);
 }

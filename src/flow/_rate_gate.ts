@@ -8,7 +8,8 @@ import { Bucket, type RateAlgorithm } from "./_rate_algorithm.ts";
 import { lateIn } from "./_rate_ahead.ts";
 import { Booking } from "./_rate_booking.ts";
 import { RateBuckets } from "./_rate_buckets.ts";
-import { RateLine, type RateLineOwner, type RateRequest } from "./_rate_line.ts";
+import { isPromised, RateLine, type RateLineOwner, type RateRequest } from "./_rate_line.ts";
+import { keepPromises } from "./_rate_promises.ts";
 import { keysError, limitError, type Outlook, rateLimitError } from "./_rate_refusal.ts";
 import { RateTimer } from "./_rate_timer.ts";
 import type { RateLimitError } from "./rate_limit_error.ts";
@@ -155,16 +156,20 @@ export class RateGate implements RateLineOwner {
     return Math.floor(this.algorithm.room(bucket, clock().now()) + SLACK);
   }
 
-  /** Sends those away who ask for more than can be had at once. */
+  /** Sends those away who ask for more than can be had at once, but for reservations: they have been promised. */
   refuseTooHeavy(line: RateLine): void {
-    const most = this.most;
-    line.queue.rejectWhere((one) => one.line === undefined && one.weight > most, this.#tooHeavy(most));
+    const { most } = this;
+    const isTooHeavy = (one: RateRequest) => one.line === undefined && !isPromised(one) && one.weight > most;
+    line.queue.rejectWhere(isTooHeavy, this.#tooHeavy(most));
   }
 
   /** Something has changed for all lines, or for that of `bucket`. */
   changed(bucket: Bucket<RateLine> | undefined, nowMs: number): void {
     const lines = bucket === undefined ? this.lines : bucket.line === undefined ? [] : [bucket.line];
-    for (const line of lines) line.ahead = undefined;
+    for (const line of lines) {
+      line.ahead = undefined;
+      if (line.reserved > 0) keepPromises(this, line, nowMs);
+    }
     for (const line of [...lines]) {
       this.serve(line, nowMs);
       if (line.pressed > 0) this.#refuseLate(line, nowMs);
@@ -281,8 +286,9 @@ export class RateGate implements RateLineOwner {
       this.#tidy(line, nowMs);
       return false;
     }
+    const promised = isPromised(head);
     // It was less when they came: somebody has resized this, or what is above.
-    if (head.weight > this.most) {
+    if (head.weight > this.most && !promised) {
       if (head.line === undefined) this.refuseTooHeavy(line);
       else {
         head.line.place!.leave();
@@ -291,8 +297,8 @@ export class RateGate implements RateLineOwner {
       }
       return true;
     }
-    const fitsAt = this.fitsAt(line.bucket, head.weight, nowMs);
-    const atMs = Math.max(fitsAt, head.notBeforeMs);
+    // A reservation is counted at its moment, even if it is too much by now: that is when it is used.
+    const atMs = promised ? head.notBeforeMs : this.fitsAt(line.bucket, head.weight, nowMs);
     if (atMs > nowMs) {
       if (line.place !== undefined) line.stepBack();
       this.#timer.set(line, atMs);
@@ -316,7 +322,12 @@ export class RateGate implements RateLineOwner {
         line.place = undefined;
         line.queue.settleAll(reason);
       };
+      line.asked = line.weight;
       mine.queue.join(line, undefined, () => {}, rejected, (place) => line.place = place);
+    } else if (line.weight > line.asked) {
+      // Another is at its head now, and holds those up who stand behind it here.
+      line.asked = line.weight;
+      if (mine.reserved > 0) keepPromises(this, mine, nowMs);
     }
     this.serve(mine, nowMs);
   }

@@ -9,7 +9,7 @@ export interface RateRequest {
   readonly weight: number;
   /** Who would be served later than this is refused instead. */
   readonly latestMs: number;
-  /** A reservation is not served before the moment it was promised: what is taken then is what is used then. */
+  /** When a reservation is served: at the moment it was promised, as that is when it is used. For others, no bound. */
   readonly notBeforeMs: number;
   /** Whether what is taken may be given back. */
   readonly forNow: boolean;
@@ -25,12 +25,19 @@ export function request(weight: number, more?: Partial<RateRequest>): RateReques
   return { weight, latestMs: Infinity, notBeforeMs: -Infinity, forNow: false, line: undefined, ...more };
 }
 
+/** Whether it was promised its moment. */
+export function isPromised({ notBeforeMs }: RateRequest): boolean {
+  return notBeforeMs > -Infinity;
+}
+
 /** How it will be when so many of a line have been served. */
 export interface Ahead {
   /** The counts of then. */
   readonly bucket: Bucket;
   /** When the last of them is served. */
   atMs: number;
+  /** Until then it is paused, for all but reservations. */
+  readonly openMs: number;
   /** Who that is. */
   last: Waiting<RateRequest> | undefined;
 }
@@ -64,6 +71,8 @@ export class RateLine implements HeapItem, RateRequest {
   ahead: Ahead | undefined;
   /** Where it stands in the line of the gate above, for its head. */
   place: Place | undefined;
+  /** The weight it came there with. */
+  asked = 0;
   /** Whether somebody is looking at its head already. */
   serving = false;
   /** When its head can be served, for the gate's timer. */
@@ -105,7 +114,7 @@ export class RateLine implements HeapItem, RateRequest {
     if (one < 0) this.ahead = undefined;
     this.weighing += weight;
     if (data.latestMs < Infinity) this.pressed += one;
-    if (data.notBeforeMs > -Infinity) this.reserved += one;
+    if (isPromised(data)) this.reserved += one;
     if (data.line !== undefined) this.below += one;
   }
 }

@@ -169,8 +169,9 @@ export class RateLimiter implements Run<CallContext> {
   /**
    * Takes a place in the line without waiting in it: for somebody who has a queue or a timer already.
    *
-   * What is promised stands, also when a pause or a slower rate comes later. With a parent, only what can be had at once
-   * can be promised.
+   * What is promised stands and counts at the promised moment, also when a pause, a penalty, a slower rate or a smaller
+   * burst comes later: whoever waits before it, and would then get in too close to it, lets it go first. With a parent,
+   * only what can be had at once can be promised.
    *
    * @param options `weight`, `key`, and `maxWaitMs`, beyond which it is refused.
    * @returns How long to wait, and the way to give it back.
@@ -318,8 +319,8 @@ export class RateLimiter implements Run<CallContext> {
   }
 
   /**
-   * Changes the limit, and the burst. What was taken stays taken; who waits is served by the new ones. Calls that wait
-   * and ask for more than the new burst reject with a `RangeError`.
+   * Changes the limit, and the burst. What was taken or promised stays so; who waits is served by the new ones. Calls
+   * that wait and ask for more than the new burst reject with a `RangeError`.
    *
    * @param options `limit` and `burst` as at creation; a burst that was the limit goes on being that.
    */

@@ -248,6 +248,19 @@ export class WaitQueue<T, D = undefined> {
     return place;
   }
 
+  /** Lets one who waits go before another who came earlier, where it is first come, first served otherwise. */
+  advance(waiter: Waiting<D>, before: Waiting<D>): void {
+    const [one, other] = [waiter as Waiter<T, D>, before as Waiter<T, D>];
+    if (one === other || !one.waiting || !other.waiting) return;
+    this.#detach(one);
+    const { prev } = other;
+    one.prev = prev;
+    one.next = other;
+    other.prev = one;
+    if (prev === undefined) this.#first = one;
+    else prev.next = one;
+  }
+
   /** What the waiter at the head waits with, or `undefined` when nobody waits. */
   head(): D | undefined {
     return this.#head()?.data;
@@ -428,15 +441,19 @@ export class WaitQueue<T, D = undefined> {
 
   #unlink(waiter: Waiter<T, D>, granted = false): void {
     this.#order?.remove(waiter, granted);
+    this.#detach(waiter);
+    waiter.waiting = false;
+    this.#size--;
+    census.waiters--;
+    waiter.watch?.end();
+  }
+
+  #detach(waiter: Waiter<T, D>): void {
     const { prev, next } = waiter;
     if (prev === undefined) this.#first = next;
     else prev.next = next;
     if (next === undefined) this.#last = prev;
     else next.prev = prev;
     waiter.prev = waiter.next = undefined;
-    waiter.waiting = false;
-    this.#size--;
-    census.waiters--;
-    waiter.watch?.end();
   }
 }

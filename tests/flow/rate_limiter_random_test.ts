@@ -137,7 +137,7 @@ async function play(steps: readonly Step[], parentBurst: number | undefined): Pr
         grant.cancelled = true;
       } else if (step.do === "advance") await w.advance(step.ms);
       else if (step.do === "turn") await Promise.resolve();
-      else if (step.do === "pause" && reservations.length === 0) {
+      else if (step.do === "pause") {
         limiter.pauseFor(step.ms, { key: step.key ?? undefined });
       }
     }

@@ -39,6 +39,32 @@ describe("WaitQueue", () => {
     });
   });
 
+  test("lets one go before another who came earlier, wherever they stand, and the rest keep their places", async () => {
+    await world(() => {
+      for (
+        const [one, before, order] of [[3, 0, "dabc"], [2, 1, "acbd"], [3, 2, "abdc"], [
+          1,
+          1,
+          "abcd",
+        ]] as const
+      ) {
+        const waiting = queue();
+        const joined: Parameters<typeof waiting.advance>[0][] = [];
+        for (const data of "abcd") {
+          waiting.wait(data, undefined, (waiter) => joined.push(waiter)).catch(ignore);
+        }
+        waiting.advance(joined[one]!, joined[before]!);
+        let served = "";
+        for (let waiter = waiting.oldest; waiter !== undefined; waiter = waiter.next) served += waiter.data;
+        assert.equal(served, order);
+        assert.deepEqual([waiting.newest?.data, waiting.size], [order[3], 4]);
+        assert.equal(waiting.settleAll("over"), 4);
+        waiting.advance(joined[3]!, joined[0]!);
+        assert.equal(waiting.oldest, undefined);
+      }
+    });
+  });
+
   test("resumes waiters in the order of their grants", async () => {
     const waiting = queue<number>();
     const order: number[] = [];
