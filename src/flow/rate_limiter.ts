@@ -277,7 +277,8 @@ export class RateLimiter implements Run<CallContext> {
    */
   pauseUntil(moment: Date | number, options?: Pick<RateLimiterTakeOptions, "key">): void {
     const doing = `pause ${this.#gate.describe()}`;
-    const atMs = typeof moment === "object" && moment !== null ? moment.getTime() : moment;
+    const isDate = typeof moment === "object" && typeof moment?.getTime === "function";
+    const atMs = isDate ? moment.getTime() : moment;
     if (typeof atMs !== "number") {
       throw new TypeError(`Cannot ${doing} as moment must be a Date or a number: received ${show(moment)}`);
     }

@@ -1,5 +1,5 @@
 /** Where the counts of a rate limit are kept: the port for stores that several processes share, and the one in memory. */
-import { checkFunction, checkOptions } from "../kernel/checks.ts";
+import { checkFunction, checkOptions, show } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { Deque } from "../kernel/deque.ts";
 import { RateLimitError } from "./rate_limit_error.ts";
@@ -72,15 +72,22 @@ export class MemoryRateStore implements RateStore {
 
   /** Takes so much if it can be had now. @returns 0, or in how many milliseconds it can be had. */
   take(request: RateStoreRequest): number {
-    return this.#countsOf(request).take(request);
+    return this.#countsOf("take from rate store", request).take(request);
   }
 
   /** Gives back so much of what was taken for the key, as if it had never been taken; nothing once that is made up for. */
   giveBack(request: RateStoreRequest): void {
-    this.#countsOf(request).giveBack(request);
+    this.#countsOf("give back to rate store", request).giveBack(request);
   }
 
-  #countsOf({ limit, intervalMs, burst }: RateStoreRequest): Counts {
+  #countsOf(doing: string, request: RateStoreRequest): Counts {
+    if (typeof request !== "object" || request === null) {
+      throw new TypeError(`Cannot ${doing} as request must be an object: received ${show(request)}`);
+    }
+    const { key, limit, intervalMs, burst } = request;
+    if (typeof key !== "string") {
+      throw new TypeError(`Cannot ${doing} as key must be a string: received ${show(key)}`);
+    }
     const rule = `${limit}/${intervalMs}/${burst}`;
     let counts = this.#counts.get(rule);
     if (counts === undefined) {

@@ -597,6 +597,12 @@ test("RateLimiter.pauseUntil takes a moment by the wall clock; one that has pass
     assert.equal(w.now, 3_000);
     assert.throws(() => limiter.pauseUntil(new Date(NaN)), RangeError);
     assert.throws(() => limiter.pauseUntil("tomorrow" as never), TypeError);
+    for (const wrong of [{}, { getTime: 5 }, null, undefined]) {
+      assert.throws(() => limiter.pauseUntil(wrong as never), {
+        name: "TypeError",
+        message: /^Cannot pause rate limiter as moment must be a Date or a number: received /,
+      });
+    }
     assert.throws(() => limiter.pauseFor(-1), RangeError);
     assert.throws(() => limiter.heed(undefined as never), TypeError);
     assert.throws(() => limiter.heed({} as never), TypeError);

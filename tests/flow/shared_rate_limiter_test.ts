@@ -184,6 +184,20 @@ test("SharedRateLimiter.run gives back what it took when it is given up before t
   });
 });
 
+test("MemoryRateStore says what is wrong with a request", () => {
+  const store = new MemoryRateStore();
+  const wrong = [
+    [undefined, "request must be an object: received undefined"],
+    ["a", 'request must be an object: received "a"'],
+    [{ weight: 1, limit: 1, intervalMs: 1, burst: 1 }, "key must be a string: received undefined"],
+  ] as const;
+  for (const [request, why] of wrong) {
+    const error = (doing: string) => ({ name: "TypeError", message: `Cannot ${doing} as ${why}` });
+    assert.throws(() => store.take(request as never), error("take from rate store"));
+    assert.throws(() => store.giveBack(request as never), error("give back to rate store"));
+  }
+});
+
 test("MemoryRateStore gives back as if it had never been taken, once, and never more than was", async () => {
   await world(async (w) => {
     const store = new MemoryRateStore();
