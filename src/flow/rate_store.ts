@@ -100,9 +100,10 @@ export class MemoryRateStore implements RateStore {
 
 /** Something that was taken, and until when it may matter. */
 interface Taken {
-  readonly key: string;
+  readonly what: string;
   readonly untilMs: number;
   readonly reservation: RateLimiterReservation;
+  isGivenBack: boolean;
 }
 
 /** What is counted by one rule. */
@@ -111,22 +112,30 @@ class Counts {
   /** After so long, whatever was taken has been made up for. */
   readonly #lastingMs: number;
   readonly #taken = new Deque<Taken>();
-  readonly #givenBack = new WeakSet<RateLimiterReservation>();
+  /** The same, by weight and key, without what was given back. */
+  readonly #open = new Map<string, Deque<Taken>>();
 
   constructor(limiter: RateLimiter, lastingMs: number) {
     this.#limiter = limiter;
     this.#lastingMs = lastingMs;
   }
 
-  take({ key, weight }: RateStoreRequest): number {
+  take(request: RateStoreRequest): number {
     const nowMs = clock().now();
     for (let first = this.#taken.peek(); first !== undefined && first.untilMs <= nowMs;) {
       this.#taken.shift();
+      if (!first.isGivenBack) this.#shift(first.what);
       first = this.#taken.peek();
     }
+    const { key, weight } = request;
     try {
       const reservation = this.#limiter.reserve({ key, weight, maxWaitMs: 0 });
-      this.#taken.push({ key, untilMs: nowMs + this.#lastingMs, reservation });
+      const what = whatOf(request);
+      const taken = { what, untilMs: nowMs + this.#lastingMs, reservation, isGivenBack: false };
+      this.#taken.push(taken);
+      let open = this.#open.get(what);
+      if (open === undefined) this.#open.set(what, open = new Deque());
+      open.push(taken);
       return 0;
     } catch (error) {
       if (error instanceof RateLimitError) return error.retryAfterMs;
@@ -134,12 +143,22 @@ class Counts {
     }
   }
 
-  giveBack({ key, weight }: RateStoreRequest): void {
+  giveBack(request: RateStoreRequest): void {
     // Nobody says which: the first of that weight, as what is taken away earlier gives least room.
-    for (const { key: other, reservation } of this.#taken) {
-      if (other !== key || reservation.weight !== weight || this.#givenBack.has(reservation)) continue;
-      this.#givenBack.add(reservation);
-      return reservation.cancel();
-    }
+    const taken = this.#shift(whatOf(request));
+    if (taken === undefined) return;
+    taken.isGivenBack = true;
+    taken.reservation.cancel();
   }
+
+  #shift(what: string): Taken | undefined {
+    const open = this.#open.get(what);
+    const first = open?.shift();
+    if (open?.size === 0) this.#open.delete(what);
+    return first;
+  }
+}
+
+function whatOf({ key, weight }: RateStoreRequest): string {
+  return `${weight} ${key}`;
 }

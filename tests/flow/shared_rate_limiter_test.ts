@@ -198,6 +198,17 @@ test("MemoryRateStore says what is wrong with a request", () => {
   }
 });
 
+test("MemoryRateStore gives back what tens of thousands of keys took without looking at all of it each time", async () => {
+  await world(() => {
+    const store = new MemoryRateStore();
+    const requestOf = (i: number) => ({ key: `${i}`, weight: 1, limit: 1, intervalMs: 60_000, burst: 1 });
+    const count = 50_000;
+    for (let i = 0; i < count; i++) assert.equal(store.take(requestOf(i)), 0);
+    for (let i = 0; i < count; i++) store.giveBack(requestOf(i));
+    for (let i = 0; i < count; i++) assert.equal(store.take(requestOf(i)), 0);
+  });
+});
+
 test("MemoryRateStore gives back as if it had never been taken, once, and never more than was", async () => {
   await world(async (w) => {
     const store = new MemoryRateStore();
