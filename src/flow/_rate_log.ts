@@ -43,7 +43,12 @@ export class SlidingLog implements RateAlgorithm {
   }
 
   tryTake(bucket: Bucket, weight: number, nowMs: number): boolean {
-    if (this.fitsAt(bucket, weight, nowMs) > nowMs) return false;
+    const log = bucket.more as Log | undefined;
+    if (log !== undefined && log.used + weight > this.most) {
+      // Whether it fits is asked more often than when it would, which only a look at the entries can tell.
+      this.#forget(log, nowMs);
+      if (log.used + weight > this.most) return false;
+    }
     this.take(bucket, weight, nowMs);
     return true;
   }

@@ -802,3 +802,15 @@ test("RateLimiter: an observer that asks in the middle of a grant takes nothing 
     assert.deepEqual(taken, [false, false]);
   });
 });
+
+test("RateLimiter: what doesn't fit a long log is refused without a look at all of it", async () => {
+  await world(async (w) => {
+    const count = 30_000;
+    const limiter = new RateLimiter({ limit: count, intervalMs: 1_000, algorithm: "slidingLog" });
+    for (let i = 0; i < count; i++) limiter.reserve();
+    for (let i = 0; i < count; i++) assert.equal(limiter.tryAcquire({ weight: count / 2 }), false);
+    await w.advance(1_000);
+    assert.equal(limiter.tryAcquire({ weight: count }), true);
+    assert.equal(limiter.tryAcquire(), false);
+  }, { auto: false });
+});
