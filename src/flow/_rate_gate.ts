@@ -327,6 +327,7 @@ export class RateGate implements RateLineOwner {
     } else if (line.weight > line.asked) {
       // Another is at its head now, and holds those up who stand behind it here.
       line.asked = line.weight;
+      mine.ahead = undefined;
       if (mine.reserved > 0) keepPromises(this, mine, nowMs);
     }
     this.serve(mine, nowMs);

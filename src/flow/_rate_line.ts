@@ -91,7 +91,11 @@ export class RateLine implements HeapItem, RateRequest {
     this.queue = new WaitQueue({ ...options, onLeave: () => gate.serve(this) });
     this.queue.reorder({
       add: (waiter) => this.#count(waiter, waiter.place = waiter.data.weight, 1),
-      remove: (waiter) => this.#count(waiter, -(waiter.place as number), -1),
+      remove: (waiter) => {
+        // Who came last, and has not been looked at yet, changes nothing for those who have.
+        if (waiter.next !== undefined || this.ahead?.last === waiter) this.ahead = undefined;
+        this.#count(waiter, -(waiter.place as number), -1);
+      },
       first: () => this.queue.oldest,
     });
   }
@@ -111,7 +115,6 @@ export class RateLine implements HeapItem, RateRequest {
 
   #count({ data }: Waiting<RateRequest>, weight: number, one: 1 | -1): void {
     this.gate.waiting += one;
-    if (one < 0) this.ahead = undefined;
     this.weighing += weight;
     if (data.latestMs < Infinity) this.pressed += one;
     if (isPromised(data)) this.reserved += one;

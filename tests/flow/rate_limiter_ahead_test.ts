@@ -84,6 +84,20 @@ describe("RateLimiter, looking ahead", () => {
     });
   }
 
+  test("thousands who come and go behind thousands don't each look at all before them", async () => {
+    await world(() => {
+      const limiter = new RateLimiter({ limit: 5, intervalMs: 100, algorithm: "slidingLog" });
+      for (let i = 0; i < 30_000; i++) limiter.acquire({ maxWaitMs: 10_000_000 }).catch(ignore);
+      for (let i = 0; i < 30_000; i++) {
+        const controller = new AbortController();
+        limiter.acquire({ maxWaitMs: 10_000_000, signal: controller.signal }).catch(ignore);
+        controller.abort("away");
+      }
+      assert.equal(limiter.waitMs(), 600_000);
+      limiter.close("over");
+    });
+  });
+
   test("with a parent, it never foresees more than there may be to wait, whoever leaves a line below", async () => {
     await world(async (w) => {
       const parent = new RateLimiter({ limit: 10, intervalMs: 100, algorithm: "slidingLog" });
