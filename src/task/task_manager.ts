@@ -250,8 +250,12 @@ export class TaskManager implements AsyncDisposable {
     return this.#failures.filter(({ task }) => !task.observed).map(({ error }) => error);
   }
 
-  /** Cancels everything, waits for it, and throws the failures that nobody has observed. */
+  /**
+   * Cancels everything, also while {@linkcode close} still grants a grace, waits for it, and throws the failures that
+   * nobody has observed.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closing) this.#root.cancel(ownAbort("Cannot go on in the task manager: it was disposed"));
     await this.close({ graceMs: 0 });
     const errors = this.unobserved();
     this.#failures.length = 0;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { sleep } from "../../src/cancel/mod.ts";
+import { sleep, timeout } from "../../src/cancel/mod.ts";
 import { observe, type ObserverRecord } from "../../src/kernel/observer.ts";
 import type { TaskContext } from "../../src/task/task.ts";
 import {
@@ -455,6 +455,28 @@ describe("TaskManager: disposal", () => {
       assert.deepEqual(thrown.errors, [unseen, cleanUp]);
       assert.equal(manager.statistics().failed, 2);
       await manager[Symbol.asyncDispose]();
+    });
+  });
+
+  test("cuts the grace of a closing short, also of one that was given up", async () => {
+    await world(async (w) => {
+      for (const graceMs of [Infinity, 1_000]) {
+        const manager = new TaskManager();
+        const ended: string[] = [];
+        const end = (name: string): Job<void> => (context) =>
+          forEver(context)!.then(undefined, () => sleep(3)).then(() =>
+            void ended.push(`${name} at ${w.now}`)
+          );
+        manager.spawn("server", end("server"));
+        manager.group("jobs").spawn(end("job"));
+        const begunMs = w.now;
+        using impatient = timeout(5);
+        await assert.rejects(manager.close({ graceMs, signal: impatient.signal }), { name: "TimeoutError" });
+        await manager[Symbol.asyncDispose]();
+        assert.deepEqual(ended, [`job at ${begunMs + 8}`, `server at ${begunMs + 8}`]);
+        assert.equal(manager.closed, true);
+      }
+      assert.equal(w.timers.length, 0);
     });
   });
 
