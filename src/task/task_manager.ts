@@ -13,7 +13,7 @@ import {
 } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { Deque } from "../kernel/deque.ts";
-import { ignore, isThenable } from "../kernel/deferred.ts";
+import { isThenable } from "../kernel/deferred.ts";
 import { ClosedError, MisuseError, ownAbort, TaskGroupError } from "../kernel/errors.ts";
 import { emit } from "../kernel/observer.ts";
 import type { TaskNode } from "./_task_node.ts";
@@ -63,7 +63,10 @@ export interface TaskManagerOptions {
   signal?: AbortSignal | undefined;
   /** After so long in vain, the observer is told which aborted tasks do not end (`task.stuck`). */
   stuckAfterMs?: number | undefined;
-  /** Told of each task that failed for good and that nobody awaits, when it does; what it throws is ignored. */
+  /**
+   * Told of each task that failed for good and that nobody awaits, when it does: its name is free by then. What it throws
+   * goes to the observer (`hook.failed`).
+   */
   onFailure?: ((error: unknown, name: string) => void) | undefined;
 }
 
@@ -159,7 +162,7 @@ export class TaskManager implements AsyncDisposable {
    * @throws {ClosedError} When the manager is closing or closed.
    */
   spawn<T>(name: string, fn: Job<T>, options: ManagedTaskOptions = {}): Task<T> {
-    const doing = this.#claim("spawn task", name, this.#tasks);
+    const doing = this.#claim("spawn task", name, this.#alive(name));
     checkFunction(doing, "fn", fn);
     checkOptions(doing, options);
     const { restart, daemon } = options;
@@ -172,7 +175,7 @@ export class TaskManager implements AsyncDisposable {
     this.#tasks.set(name, task as Task<unknown>);
     if (daemon) this.#daemons.add(task as TaskNode<unknown>);
     task.settled.then(() => {
-      this.#tasks.delete(name);
+      if (this.#tasks.get(name) === task) this.#tasks.delete(name);
       this.#daemons.delete(task as TaskNode<unknown>);
     });
     return task;
@@ -185,7 +188,7 @@ export class TaskManager implements AsyncDisposable {
    * @throws {ClosedError} When the manager is closing or closed.
    */
   group(name: string, options: GroupOptions = {}): TaskGroup {
-    const doing = this.#claim("open group", name, this.#groups);
+    const doing = this.#claim("open group", name, this.#groups.get(name));
     const own = readGroupOptions(options, doing);
     const linked = linkSignals(this.#root.signal, own.signal);
     const group = new TaskGroup({ ...own, name, signal: linked.signal });
@@ -199,7 +202,7 @@ export class TaskManager implements AsyncDisposable {
 
   /** The live task of a name, if there is one. */
   get(name: string): Task<unknown> | undefined {
-    return this.#tasks.get(name);
+    return this.#alive(name);
   }
 
   /**
@@ -237,7 +240,7 @@ export class TaskManager implements AsyncDisposable {
   /** A snapshot of what runs and the totals so far. */
   statistics(): TaskManagerStatistics {
     return Object.freeze({
-      running: this.#tasks.size,
+      running: this.#root.statistics().running,
       groups: this.#groups.size,
       spawned: this.#spawned,
       failed: this.#failed,
@@ -269,7 +272,13 @@ export class TaskManager implements AsyncDisposable {
     }
   }
 
-  #claim(what: string, name: string, among: Map<string, unknown>): string {
+  /** One that has ended is taken out a little later: whoever is told of its end meanwhile must not find it. */
+  #alive(name: string): Task<unknown> | undefined {
+    const task = this.#tasks.get(name);
+    return task?.state === "queued" || task?.state === "running" ? task : undefined;
+  }
+
+  #claim(what: string, name: string, holder: unknown): string {
     if (typeof name !== "string" || name === "") {
       throw new TypeError(`Cannot ${what} as name must be a non-empty string: received ${show(name)}`);
     }
@@ -278,7 +287,7 @@ export class TaskManager implements AsyncDisposable {
       const how = this.closed ? "has ended" : "is closing";
       throw new ClosedError(`Cannot ${doing}: the task manager ${how}`, { cause: this.#closingReason });
     }
-    if (among.has(name)) {
+    if (holder !== undefined) {
       throw new MisuseError(`Cannot ${doing} as names must be unique: one with it is alive`);
     }
     return doing;
@@ -293,11 +302,14 @@ export class TaskManager implements AsyncDisposable {
       this.#failures.splice(0, KEPT_FAILURES, ...this.#failures.filter(({ task }) => !task.observed));
     }
     if (this.#failures.length < KEPT_FAILURES) this.#failures.push({ task, error });
+    // Whoever is told can't make it worse.
+    const failed = (error: unknown): void =>
+      emit("hook.failed", "task manager", this.name, { task: task.name, error });
     try {
       const answer: unknown = this.#onFailure?.(error, task.name);
-      if (isThenable(answer)) answer.then(undefined, ignore);
-    } catch {
-      // Whoever is told can't make it worse.
+      if (isThenable(answer)) answer.then(undefined, failed);
+    } catch (error) {
+      failed(error);
     }
   }
 

@@ -75,6 +75,33 @@ describe("TaskManager.spawn", () => {
     );
   });
 
+  test("names are free in the very step in which a task ends, and no later end frees them again", async () => {
+    await world(async () => {
+      const seen: unknown[] = [];
+      const manager: TaskManager = new TaskManager({
+        onFailure(_error, name) {
+          seen.push(manager.get(name), manager.statistics().running);
+          manager.spawn(name, forEver).catch(() => {});
+        },
+      });
+      manager.spawn("poller", failAfter(1, new Error("one")));
+      await sleep(2);
+      assert.deepEqual(seen, [undefined, 0]);
+      assert.equal(manager.get("poller")?.state, "running");
+      assert.throws(() => manager.spawn("poller", forEver), MisuseError);
+
+      const queued = manager.spawn("queued", forEver);
+      queued.cancel();
+      assert.equal(manager.get("queued"), undefined);
+      const next = manager.spawn("queued", forEver);
+      await sleep(1);
+      assert.equal(manager.get("queued"), next);
+      assert.equal(manager.statistics().running, 2);
+      await manager.close({ graceMs: 0 });
+      assert.equal(manager.statistics().running, 0);
+    });
+  });
+
   test("refuses wrong arguments", async () => {
     await world(() =>
       managed((manager) => {
@@ -538,21 +565,26 @@ describe("TaskManager.unobserved", () => {
     });
   });
 
-  test("what onFailure throws or rejects with is ignored", async () => {
+  test("what onFailure throws or rejects with goes to the observer", async () => {
     await world(async () => {
-      let told = 0;
+      const records: ObserverRecord[] = [];
+      using _watching = observe({
+        record: (record) => void (record.kind === "hook.failed" && records.push(record)),
+      });
+      const refusal = new Error("of the one who is told");
       const refuse = (): never => {
-        told++;
-        throw new Error("ignored");
+        throw refusal;
       };
-      for (const onFailure of [refuse, () => Promise.reject(refuse)]) {
-        const manager = new TaskManager({ onFailure });
+      for (const onFailure of [refuse, () => Promise.reject(refusal)]) {
+        const manager = new TaskManager({ name: "m", onFailure });
         const error = new Error("one");
         manager.spawn("a", failAfter(1, error));
         await sleep(5);
         await assert.rejects(async () => await manager[Symbol.asyncDispose](), error);
       }
-      assert.equal(told, 1);
+      const data = { task: "a", error: refusal };
+      const record = { kind: "hook.failed", structure: "task manager", name: "m", data };
+      assert.deepEqual(records, [record, record]);
     });
   });
 
