@@ -62,6 +62,11 @@ class Context implements TaskContext {
   }
 }
 
+/** Where a live task is kept by its signal: on that, as there may be very many. */
+const TASK = Symbol("task");
+
+type TaskSignal = AbortSignal & { [TASK]?: TaskNode<unknown> | undefined };
+
 const go = Promise.resolve();
 
 export class TaskNode<T> implements Task<T>, HeapItem {
@@ -124,15 +129,17 @@ export class TaskNode<T> implements Task<T>, HeapItem {
     let controller = this.#controller;
     if (controller === undefined) {
       this.#controller = controller = new Canceller();
+      if (!this.#isSettled()) (controller.signal as TaskSignal)[TASK] = this as TaskNode<unknown>;
       this.#owner.noteDeadline?.(controller.signal);
       if (this.abortedWith !== undefined) controller.abort(this.abortedWith.reason);
     }
     return controller.signal;
   }
 
-  /** Whether it was given this signal. */
-  has(signal: AbortSignal): boolean {
-    return this.#controller?.signal === signal;
+  /** The live task of `owner` that was given this signal. */
+  static with(signal: AbortSignal, owner: TaskOwner): TaskNode<unknown> | undefined {
+    const task = (signal as TaskSignal)[TASK];
+    return task !== undefined && task.#owner === owner ? task : undefined;
   }
 
   /** Starts in a microtask, in the async context of whoever calls this. */
@@ -251,6 +258,8 @@ export class TaskNode<T> implements Task<T>, HeapItem {
     this.state = state;
     this.#outcome = outcome;
     this.#fn = undefined;
+    // A signal that somebody keeps must not keep what came of its task.
+    if (this.#controller !== undefined) (this.#controller.signal as TaskSignal)[TASK] = undefined;
     if (observed()) this.#tellEnd();
     this.#owner.settled(this as TaskNode<unknown>);
     // First, so that who awaits the task finds everything in order that follows its end.

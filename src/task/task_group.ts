@@ -322,7 +322,7 @@ export class TaskGroup implements AsyncDisposable {
   }
 
   #taskWith(signal: AbortSignal | undefined): TaskNode<unknown> | undefined {
-    return signal && this.#tasks.snapshot().find((task) => task.has(signal));
+    return signal && TaskNode.with(signal, this.#owner);
   }
 
   /** Gives up what is left, and ends. */
@@ -396,13 +396,13 @@ export class TaskGroup implements AsyncDisposable {
     this.#ends[task.state as "fulfilled" | "failed" | "cancelled"]++;
     if (task.state === "failed") this.#taskFailed(task);
     this.#places.leave(task);
-    if (!task.daemon) this.#left();
+    if (!task.daemon) this.#left(task);
   }
 
   /** A task or a shield has ended. */
-  #left(): void {
+  #left(task?: TaskNode<unknown>): void {
     if (--this.#pending === 0) this.#quiet?.resolve();
-    this.#closing?.look();
+    this.#closing?.left(task);
   }
 
   #taskFailed(task: TaskNode<unknown>): void {

@@ -5,6 +5,8 @@ import { deferred } from "../../src/kernel/deferred.ts";
 import { observe, type ObserverRecord } from "../../src/kernel/observer.ts";
 import { ClosedError, TaskGroup, TaskGroupError, TimeoutError } from "../../src/task/mod.ts";
 import type { GroupTree, Job, TaskContext } from "../../src/task/mod.ts";
+import { TaskList } from "../../src/task/_task_list.ts";
+import { TaskNode } from "../../src/task/_task_node.ts";
 import { AsyncSemaphore } from "../../src/sync/mod.ts";
 import { world } from "../../src/testing/mod.ts";
 
@@ -22,6 +24,34 @@ async function nest(outermost: TaskGroup, levels: number, innermost: Job<unknown
 
 /** Runs until it is cancelled. */
 const forEver = ({ signal }: { signal: AbortSignal }): Promise<void> => sleep(Infinity, { signal });
+
+/** Counts how often anybody looks at a task's place, as all who walk tasks or those who wait do. */
+function countLooks(): Disposable & { readonly count: number } {
+  const daemon = Object.getOwnPropertyDescriptor(TaskNode.prototype, "daemon")!;
+  const { snapshot } = TaskList.prototype;
+  let count = 0;
+  Object.defineProperty(TaskNode.prototype, "daemon", {
+    ...daemon,
+    get(this: TaskNode<unknown>): boolean {
+      count++;
+      return daemon.get!.call(this);
+    },
+  });
+  TaskList.prototype.snapshot = function (): TaskNode<unknown>[] {
+    const tasks = snapshot.call(this);
+    count += tasks.length;
+    return tasks;
+  };
+  return {
+    get count() {
+      return count;
+    },
+    [Symbol.dispose](): void {
+      Object.defineProperty(TaskNode.prototype, "daemon", daemon);
+      TaskList.prototype.snapshot = snapshot;
+    },
+  };
+}
 
 describe("TaskGroup: daemons", () => {
   test("are not waited for: when all else has ended, they are cancelled one by one, in reverse", async () => {
@@ -254,6 +284,37 @@ describe("TaskGroup.close", () => {
       assert.deepEqual(reasons, ["over", "over"]);
       assert.deepEqual(await group.close({ signal: new AbortController().signal }), { stuck: [] });
     });
+  });
+
+  test("awaited twice, by a daemon, left behind or given up by tasks of its own: waits for each that is left", async () => {
+    await world(async (w) => {
+      const group = new TaskGroup();
+      const order: string[] = [];
+      const close = ({ signal }: { signal: AbortSignal }, who: string): Promise<unknown> =>
+        group.close({ signal }).then(() => order.push(`${who} at ${w.now}`));
+      group.spawn((context) => Promise.all([close(context, "first"), close(context, "second")]));
+      group.spawn((context) => void close(context, "left behind"));
+      group.spawn((context) => close(context, "daemon"), { daemon: true });
+      const givesUp = group.spawn((context) => close(context, "given up").catch(() => sleep(20)));
+      group.spawn(() => sleep(10));
+      await sleep(1);
+      givesUp.cancel();
+      await group.join();
+      assert.deepEqual(order, ["first at 21", "second at 21", "left behind at 21", "daemon at 21"]);
+    });
+  });
+
+  test("awaited by very many tasks of its own: costs each the same", async () => {
+    const looks = async (tasks: number): Promise<number> => {
+      using counting = countLooks();
+      await world(() =>
+        TaskGroup.run((group) => {
+          for (let i = 0; i < tasks; i++) group.spawn(({ signal }) => group.close({ signal }));
+        })
+      );
+      return counting.count;
+    };
+    assert.ok(await looks(400) <= 4 * await looks(100));
   });
 
   test("a signal gives up the wait, not the closing; one that is aborted already begins none", async () => {
