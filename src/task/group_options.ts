@@ -35,7 +35,7 @@ export interface GroupOptions extends WaitOptions {
 export interface CloseOptions {
   /** How long tasks may take to finish by themselves before they are aborted, in milliseconds. Default 10,000. */
   graceMs?: number | undefined;
-  /** How long to wait for aborted tasks before they are given up, in milliseconds. Default `Infinity`: never. */
+  /** How long to wait for aborted tasks, and for shields, before they are given up, in milliseconds. Default `Infinity`: never. */
   abandonAfterMs?: number | undefined;
   /** What tasks are aborted with after the grace; a fresh AbortError by default. */
   reason?: unknown | undefined;
@@ -45,7 +45,7 @@ export interface CloseOptions {
 
 /** What {@linkcode TaskGroup.close} came to. */
 export interface CloseReport {
-  /** The tasks that were given up and may still be running. */
+  /** What was given up and may still be running: tasks by name, then `"shielded work"` for each shield. */
   readonly stuck: readonly string[];
 }
 

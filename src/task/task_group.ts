@@ -242,6 +242,8 @@ export class TaskGroup implements AsyncDisposable {
   /**
    * Runs clean-up that cancelling the group must not cut short, and that the group waits for.
    *
+   * **Close** — with `abandonAfterMs` gives it up like tasks: it goes on, and nobody waits for it.
+   *
    * @param ms Its time limit, in milliseconds; finite.
    * @param fn The work; its signal is linked to nothing.
    * @returns What `fn` returns.
@@ -299,7 +301,7 @@ export class TaskGroup implements AsyncDisposable {
    * this must pass its own signal: it then waits for all other tasks but daemons, and ends before the group does.
    * Without, it would wait for itself: for ever, or until it is given up.
    *
-   * @returns Which tasks were given up: none without `abandonAfterMs`.
+   * @returns Which tasks and shields were given up: none without `abandonAfterMs`.
    * @throws The reason of `signal`, unchanged.
    */
   async close(options: CloseOptions = {}): Promise<CloseReport> {
@@ -328,7 +330,8 @@ export class TaskGroup implements AsyncDisposable {
   /** Gives up what is left, and ends. */
   #abandon(): readonly string[] {
     const orphans = this.#tasks.snapshot();
-    const stuck = orphans.map((task) => task.name);
+    const shields = this.#pending - orphans.filter(({ daemon }) => !daemon).length;
+    const stuck = [...orphans.map(({ name }) => name), ...Array<string>(shields).fill("shielded work")];
     emit("task.abandoned", "group", this.name, { tasks: stuck });
     for (const task of orphans) task.abandon();
     this.#release();

@@ -213,7 +213,7 @@ export class TaskManager implements AsyncDisposable {
    * its own signal: it then waits for everything but itself, and ends before the manager does. Without, it would wait
    * for itself: for ever, or until it is given up.
    *
-   * @returns Which tasks were given up: none without `abandonAfterMs`.
+   * @returns Which tasks, and shields of groups, were given up: none without `abandonAfterMs`.
    * @throws The reason of `signal`, unchanged.
    */
   async close(options: CloseOptions = {}): Promise<CloseReport> {

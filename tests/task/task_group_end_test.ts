@@ -411,6 +411,21 @@ describe("TaskGroup.close", () => {
     });
   });
 
+  test("names shielded work that it gives up, too", async () => {
+    await world(async (w) => {
+      const group = new TaskGroup();
+      const shielded = group.shield(100, () => sleep(50).then(() => `saved at ${w.now}`));
+      group.spawn(() => sleep(50), { name: "deaf" });
+      group.spawn(() => sleep(50), { name: "daemon", daemon: true });
+      group.spawn(() => group.shield(100, () => sleep(15)), { name: "shielding" });
+      const { stuck } = await group.close({ graceMs: 10, abandonAfterMs: 10 });
+      assert.deepEqual(stuck, ["deaf", "daemon", "shielded work"]);
+      assert.equal(w.now, 20);
+      assert.equal(await shielded, "saved at 50");
+      await group.join();
+    });
+  });
+
   test("leaves nobody waiting for a task that was given up", async () => {
     await world(async (w) => {
       let disposed = 0;
