@@ -242,7 +242,9 @@ export class TaskGroup implements AsyncDisposable {
   /**
    * Runs clean-up that cancelling the group must not cut short, and that the group waits for.
    *
-   * **Close** — with `abandonAfterMs` gives it up like tasks: it goes on, and nobody waits for it.
+   * **Close** — with `abandonAfterMs` gives it up like tasks: it goes on, and nobody waits for it. **Misuse** — work that
+   * awaits the end of the group, by `join` or `close`, waits for itself, until its limit. A closing needs no shield: it
+   * goes on when whoever has called `close` is cancelled.
    *
    * @param ms Its time limit, in milliseconds; finite.
    * @param fn The work; its signal is linked to nothing.
@@ -299,7 +301,7 @@ export class TaskGroup implements AsyncDisposable {
    * Failures are not thrown here but by `join`, `run` or the disposal. Again: the first call's options hold.
    * **Abort** — of `signal` gives up this wait; the closing goes on. **From within** — a task of the group that awaits
    * this must pass its own signal: it then waits for all other tasks but daemons, and ends before the group does.
-   * Without, it would wait for itself: for ever, or until it is given up.
+   * Without, or in a `shield` of the group, it would wait for itself: for ever, or until it is given up.
    *
    * @returns Which tasks and shields were given up: none without `abandonAfterMs`.
    * @throws The reason of `signal`, unchanged.
