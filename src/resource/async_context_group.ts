@@ -97,8 +97,8 @@ export class AsyncContextGroup<O extends Record<string, Opener>> {
     checkName("create context group", options.name);
     checkBoolean("create context group", "parallel", options.parallel);
     this.#what = subject("context group", options.name);
-    // A Map or a list would pass for an object, and nothing would be entered.
-    if (typeof openers !== "object" || openers === null || Symbol.iterator in openers) {
+    // A Map, a list, a promise or a signal would pass for an object, and nothing would be entered.
+    if (!/ (Object|Module)\]$/.test(Object.prototype.toString.call(openers)) || Symbol.iterator in openers) {
       throw new TypeError(
         `Cannot create ${this.#what} as openers must be an object: received ${show(openers)}`,
       );

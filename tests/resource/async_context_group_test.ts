@@ -369,7 +369,9 @@ describe("AsyncContextGroup", () => {
   });
 
   test("wrong arguments throw from the constructor, and reject from open", async () => {
-    for (const openers of [null, undefined, 5, "text", [], new Map([["a", () => {}]])]) {
+    const { signal } = new AbortController();
+    const map = new Map([["a", () => {}]]);
+    for (const openers of [null, undefined, 5, "text", [], map, map.entries(), Promise.resolve({}), signal]) {
       assert.throws(() => new AsyncContextGroup(openers as unknown as Record<string, Opener>), {
         name: "TypeError",
         message: /^Cannot create context group as openers must be an object: received /,
