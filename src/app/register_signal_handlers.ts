@@ -32,7 +32,7 @@ export interface SignalHandlerOptions {
  * wait for the handler of the last one to end. **Dispose** — listens no more, cancels handlers that run, and waits for
  * them: a handler may dispose it, but not wait for that. **Process** — is not kept alive by it.
  *
- * @param handlers By signal name. What the platform does not know is an error.
+ * @param handlers By signal name; one that is undefined is left out. What the platform does not know is an error.
  * @returns What ends it.
  *
  * @example
@@ -51,11 +51,15 @@ export async function registerSignalHandlers(
   options: SignalHandlerOptions = {},
 ): Promise<AsyncDisposable> {
   const doing = "register signal handlers";
-  if (typeof handlers !== "object" || handlers === null) {
+  // A Map, a list, a promise or a signal would pass for an object, and nothing would be listened to.
+  if (!/ (Object|Module)\]$/.test(Object.prototype.toString.call(handlers))) {
     throw new TypeError(`Cannot ${doing} as handlers must be an object: received ${show(handlers)}`);
   }
   checkOptions(doing, options);
-  const entries = Object.entries(handlers) as [SignalName, (context: SignalContext) => unknown][];
+  const entries = Object.entries(handlers).filter(([, handler]) => handler !== undefined) as [
+    SignalName,
+    (context: SignalContext) => unknown,
+  ][];
   for (const [name, handler] of entries) checkFunction(doing, name, handler);
   if (options.host !== undefined) checkHost(doing, options.host);
   const { host = await detectHost(), onError = showOn(host) } = options;

@@ -109,8 +109,20 @@ describe("registerSignalHandlers", () => {
   test("arguments are checked where they are given", async () => {
     const host = new FakeHost();
     await assert.rejects(registerSignalHandlers({ SIGHUP: 1 as unknown as () => void }, { host }), TypeError);
-    await assert.rejects(registerSignalHandlers(1 as unknown as object, { host }), TypeError);
+    const { signal } = new AbortController();
+    for (const handlers of [1, null, [], new Map([["SIGHUP", () => {}]]), Promise.resolve({}), signal]) {
+      await assert.rejects(registerSignalHandlers(handlers as object, { host }), {
+        name: "TypeError",
+        message: /^Cannot register signal handlers as handlers must be an object: received /,
+      });
+    }
     assert.deepEqual(host.listening, []);
+  });
+
+  test("leaves out a handler that is undefined", async () => {
+    const host = new FakeHost();
+    await using _handlers = await registerSignalHandlers({ SIGHUP: undefined, SIGUSR1: () => {} }, { host });
+    assert.deepEqual(host.listening, ["SIGUSR1"]);
   });
 
   test("shows what onError throws, and goes on", async () => {
