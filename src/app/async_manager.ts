@@ -1,6 +1,6 @@
 import { checkName, show, subject } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
-import { deferred } from "../kernel/deferred.ts";
+import { deferred, ignore } from "../kernel/deferred.ts";
 import { isEcho } from "../kernel/echo.ts";
 import { ClosedError, ownAbort, TaskGroupError } from "../kernel/errors.ts";
 import { emit } from "../kernel/observer.ts";
@@ -167,14 +167,18 @@ export class AsyncManager implements AsyncDisposable {
     open: (context: { signal: AbortSignal }) => PromiseLike<D> | D,
     options: { after?: readonly string[] | undefined } = {},
   ): Promise<D> {
+    const { openings } = this.#startup;
     try {
       checkUse(name, open, options);
       this.#refuseLate(`open ${show(name)}`);
-      const opened = this.#startup.openings.add(name, open, options.after ?? []);
-      if (this.#startup.begun) this.#startup.openings.refuseUnknownSoon();
+      const opened = openings.add(name, open, options.after ?? []);
+      if (this.#startup.begun) openings.refuseUnknownSoon();
       return opened as Promise<D>;
     } catch (error) {
-      return Promise.reject(error);
+      const refused = Promise.reject(error);
+      // What comes as it stops fails nothing, and nobody may wait for it: it must not end the process, and cut that short.
+      if (this.#isStopping()) refused.catch(ignore);
+      return refused;
     }
   }
 

@@ -4,7 +4,24 @@ import { AsyncManager, MisuseError } from "@uno/async/app";
 import { sleep } from "@uno/async/cancel";
 import { world } from "@uno/async/testing";
 import { opaqueErrors, rejectsWith } from "../_opaque.ts";
+import { unhandledDuring } from "../_unhandled.ts";
 import { failure, never, opener } from "./_app.ts";
+
+describe("AsyncManager, as it stops", () => {
+  test("a resource that comes too late is refused, which fails nothing when nobody waits for it", async () => {
+    const unhandled = await unhandledDuring(() =>
+      world(async () => {
+        const app = new AsyncManager({ name: "shop" });
+        await app.start();
+        const stopped = app.stop();
+        void app.use("late", () => ({ [Symbol.dispose]() {} }));
+        await assert.rejects(app.use("later", () => ({ [Symbol.dispose]() {} })), { name: "ClosedError" });
+        await stopped;
+      })
+    );
+    assert.deepEqual(unhandled, []);
+  });
+});
 
 describe("AsyncManager, names", () => {
   test("rule 22: a name that is taken is an error, and what has it stays", async () => {
