@@ -8,6 +8,7 @@ import { emit } from "../kernel/observer.ts";
 import { type AbortTarget, subscribe, type Subscription } from "../kernel/signals.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import type { HedgePlan } from "./_hedge_plan.ts";
+import { pushbackOf } from "./_pushback.ts";
 import { abortWork, type Bounds, signalsOf, Work } from "./_work.ts";
 import { noteAttemptErrors } from "./attempt_errors.ts";
 import type { HedgeAttempt } from "./hedge_options.ts";
@@ -43,6 +44,8 @@ class HedgeCall<T> implements AbortTarget {
   readonly #errors: unknown[] = [];
   #failed = 0;
   #begun = 0;
+  /** Whether no more attempts are made. */
+  #heldOff = false;
   #subscription: Subscription | undefined;
   #limit: Disposable | undefined;
   /** For the next attempt. */
@@ -197,15 +200,22 @@ class HedgeCall<T> implements AbortTarget {
       // Asked, a function of the caller's may have given the call up.
       if (this.#answer !== undefined) return this.#answerIfDone();
       if (isFatal) return this.#stopWith(error);
+      if (this.#heldOff) return this.#failIfAllHave();
       if (this.#begun < this.#plan.max) {
         this.#timer?.[Symbol.dispose]();
         this.#timer = undefined;
-        if (this.#beginIfAllowed()) return this.#holdNext();
+        // Who asks for a pause is not asked again at once, in this call.
+        this.#heldOff = pushbackOf(error) !== undefined;
+        if (!this.#heldOff && this.#beginIfAllowed()) return this.#holdNext();
       }
     } catch (bug) {
       return this.#stopWith(bug);
     }
     if (this.#answer !== undefined) return this.#answerIfDone();
+    this.#failIfAllHave();
+  }
+
+  #failIfAllHave(): void {
     if (this.#running.size > 0) return;
     // All have failed: what the primary one failed with is what a call without hedging would have thrown.
     const [primary] = this.#errors;

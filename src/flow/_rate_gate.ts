@@ -152,8 +152,11 @@ export class RateGate implements RateLineOwner {
 
   /** How much could be had now, in whole; without a bucket, of one that nothing was taken from. */
   available(bucket: Bucket<RateLine> | undefined): number {
+    const nowMs = clock().now();
+    const openMs = bucket === undefined ? this.pausedUntilMs : this.openFrom(bucket, nowMs);
+    if (this.closedWith !== undefined || openMs > nowMs) return 0;
     if (bucket === undefined) return this.algorithm.most;
-    return Math.floor(this.algorithm.room(bucket, clock().now()) + SLACK);
+    return Math.floor(this.algorithm.room(bucket, nowMs) + SLACK);
   }
 
   /** Sends those away who ask for more than can be had at once, but for reservations: they have been promised. */

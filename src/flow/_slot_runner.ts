@@ -152,7 +152,7 @@ export class SlotRunner {
     return {
       limit,
       inUse,
-      free: Math.max(0, limit - inUse),
+      free: paused || this.closed ? 0 : Math.max(0, limit - inUse),
       waiting: queue.size,
       blocked,
       abandoned: this.abandoned,

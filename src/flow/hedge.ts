@@ -27,7 +27,7 @@ import { transformer } from "./policy.ts";
  *   signal?.throwIfAborted();
  *   return await Promise.resolve(`value of ${key}`);
  * });
- * assert.deepEqual(await read("a", { signal: undefined }), "value of a");
+ * assert.deepEqual(await read("a", {}), "value of a");
  * assert.deepEqual(hedged.statistics().hedges, 0);
  * ```
  */
@@ -35,7 +35,8 @@ export function hedge(options: HedgeOptions): HedgePolicy;
 /**
  * Runs `fn`, and once more beside it when it does not answer in time; the first answer counts.
  *
- * **Order** — attempts begin `delayMs` apart, and the next at once when one fails. **Answer** — the first result wins,
+ * **Order** — attempts begin `delayMs` apart, and the next at once when one fails; none any more when it
+ * asks for a pause (`retryAfterMs`, `Retry-After`). **Answer** — the first result wins,
  * the other attempts' signals are aborted; a late result is disposed, once, and a late failure that is no echo of the
  * abort told to the observer. The winner's signal is not aborted, as what it returned may still be read under it.
  * **Failure** — when all attempts have failed, with what the primary one failed with, itself; `attemptErrors` knows the

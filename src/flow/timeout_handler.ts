@@ -60,7 +60,7 @@ export interface TimeoutPolicy extends Policy<TimeoutScope> {
  *
  * const limited = timeoutHandler(5, { operation: "report" });
  * const report = limited(async (options: { signal?: AbortSignal }) => await sleep(60_000, options));
- * await assert.rejects(report({ signal: undefined }), TimeoutError);
+ * await assert.rejects(report({}), TimeoutError);
  * ```
  */
 export function timeoutHandler(

@@ -66,7 +66,7 @@ export class PoolReport<T> {
       checking: this.#stock.checking,
       destroying: this.#stock.destroying,
       leases,
-      free: Math.max(0, max * this.#seats - leases),
+      free: closed ? 0 : Math.max(0, max * this.#seats - leases),
       waiting: line.size,
       longestLeaseMs: this.#leases.longestMs,
       closed,

@@ -36,6 +36,28 @@ async function records(body: () => Promise<unknown>): Promise<ObserverRecord[]> 
 }
 
 describe("hedge", () => {
+  test("begins no more attempts when one fails that asks for a pause; those that run go on", async () => {
+    await world(async (w) => {
+      const busy = Object.assign(new Error("429"), { retryAfterMs: 1_000 });
+      let begun = 0;
+      const fail = async (): Promise<number> => {
+        begun++;
+        return await Promise.reject(busy);
+      };
+      await assert.rejects(hedge(fail, { delayMs: 10, max: 3 }), (error) => error === busy);
+      assert.deepEqual([begun, w.now], [1, 0]);
+      begun = 0;
+      const second = async ({ attempt }: HedgeAttempt): Promise<number> => {
+        begun++;
+        await sleep(attempt === 1 ? 15 : 30);
+        if (attempt === 1) throw busy;
+        return attempt;
+      };
+      assert.equal(await hedge(second, { delayMs: 10, max: 3 }), 2);
+      assert.deepEqual([begun, w.now], [2, 40]);
+    });
+  });
+
   test("refuses bad options where it is made, and rejects in the form that runs", async () => {
     const wrong: HedgeOptions[] = [
       { delayMs: -1 },

@@ -432,7 +432,7 @@ test("RateLimiter.run gives back what it took when it is given up before the wor
     const third = limiter.acquire().then(() => w.now);
     using _watching = observe({
       record: ({ kind }) => {
-        if (kind === "grant") queueMicrotask(() => other.abort("stop"));
+        if (kind === "grant") other.abort("stop"); // When it has its grant, and before the work begins.
       },
     });
     await assert.rejects(second, (error) => error === "stop");
@@ -813,4 +813,17 @@ test("RateLimiter: what doesn't fit a long log is refused without a look at all 
     assert.equal(limiter.tryAcquire({ weight: count }), true);
     assert.equal(limiter.tryAcquire(), false);
   }, { auto: false });
+});
+
+test("available is nothing while it is paused, and once it is closed", async () => {
+  await world(async () => {
+    const limiter = new RateLimiter({ limit: 10, intervalMs: 1_000 });
+    limiter.pauseFor(500);
+    assert.deepEqual([limiter.available(), limiter.available({ key: "a" })], [0, 0]);
+    assert.equal(limiter.statistics().available, 0);
+    await sleep(500);
+    assert.equal(limiter.available(), 10);
+    limiter.close();
+    assert.equal(limiter.available(), 0);
+  });
 });
