@@ -1,5 +1,5 @@
 /** What the npm package holds. @module */
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { posix } from "node:path";
 import { compileModule, declarations } from "./compile.ts";
 
@@ -29,7 +29,12 @@ export async function readConfig(): Promise<Config> {
 export async function npmPackage(config: Config): Promise<Map<string, string>> {
   const files = new Map<string, string>();
   files.set("package.json", JSON.stringify(await manifest(config), null, 2) + "\n");
-  for (const file of ["README.md", "LICENSE"]) {
+  // What the README links to, too: there is no other place where who has the package would find it.
+  const docs = (await readdir(new URL("docs/", root), { recursive: true })).filter((file) =>
+    file.endsWith(".md")
+  );
+  const texts = docs.sort().map((file) => `docs/${file.replaceAll("\\", "/")}`);
+  for (const file of ["README.md", "LICENSE", "CONTRIBUTING.md", ...texts]) {
     const text = await readFile(new URL(file, root), "utf8").catch(() => undefined);
     if (text !== undefined) files.set(file, text);
   }
