@@ -112,6 +112,17 @@ export function driverContract(subject: DriverSubject): void {
         await c.query(`select 1 as one; -- and nothing more`, []);
       }));
 
+    it("refuses a COPY from STDIN or to STDOUT where there is such a thing, and goes on", () =>
+      using_(async (c, driver) => {
+        if (driver.dialect !== "postgres") return;
+        await c.query(`create table t (id integer primary key)`, []);
+        for (const sql of [`copy t from stdin`, `/* x */ copy t to stdout;`]) {
+          const error = await failure(() => c.query(sql, []));
+          assert.ok(error instanceof TypeError, String(error));
+          assert.deepEqual((await c.query(`select id from t`, [])).rows, []);
+        }
+      }));
+
     it("says whether a transaction is open", () =>
       using_(async (c, driver) => {
         if (c.inTransaction === undefined) return;

@@ -1,7 +1,7 @@
 /** A connection that is a client with a pool of one, for packages of PostgreSQL that hand out no connections. @module */
 import type { Connection, Result } from "../driver.ts";
 import { Loss, openOrDestroy } from "./_lifeline.ts";
-import { RESET, TransactionTracker } from "./_postgres_shared.ts";
+import { refuseCopy, RESET, TransactionTracker } from "./_postgres_shared.ts";
 
 /** What such packages differ in. */
 export interface ClientKind<Client> {
@@ -47,6 +47,7 @@ class ClientConnection<Client> implements Connection {
   }
 
   async query(sql: string, params: readonly unknown[]): Promise<Result> {
+    refuseCopy(sql);
     // The client would connect anew, and run outside of whatever this belongs to.
     if (this.#loss.happened) {
       throw Object.assign(new Error("Cannot query: the connection was closed"), {

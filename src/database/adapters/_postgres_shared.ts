@@ -195,6 +195,24 @@ export class TransactionTracker {
 
 const ENDS = /^(?:COMMIT|END|ROLLBACK|ABORT|PREPARE\s+TRANSACTION)\b/i;
 
+/**
+ * Refuses a COPY over the line: the rows would go where nobody gives or takes them, and the packages differ in what is left
+ * of the connection then.
+ *
+ * @throws {TypeError} For one; in doubt, as with unusual quotes, too.
+ */
+export function refuseCopy(sql: string): void {
+  if (!/copy/i.test(sql)) return;
+  const text = beginning(sql);
+  if (!/^COPY\b/i.test(text)) return;
+  // Where quotes end is only plain as long as nothing else could hold one.
+  const bare = /\\'|\$|--|\/\*/.test(text) ? text : text.replace(/'[^']*'|"[^"]*"/g, " ");
+  if (!/\bSTD(?:IN|OUT)\b/i.test(bare)) return;
+  throw new TypeError(
+    "Cannot run COPY as it must be from or to a file of the server: received one from STDIN or to STDOUT",
+  );
+}
+
 /** A statement from its first word on, without comments as far as they could stand between its first words. */
 function beginning(sql: string): string {
   return withoutComments(sql).replace(/^[\s;]+/, "");

@@ -36,7 +36,8 @@ export interface BunSqlOptions {
  * The driver for PostgreSQL through `Bun.SQL`; on Bun only.
  *
  * Each connection is a client that may open one only; its own pool is not used. **Abort** — the statement is cancelled on
- * the server, by a connection of its own. **One statement** per query. **Values** — as Bun reads and writes them.
+ * the server, by a connection of its own. **One statement** per query. **COPY** — from STDIN and to STDOUT is refused.
+ * **Values** — as Bun reads and writes them.
  *
  * @throws {TypeError | RangeError} For bad options.
  * @throws {Error} When connecting anywhere but on Bun.

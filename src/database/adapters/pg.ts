@@ -7,7 +7,7 @@ import { checkChoice, checkOptions, show } from "../../kernel/checks.ts";
 import type { Connection, Driver, Failure, Result } from "../driver.ts";
 import { Loss, openOrDestroy } from "./_lifeline.ts";
 import { type PgClient, type PgModule, type PgResult, sendCancel, wireOf } from "./_pg_module.ts";
-import { classifyOther, classifyState, postgres, RESET, snapshot, targetOf } from "./_postgres_shared.ts";
+import { classifyOther, classifyState, postgres, refuseCopy, RESET, snapshot, targetOf } from "./_postgres_shared.ts";
 
 export type { PgClient, PgModule, PgResult, PgWire } from "./_pg_module.ts";
 
@@ -26,7 +26,7 @@ export interface PgOptions {
  * The driver for PostgreSQL through `pg`, which the caller brings. Its pool is not used: `Database` has its own.
  *
  * **Abort** — the statement is cancelled on the server. **One statement** per query: the extended protocol takes no more.
- * **Values** — as `pg` reads and writes them.
+ * **COPY** — from STDIN and to STDOUT is refused. **Values** — as `pg` reads and writes them.
  *
  * @param module The package: `import pg from "pg"`.
  * @throws {TypeError | RangeError} For bad options. A server that can't be reached shows when the `Database` connects.
@@ -88,6 +88,7 @@ class PgConnection implements Connection {
   }
 
   async query(sql: string, params: readonly unknown[]): Promise<Result> {
+    refuseCopy(sql);
     // With values, pg itself takes no more than one statement. A text without a semicolon is one, and spares messages.
     const answer = params.length > 0
       ? this.raw.query(sql, params as unknown[])

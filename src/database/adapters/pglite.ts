@@ -5,7 +5,7 @@
  */
 import { checkOptions, show } from "../../kernel/checks.ts";
 import type { Connection, Driver, Failure, Result } from "../driver.ts";
-import { classifyOther, classifyState, postgres, TransactionTracker } from "./_postgres_shared.ts";
+import { classifyOther, classifyState, postgres, refuseCopy, TransactionTracker } from "./_postgres_shared.ts";
 
 /** What is used of a PGlite. */
 export interface Pglite {
@@ -25,6 +25,7 @@ export type PgliteModule = new (options: never) => Pglite;
  *
  * **Blocking** — it runs inside the process, and nothing else does while a statement runs: an abort is heeded between
  * statements, and the server's own time limits have no effect. **Concurrency** — one connection.
+ * **COPY** — from STDIN and to STDOUT is refused.
  *
  * @param module The class: `import { PGlite } from "@electric-sql/pglite"`.
  * @param options What PGlite takes: `dataDir`, `extensions`, …
@@ -72,6 +73,7 @@ class PgliteConnection implements Connection {
   }
 
   async query(sql: string, params: readonly unknown[]): Promise<Result> {
+    refuseCopy(sql);
     const answer = this.#transaction.follow(sql, this.raw.query(sql, params as unknown[]));
     const { rows, affectedRows = 0 } = await answer;
     return { rows, rowCount: affectedRows || rows.length };

@@ -45,7 +45,7 @@ export interface PostgresJsOptions {
  * Each connection is an instance that may open one only, and is never used again once that was lost: the package would
  * connect anew by itself, in the middle of a transaction. Its own pool, `begin` and `cancel` are not used.
  * **Abort** — the statement is cancelled on the server, by a connection of its own. **One statement** per query.
- * **Values** — as Postgres.js reads and writes them.
+ * **COPY** — from STDIN and to STDOUT is refused. **Values** — as Postgres.js reads and writes them.
  *
  * @param module The package: `import postgres from "postgres"`.
  * @throws {TypeError | RangeError} For bad options. A server that can't be reached shows when the `Database` connects.

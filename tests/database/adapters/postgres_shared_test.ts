@@ -1,7 +1,7 @@
 /** What the texts of statements say of transactions, for drivers that do not pass on what the server says. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { holdsSeveral, TransactionTracker } from "../../../src/database/adapters/_postgres_shared.ts";
+import { holdsSeveral, refuseCopy, TransactionTracker } from "../../../src/database/adapters/_postgres_shared.ts";
 
 function openAfter(open: boolean, sql: string): boolean {
   const tracker = new TransactionTracker();
@@ -105,5 +105,33 @@ describe("holdsSeveral of PostgreSQL", () => {
       "-- a; b\nselect 1",
     ];
     for (const sql of one) assert.equal(holdsSeveral(sql), false, sql);
+  });
+});
+
+describe("refuseCopy", () => {
+  it("refuses a COPY from STDIN or to STDOUT, however it is written, and no other statement", () => {
+    const refused = [
+      "copy t from stdin",
+      "COPY t TO STDOUT",
+      " ; -- a\n/* b */ copy/**/t (a, b)\nfrom\n\tstdin with (format csv, delimiter ',')",
+      'copy "t" from /* it\'s */ stdin',
+      "copy (select E'\\'', 'a') to stdout with (delimiter ',')",
+      "copy (select $$'$$) to stdout (delimiter ',')",
+      "copy (select 'a' -- it's\n) to stdout (delimiter ',')",
+      "copy (select 'it''s') to stdout",
+      // PostgreSQL takes either word either way.
+      "copy t from stdout",
+    ];
+    for (const sql of refused) assert.throws(() => refuseCopy(sql), TypeError, sql);
+    const fine = [
+      "copy t from '/tmp/t.csv'",
+      "copy t to program 'gzip > /tmp/stdout.gz'",
+      'copy "from stdin" to \'/tmp/t\'',
+      "select 'copy t from stdin'",
+      "copying from stdin",
+      "insert into t values ('copy', 'stdin')",
+      "-- copy t from stdin\nselect 1",
+    ];
+    for (const sql of fine) assert.doesNotThrow(() => refuseCopy(sql), sql);
   });
 });
