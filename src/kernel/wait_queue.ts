@@ -95,6 +95,9 @@ class Waiter<T, D> implements Waiting<D> {
   }
 }
 
+/** One who has joined, with functions that may do anything: leave other lines, above all. */
+class Joined<T, D> extends Waiter<T, D> {}
+
 /** What may make a waiter give up, and what observers are going to be told of it. */
 class Watch<T, D> implements AbortTarget {
   readonly #waiter: Waiter<T, D>;
@@ -227,7 +230,7 @@ export class WaitQueue<T, D = undefined> {
     rejected: (reason: unknown) => void,
     joined?: (place: Place) => void,
   ): Place {
-    const waiter = new Waiter<T, D>(data, granted, rejected);
+    const waiter = new Joined<T, D>(data, granted, rejected);
     if (signal !== undefined) waiter.watch = new Watch(waiter, this.#end, signal);
     this.#link(waiter);
     let moved = false;
@@ -272,7 +275,7 @@ export class WaitQueue<T, D = undefined> {
     if (waiter === undefined) return false;
     this.#unlink(waiter, true);
     this.totals.granted++;
-    if (observed()) this.#settle(waiter, "grant", () => waiter.resolve(value));
+    if (observed()) this.#settleTold(waiter, "grant", () => waiter.resolve(value));
     else waiter.resolve(value);
     return true;
   }
@@ -398,16 +401,18 @@ export class WaitQueue<T, D = undefined> {
     this.#unlink(waiter);
     if (why === "abort") this.totals.aborted++;
     else if (why === "timeout") this.totals.timedOut++;
-    if (observed()) this.#settle(waiter, why, () => waiter.reject(reason));
+    if (observed()) this.#settleTold(waiter, why, () => waiter.reject(reason));
     else waiter.reject(reason);
   }
 
-  /** Settles one who is out of the line. One who has joined leaves its other places then, and observers hear it after. */
-  #settle(waiter: Waiter<T, D>, ending: Ending, settle: () => void): void {
-    oneStep(() => {
+  /** Tells of the end of a wait before the caller hears of it; of one who has joined after it has left its other places. */
+  #settleTold(waiter: Waiter<T, D>, ending: Ending, settle: () => void): void {
+    const step = (): void => {
       this.#tellEnd(waiter, ending);
       settle();
-    });
+    };
+    if (waiter instanceof Joined) oneStep(step);
+    else step();
   }
 
   #tellStart(waiter: Waiter<T, D>): void {

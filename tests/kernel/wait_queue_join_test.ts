@@ -112,6 +112,30 @@ describe("WaitQueue.join", () => {
     assert.deepEqual(log, ["a lost stop", "b got 1"]);
   });
 
+  test("observers hear of its end when it has left its other places, but of a wait's before its caller does", async () => {
+    const log: string[] = [];
+    const [one, other] = [queue(), queue()];
+    const place = join(other, log, "other");
+    one.join("one", undefined, () => {
+      place.leave();
+      log.push("left");
+    }, () => {});
+    const waiting = one.wait("waiting").then(() => log.push("resolved"));
+    using _watching = observe({
+      record: ({ kind }) => {
+        log.push(kind);
+        queueMicrotask(() => log.push(`after ${kind}`));
+      },
+    });
+    one.grant(1);
+    assert.deepEqual(log, ["left", "grant", "leave"]);
+    await Promise.resolve();
+    log.length = 0;
+    one.grant(2);
+    await waiting;
+    assert.deepEqual(log, ["grant", "after grant", "resolved"]);
+  });
+
   test("every place that observers hear of has an end that they hear of", () => {
     const kinds: string[] = [];
     using _watching = observe({ record: ({ kind }) => void kinds.push(kind) });
