@@ -432,7 +432,7 @@ test("RateLimiter.run gives back what it took when it is given up before the wor
     const third = limiter.acquire().then(() => w.now);
     using _watching = observe({
       record: ({ kind }) => {
-        if (kind === "grant") other.abort("stop"); // When it has its grant, and before the work begins.
+        if (kind === "grant") queueMicrotask(() => other.abort("stop"));
       },
     });
     await assert.rejects(second, (error) => error === "stop");
