@@ -7,7 +7,15 @@ import { checkChoice, checkOptions, show } from "../../kernel/checks.ts";
 import type { Connection, Driver, Failure, Result } from "../driver.ts";
 import { Loss, openOrDestroy } from "./_lifeline.ts";
 import { type PgClient, type PgModule, type PgResult, sendCancel, wireOf } from "./_pg_module.ts";
-import { classifyOther, classifyState, postgres, refuseCopy, RESET, snapshot, targetOf } from "./_postgres_shared.ts";
+import {
+  classifyOther,
+  classifyState,
+  postgres,
+  refuseCopy,
+  RESET,
+  snapshot,
+  targetOf,
+} from "./_postgres_shared.ts";
 
 export type { PgClient, PgModule, PgResult, PgWire } from "./_pg_module.ts";
 

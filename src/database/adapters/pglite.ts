@@ -5,7 +5,13 @@
  */
 import { checkOptions, show } from "../../kernel/checks.ts";
 import type { Connection, Driver, Failure, Result } from "../driver.ts";
-import { classifyOther, classifyState, postgres, refuseCopy, TransactionTracker } from "./_postgres_shared.ts";
+import {
+  classifyOther,
+  classifyState,
+  postgres,
+  refuseCopy,
+  TransactionTracker,
+} from "./_postgres_shared.ts";
 
 /** What is used of a PGlite. */
 export interface Pglite {

@@ -1,7 +1,11 @@
 /** What the texts of statements say of transactions, for drivers that do not pass on what the server says. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { holdsSeveral, refuseCopy, TransactionTracker } from "../../../src/database/adapters/_postgres_shared.ts";
+import {
+  holdsSeveral,
+  refuseCopy,
+  TransactionTracker,
+} from "../../../src/database/adapters/_postgres_shared.ts";
 
 function openAfter(open: boolean, sql: string): boolean {
   const tracker = new TransactionTracker();
@@ -126,7 +130,7 @@ describe("refuseCopy", () => {
     const fine = [
       "copy t from '/tmp/t.csv'",
       "copy t to program 'gzip > /tmp/stdout.gz'",
-      'copy "from stdin" to \'/tmp/t\'',
+      "copy \"from stdin\" to '/tmp/t'",
       "select 'copy t from stdin'",
       "copying from stdin",
       "insert into t values ('copy', 'stdin')",
