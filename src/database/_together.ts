@@ -34,11 +34,10 @@ export async function finishTogether(members: readonly Member[]): Promise<void> 
 
 /** The error that says what became of each. */
 export function partialCommit(members: readonly Member[], cause: unknown): PartialCommitError {
-  const outcomes = members.map(({ name, outcome, gid }) => ({
-    name,
-    outcome,
-    ...(outcome === "prepared" ? { gid } : {}),
-  }));
+  const outcomes = members.map(({ name, outcome, gid, tx }) => {
+    const mayBePrepared = outcome === "prepared" || (outcome === "unknown" && tx?.mayBePrepared);
+    return { name, outcome, ...(mayBePrepared ? { gid } : {}) };
+  });
   const counts = new Map<string, number>();
   for (const { outcome } of outcomes) counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
   const inWords = [...counts].map(([outcome, count]) => `${count} ${outcome}`);

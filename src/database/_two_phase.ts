@@ -1,11 +1,8 @@
 /** Committing several transactions in two phases: all are prepared before the first is committed. */
-import { sleep } from "../cancel/sleep.ts";
-import { timeout } from "../cancel/timeout.ts";
-import { backoff } from "../kernel/backoff.ts";
 import { emit } from "../kernel/observer.ts";
+import { endPrepared } from "./_end_prepared.ts";
 import { type Member, partialCommit } from "./_together.ts";
 import type { Driver, TxModes } from "./driver.ts";
-import { CommitOutcomeUnknownError } from "./errors.ts";
 
 /** What is decided once all are prepared. */
 export interface CommitDecision {
@@ -17,8 +14,6 @@ export interface CommitDecision {
 
 /** Begins what a group's transactions are known by; `recoverPrepared` looks for it. */
 export const PREFIX = "uno_";
-
-const pauseAfter: (attempt: number) => number = backoff({ baseMs: 20, maxMs: 1_000, jitter: "equal" });
 
 /** A name that no other group has, in characters that need no quoting: MySQL takes 64. */
 export function newGroupId(name = "group"): string {
@@ -59,8 +54,7 @@ export async function finishInTwoPhases(
   const failures: unknown[] = [];
   for (const member of members) {
     try {
-      await finish(member, "commit");
-      member.outcome = "committed";
+      await endPrepared(member, "commit");
     } catch (error) {
       failures.push(error);
     }
@@ -78,47 +72,12 @@ async function takeBack(member: Member): Promise<void> {
     member.outcome = "rolled back";
     return;
   }
+  let outcome: "rolled back" | "unknown" = "unknown";
   try {
-    await finish(member, "rollback");
-    member.outcome = "rolled back";
+    await endPrepared(member, "rollback");
+    outcome = "rolled back";
   } catch (error) {
     emit("rollback.failed", "operation group", member.name, { gid: member.gid, error });
   }
-  await tx.decided(member.outcome === "rolled back" ? "rolled back" : "unknown");
-}
-
-/** Ends a prepared transaction; on another connection, and again for a while, when its own was lost. */
-async function finish({ tx, on, gid }: Member, how: "commit" | "rollback"): Promise<void> {
-  const { wire } = tx!;
-  const { driver, settings } = wire;
-  const sql = driver.twoPhase![how](gid);
-  const isOver = (error: unknown): boolean => driver.twoPhase!.isMissing(error);
-  let asked = false;
-  await timeout(settings.commitTimeoutMs, async ({ signal }) => {
-    for (let attempt = 1;; attempt++) {
-      try {
-        if (attempt === 1 && wire.usable) {
-          asked = true;
-          await tx!.send(sql);
-        } else {
-          await tx!.giveBack();
-          await using session = await on.session({ signal });
-          asked = true;
-          await session.query(sql);
-        }
-        return;
-      } catch (error) {
-        // Somebody has ended it meanwhile: we ourselves, when the answer was lost.
-        if (asked && attempt > 1 && isOver(error)) return;
-        if (how === "rollback" && isOver(error)) return;
-        if (signal.aborted) {
-          throw new CommitOutcomeUnknownError(
-            `Cannot ${how} prepared transaction "${gid}": it stays prepared until somebody does`,
-            { dialect: driver.dialect, stage: how, failure: "connection", cause: error, token: gid },
-          );
-        }
-        await sleep(pauseAfter(attempt), { signal });
-      }
-    }
-  }, { operation: `${how} prepared transaction` });
+  await tx.decided(outcome);
 }

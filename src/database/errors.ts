@@ -151,9 +151,12 @@ export class RetryExhaustedError extends DatabaseError {
 export interface MemberOutcome {
   /** The operation's name. */
   readonly name: string;
-  /** What became of it; `prepared` ones wait to be ended by `recoverPrepared`. */
+  /**
+   * What became of it; `prepared` ones wait to be ended by `recoverPrepared`. Of an `unknown` one the answer was lost, or
+   * somebody else has ended it.
+   */
   readonly outcome: "committed" | "rolled back" | "prepared" | "unknown";
-  /** Of a prepared one: what the database knows it by. */
+  /** Of one that is prepared, or may be: what the database knows it by. */
   readonly gid?: string;
 }
 

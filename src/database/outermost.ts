@@ -201,9 +201,14 @@ export class Outermost extends Scope implements Root {
     }
   }
 
-  /** Sends a statement in the midst of two phases, past the signal. */
-  async send(sql: string): Promise<void> {
-    await this.#shielded(sql, anybody);
+  /** Sends what ends it when it is prepared, past the signal. A line that does not answer in time is given up. */
+  async send(sql: string, limitMs: number): Promise<void> {
+    try {
+      await this.#shielded(sql, anybody, limitMs);
+    } catch (error) {
+      if (isUnanswered(error)) this.wire.destroy("commit was not answered", error);
+      throw error;
+    }
   }
 
   /** Gives the session back already. */
@@ -216,10 +221,10 @@ export class Outermost extends Scope implements Root {
     await (this.ending = Promise.resolve(this.#finish(outcome)));
   }
 
-  async #shielded(sql: string, sender: Sender): Promise<Result> {
+  async #shielded(sql: string, sender: Sender, limitMs: number = this.#commitTimeoutMs): Promise<Result> {
     const { wire } = this;
     const answer = wire.run({ sql, params: NONE, stage: "commit", sender });
-    return isThenable(answer) ? await shield(this.#commitTimeoutMs, () => answer) : answer;
+    return isThenable(answer) ? await shield(limitMs, () => answer) : answer;
   }
 
   get #commitTimeoutMs(): number {
@@ -289,7 +294,7 @@ export class Outermost extends Scope implements Root {
 }
 
 /** Whether it leaves open what became of the COMMIT. */
-function isUnanswered(error: unknown): boolean {
+export function isUnanswered(error: unknown): boolean {
   return error instanceof ConnectionLostError || error instanceof TimeoutError ||
     (error instanceof DatabaseError && error.failure === "ambiguous");
 }

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import {
+  CommitOutcomeUnknownError,
   Database,
   PartialCommitError,
   recoverPrepared,
@@ -9,7 +10,11 @@ import {
   type Transaction,
 } from "@uno/async/database";
 import { placeholder, type ServerSubject, subjects } from "./_servers/subjects.ts";
+import type { Line } from "./_servers/tcp_proxy.ts";
+import { withTable } from "./_servers/with_table.ts";
 import { suite } from "../_suite.ts";
+
+const textOf = (piece: Uint8Array): string => new TextDecoder().decode(piece);
 
 for (const subject of subjects) {
   const { name, dialect, skip } = subject;
@@ -111,6 +116,52 @@ for (const subject of subjects) {
           group.spawn(insert("y"), { on: b });
         }, { protocol: "two-phase", name, onDecision: () => kill(b) });
         assert.deepEqual([await ids(a), await ids(b)], [["x"], ["y"]]);
+      }));
+
+    it("ended by somebody else between the phases: that is told, and not taken for a success", {
+      skip: dialect === "mysql" ? "nobody else can end what a connection still holds" : false,
+    }, () =>
+      withTwo(subject, async (a, b, name) => {
+        for (const decision of ["rollback", "commit"] as const) {
+          const failing = SessionOperationGroup.run(a, (group) => {
+            group.spawn(insert("x"));
+            group.spawn(insert("y"), { on: b });
+          }, {
+            protocol: "two-phase",
+            name,
+            onDecision: ({ group: mine }) =>
+              recoverPrepared(b, { decide: ({ group }) => group === mine ? decision : "leave" }),
+          });
+          await assert.rejects(failing, (error: PartialCommitError) => {
+            assert.ok(error instanceof PartialCommitError, String(error));
+            assert.deepEqual(error.outcomes.map(({ outcome }) => outcome), ["committed", "unknown"]);
+            assert.ok(error.cause instanceof CommitOutcomeUnknownError);
+            return true;
+          });
+          assert.deepEqual([await ids(a), await ids(b)], [["x"], decision === "commit" ? ["y"] : []]);
+          await a.query("delete from t");
+        }
+      }));
+
+    it("a line that falls silent as the first is committed, before or after: all are, on another connection", () =>
+      withTable(subject, { max: 3, commitTimeoutMs: 4_000 }, async ({ db, proxy, insert, ids }) => {
+        const commits = /COMMIT PREPARED|XA COMMIT/;
+        for (const lost of ["question", "answer"] as const) {
+          let asked: Line | undefined;
+          proxy.filter = (piece, direction, line) => {
+            if (asked === undefined && direction === "toServer" && commits.test(textOf(piece))) {
+              asked = line;
+              line.silent = lost === "question";
+            } else if (line === asked && direction === "toClient") line.silent = true;
+            return line.silent ? undefined : piece;
+          };
+          await SessionOperationGroup.run(db, (group) => {
+            for (const n of [1, 2]) group.spawn((tx) => insert(tx, `${lost} ${n}`));
+          }, { protocol: "two-phase" });
+          assert.equal(asked?.silent, true);
+        }
+        assert.deepEqual(await ids(), ["answer 1", "answer 2", "question 1", "question 2"]);
+        assert.equal(db.statistics().inUse, 0);
       }));
 
     it("recoverPrepared ends what a crash left, as decided", () =>
