@@ -61,7 +61,7 @@ export function enter(
     const atMs = foresee(gate, bucket, weight, nowMs);
     if (isLate(atMs, latestMs)) {
       const before = deadlineMs < nowMs + maxWaitMs
-        ? ` before the deadline in ${Math.max(0, deadlineMs - nowMs)} ms`
+        ? ` before the deadline in ${Math.round(Math.max(0, deadlineMs - nowMs) * 1_000) / 1_000} ms`
         : within(maxWaitMs);
       throw gate.refuse(bucket, key, weight, atMs, before);
     }

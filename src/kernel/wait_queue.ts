@@ -181,7 +181,7 @@ export class WaitQueue<T, D = undefined> {
   refusal(options: WaitOptions | undefined): Promise<never> | undefined {
     if (options === undefined) return undefined;
     try {
-      checkWaitOptions(this.#doing, options);
+      checkWaitOptions(this.doing, options);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -342,13 +342,14 @@ export class WaitQueue<T, D = undefined> {
     return rejected;
   }
 
-  get #doing(): string {
+  /** What its waiters wait for: `acquire lock "files"`. */
+  get doing(): string {
     const { what, name } = this.#options;
     return name === undefined ? what : `${what} ${JSON.stringify(name)}`;
   }
 
   #timeoutError(limitMs: number): TimeoutError {
-    const operation = this.#doing;
+    const operation = this.doing;
     if (this.#options.expired !== undefined) return this.#options.expired(operation, limitMs);
     const message = `Cannot ${operation} within ${limitMs} ms: ${this.#behind()}`;
     return new TimeoutError(message, { operation, limitMs });
@@ -364,7 +365,7 @@ export class WaitQueue<T, D = undefined> {
       this.#drop(waiter, reason, why);
       this.#options.onLeave?.();
     },
-    doing: () => this.#doing,
+    doing: () => this.doing,
     behind: () => this.#behind(),
   };
 

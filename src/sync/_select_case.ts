@@ -3,6 +3,8 @@ import type { WaitQueue } from "../kernel/wait_queue.ts";
 
 /** One choice of a `select`: made by the methods of what can be waited for, such as `channel.receiving()`. */
 export interface SelectCase<R> {
+  /** What is waited for: `receive from channel "jobs"`. @internal */
+  readonly doing: string;
   /** Does it if that needs no waiting; throws when it can never be done. @internal */
   readonly attempt: () => (() => R) | undefined;
   /**
@@ -20,12 +22,22 @@ export interface SelectCase<R> {
 
 /** The one implementation, by which `select` knows what was made for it. */
 export class Choice<R> implements SelectCase<R> {
+  readonly #line: { readonly doing: string };
   readonly attempt: SelectCase<R>["attempt"];
   readonly join: SelectCase<R>["join"];
 
-  constructor(attempt: SelectCase<R>["attempt"], join: SelectCase<R>["join"]) {
+  constructor(
+    line: { readonly doing: string },
+    attempt: SelectCase<R>["attempt"],
+    join: SelectCase<R>["join"],
+  ) {
+    this.#line = line;
     this.attempt = attempt;
     this.join = join;
+  }
+
+  get doing(): string {
+    return this.#line.doing;
   }
 }
 
@@ -42,6 +54,7 @@ export function receivingCase<T>(
 ): SelectCase<unknown> {
   checkFunction("select", "then", then);
   return new Choice<unknown>(
+    receivers,
     () => {
       const taken = next();
       return taken && (() => then(taken.value));

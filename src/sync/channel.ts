@@ -254,6 +254,7 @@ export class Channel<T> implements AsyncIterable<T> {
     const weight = this.#weightOf(value);
     const taken = (): unknown => then(true);
     return new Choice<unknown>(
+      this.#senders,
       () => {
         if (this.#closedWith !== undefined) throw this.#closedWith.error;
         if (this.#offer(value, weight)) return taken;

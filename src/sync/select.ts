@@ -154,17 +154,25 @@ function first(
   for (const it of cases) places.push(it.join(signal, granted, rejected));
   if (signal !== undefined) {
     try {
-      subscription = subscribe(signal, { aborted: rejected, describe: () => "select" });
+      subscription = subscribe(signal, { aborted: rejected, describe: () => `select: ${inWords(cases)}` });
     } catch (error) {
       rejected(error);
     }
   }
   if (timeoutMs !== Infinity && !over) {
     const expire = (): void => {
-      const message = `Cannot select within ${timeoutMs} ms: none of ${cases.length} cases could be done`;
+      const message = `Cannot select within ${timeoutMs} ms: none of ${cases.length} cases could be done: ${
+        inWords(cases)
+      }`;
       rejected(new TimeoutError(message, { operation: "select", limitMs: timeoutMs }));
     };
     timer = clock().schedule(clock().now() + timeoutMs, expire, { ref: true });
   }
   return promise;
+}
+
+/** The first few of them. */
+function inWords(cases: readonly SelectCase<unknown>[]): string {
+  const more = cases.length > 3 ? ` and ${cases.length - 3} more` : "";
+  return cases.slice(0, 3).map(({ doing }) => doing).join(", ") + more;
 }

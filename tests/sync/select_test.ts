@@ -203,7 +203,10 @@ describe("select", () => {
       await assert.rejects(selecting, (error) => error === "enough");
       await assert.rejects(select(cases, { timeoutMs: 30 }), (error) => {
         assert.ok(error instanceof TimeoutError);
-        assert.equal(error.message, "Cannot select within 30 ms: none of 2 cases could be done");
+        assert.equal(
+          error.message,
+          "Cannot select within 30 ms: none of 2 cases could be done: receive from channel, send to channel",
+        );
         return true;
       });
       assertNobody(a, b);

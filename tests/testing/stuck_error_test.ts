@@ -76,7 +76,7 @@ describe("StuckError", () => {
       '  group "outer", open',
       '    task "outer/1", running, 0 ms old',
       '      group "inner", open',
-      '        task "inner/1", running, 0 ms old, waits for: select',
+      '        task "inner/1", running, 0 ms old, waits for: select: receive from channel "jobs"',
       '        daemon "clock", running, 0 ms old, waits for: sleep',
     ]);
   });
