@@ -17,7 +17,7 @@ import type { WaitOptions } from "../kernel/types.ts";
 import { noteLayer } from "./_layer.ts";
 import { type Bounds, overdue, runWithin, Work } from "./_work.ts";
 import { noteAttemptErrors } from "./attempt_errors.ts";
-import { type CallContext, type Policy, transformer } from "./policy.ts";
+import { type CallContext, type Policy, refuseUncalled, transformer } from "./policy.ts";
 
 /** What an alternative gets to know. */
 export interface FallbackContext extends CallContext {
@@ -278,6 +278,7 @@ export function fallback<T, U = T>(
   options?: FallbackOptions<U> & WaitOptions,
 ): FallbackPolicy | Promise<T | U> {
   if (typeof first === "function") {
+    refuseUncalled("fallback", options);
     try {
       return run(new Plan(options as FallbackOptions), first, options);
     } catch (error) {

@@ -5,7 +5,7 @@ import { run } from "./_hedge_call.ts";
 import { noteLayer } from "./_layer.ts";
 import { HedgePlan } from "./_hedge_plan.ts";
 import type { HedgeAttempt, HedgeOptions, HedgePolicy } from "./hedge_options.ts";
-import { transformer } from "./policy.ts";
+import { refuseUncalled, transformer } from "./policy.ts";
 
 /**
  * Makes a policy that hedges: `policy.run(fn)`, `policy(fn)`, or `@policy` on a method.
@@ -76,6 +76,7 @@ export function hedge<T>(
   options?: HedgeOptions & WaitOptions,
 ): HedgePolicy | Promise<T> {
   if (typeof first === "function") {
+    refuseUncalled("hedge", options);
     try {
       return run(new HedgePlan(options, false), first, options, true);
     } catch (error) {

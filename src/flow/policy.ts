@@ -101,6 +101,12 @@ export function transform<C, F extends AsyncMethod>(
   context: ClassMethodDecoratorContext | undefined,
   run: RunCall<C>,
 ): F {
+  // The decorators of before get the method's name, and its object in the place of the method.
+  if (["string", "symbol"].includes(typeof context)) {
+    throw new TypeError(
+      "Cannot decorate as decorators must be those of the language: switch experimentalDecorators off",
+    );
+  }
   if (context !== undefined && context.kind !== "method") {
     throw new TypeError(`Cannot decorate as it must be a method: received ${show(context.kind)}`);
   }

@@ -83,6 +83,14 @@ describe("every decorator", () => {
     });
   }
 
+  test("says so where TypeScript's own decorators are switched on", () => {
+    const legacy = flow.retry() as unknown as (target: object, name: string, descriptor: object) => unknown;
+    assert.throws(() => legacy({}, "load", {}), {
+      name: "TypeError",
+      message: /switch experimentalDecorators off$/,
+    });
+  });
+
   test("is refused when it was not called first", () => {
     const method = (): Promise<void> => Promise.resolve();
     const makers = { cached, circuitBroken, concurrentLimited, rateLimited };
@@ -97,7 +105,8 @@ describe("every decorator", () => {
       );
     }
     assert.throws(() => (batched as unknown as Decorator)(method, contextOf("method")), TypeError);
-    for (const [name, make] of Object.entries({ retry: flow.retry, timeoutHandler: flow.timeoutHandler })) {
+    const { retry, timeoutHandler, hedge, fallback } = flow;
+    for (const [name, make] of Object.entries({ retry, timeoutHandler, hedge, fallback })) {
       assert.throws(() => (make as unknown as Decorator)(method, contextOf("method")), {
         name: "TypeError",
         message: `Cannot decorate as ${name} must be called first: received the method itself`,
