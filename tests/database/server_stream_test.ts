@@ -8,7 +8,7 @@ import { suite } from "../_suite.ts";
 import { unhandledDuring } from "../_unhandled.ts";
 import { seeded } from "./_servers/seeded.ts";
 import { type ServerSubject, subjects } from "./_servers/subjects.ts";
-import { openOn } from "./_servers/with_table.ts";
+import { openOn, withTable } from "./_servers/with_table.ts";
 
 type Row = { readonly id: number };
 const COUNT = 5_000;
@@ -79,6 +79,21 @@ for (const subject of subjects) {
         const { rows } = await db.query<{ n: number }>("select count(*) as n from t");
         assert.deepEqual([Number(rows[0]!.n), db.statistics().connected], [COUNT, 1]);
         assert.equal(await openOn(outside), 0, "no transaction is left open");
+      }));
+
+    it("left early where no other connection is to be had leave the transaction as it is", () =>
+      withTable(subject, { max: 1, cancelGraceMs: 20_000 }, async ({ db, proxy, insert, ids }) => {
+        for (let i = 0; i < 8; i++) await insert(db, `${i}`);
+        await db.transaction(async (tx) => {
+          await insert(tx, "mine");
+          for await (const _ of tx.stream("select a.id from t a, t b, t c, t d", [], { batchRows: 10 })) {
+            proxy.refusing = true;
+            break;
+          }
+          await insert(tx, "after");
+        });
+        assert.deepEqual((await ids()).slice(-2), ["after", "mine"]);
+        assert.equal(db.statistics().connected, 1);
       }));
 
     it("refused or rolled back leave the session usable", () =>

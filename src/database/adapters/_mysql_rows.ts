@@ -54,14 +54,15 @@ export class MysqlRows implements RowReader {
     return this.#rows.splice(0, maxRows);
   }
 
+  /** Has the server stop, and takes what is under way off the line; all of the rest where the server can't be told. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#rows = [];
     if (this.#ended) return;
     const ended = new Promise<void>((resolve) => this.#wake = resolve);
-    // What is under way has to be taken off the line all the same.
     this.#goOn();
-    await this.#cancel();
+    // Without a connection to do that with, the rest may still come in time.
+    await this.#cancel().catch(() => {});
     if (!this.#ended) await ended;
   }
 
