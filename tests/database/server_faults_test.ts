@@ -1,5 +1,6 @@
 /** A server that goes away, a network that is cut or silent: everything ends in time, and nothing is lost or left behind. */
 import assert from "node:assert/strict";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { it } from "node:test";
 import {
   CommitOutcomeUnknownError,
@@ -169,6 +170,28 @@ for (const subject of subjects) {
           await until(async () => await connections() === 1);
         },
       ));
+
+    it("given up while a server that never speaks is connected to: no line stays open", async () => {
+      const open = new Set<Socket>();
+      const server = createServer((line) => {
+        open.add(line.resume());
+        line.on("error", () => {}).on("close", () => open.delete(line));
+      });
+      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", () => resolve()));
+      const { port } = server.address() as AddressInfo;
+      const place = { host: "127.0.0.1", port, user: "x", password: "", database: "x", url: "" };
+      // The packages' own limits come too late for the test.
+      const late = name === "mysql2" ? { connectTimeout: 600_000 } : {};
+      const db = new Database(subject.driver(place, late), { max: 2, connect: { attemptTimeoutMs: 50 } });
+      try {
+        await assert.rejects(db.query("select 1 as one", [], { timeoutMs: 300 }), { name: "TimeoutError" });
+        await db.close();
+        await until(() => open.size === 0);
+      } finally {
+        for (const line of open) line.destroy();
+        server.close();
+      }
+    });
 
     it("connects again and again until the server is there, for as long as its callers can wait", () =>
       withTable(subject, { max: 3 }, async ({ db, proxy, insert, ids }) => {

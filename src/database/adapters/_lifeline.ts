@@ -71,14 +71,21 @@ export async function openOrDestroy<C>(
   }
 }
 
-/** Waits for a connection whose opening can't be given up: one that comes after the abort is destroyed. */
+/**
+ * Waits for a connection that the package only hands out when it is open: on abort `abandon` ends what there is of it, and
+ * one that comes all the same is destroyed.
+ */
 export function openOrLetGo<C>(
   opening: Promise<C>,
   signal: AbortSignal,
+  abandon: () => unknown,
   destroy: (connection: C) => unknown,
 ): Promise<C> {
   return new Promise((resolve, reject) => {
-    const giveUp = (): void => reject(signal.reason);
+    const giveUp = (): void => {
+      reject(signal.reason);
+      abandon();
+    };
     signal.addEventListener("abort", giveUp, { once: true });
     opening.then((connection) => {
       if (signal.aborted) destroy(connection);

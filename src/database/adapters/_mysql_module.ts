@@ -1,4 +1,6 @@
 /** What is used of the package `mysql2`, and what has to be done beyond it. @module */
+import { connect } from "node:net";
+import { openOrLetGo } from "./_lifeline.ts";
 
 /** What is used of a connection of `mysql2/promise`. */
 export interface Mysql2Connection {
@@ -26,10 +28,45 @@ export interface Mysql2Module {
   createConnection(options: never): Promise<Mysql2Connection>;
 }
 
+interface Line {
+  destroy?(): unknown;
+}
+
+interface LineConfig {
+  readonly socketPath?: string;
+  readonly host?: string;
+  readonly port?: number | string;
+  readonly enableKeepAlive?: boolean;
+  readonly keepAliveInitialDelay?: number;
+}
+
+/** Opens a connection. The package hands it out when it is open, so the line is made here: it can then be given up before. */
+export function open(
+  module: Mysql2Module,
+  options: { readonly stream?: unknown },
+  signal: AbortSignal,
+): Promise<Mysql2Connection> {
+  const { stream: given } = options;
+  let line: Line | undefined;
+  const stream = (of: { readonly config: LineConfig }): unknown => {
+    return line = (typeof given === "function" ? given(of) : given || lineTo(of.config)) as Line;
+  };
+  const opening = module.createConnection({ ...options, stream } as never);
+  return openOrLetGo(opening, signal, () => line?.destroy?.(), destroy);
+}
+
+/** As the package makes it. */
+function lineTo({ socketPath, host, port, enableKeepAlive, keepAliveInitialDelay }: LineConfig): Line {
+  if (socketPath) return connect(socketPath);
+  const line = connect(Number(port), host).setNoDelay(true);
+  if (enableKeepAlive) line.on("connect", () => line.setKeepAlive(true, keepAliveInitialDelay));
+  return line;
+}
+
 /** Ends a connection at once. Its own way to is to say good-bye, which on a half-open line takes for ever. */
 export function destroy(connection: Mysql2Connection): void {
   connection.destroy();
-  (connection.connection as { readonly stream?: { destroy?(): unknown } } | undefined)?.stream?.destroy?.();
+  (connection.connection as { readonly stream?: Line } | undefined)?.stream?.destroy?.();
 }
 
 /** What a statement fails with whose connection was destroyed: the package says nothing of it. */

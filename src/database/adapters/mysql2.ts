@@ -5,9 +5,9 @@
  */
 import { checkOptions, show } from "../../kernel/checks.ts";
 import type { Connection, Driver, Result, RowReader } from "../driver.ts";
-import { Loss, openOrLetGo } from "./_lifeline.ts";
+import { Loss } from "./_lifeline.ts";
 import { MysqlAnswers } from "./_mysql_answers.ts";
-import { closedError, destroy, type Mysql2Connection, type Mysql2Module } from "./_mysql_module.ts";
+import { closedError, destroy, type Mysql2Connection, type Mysql2Module, open } from "./_mysql_module.ts";
 import { type Mysql2Line, MysqlRows } from "./_mysql_rows.ts";
 import { begin, classify, twoPhase } from "./_mysql_shared.ts";
 import { targetOf } from "./_postgres_shared.ts";
@@ -49,7 +49,7 @@ export function mysql2Driver(module: Mysql2Module, options: Mysql2Options = {}):
   if (options.multipleStatements) {
     throw new RangeError(`Cannot ${doing} as multipleStatements must be off: received true`);
   }
-  const another = (): Promise<Mysql2Connection> => module.createConnection(options as never);
+  const another: Opener = (signal) => open(module, options, signal);
   return {
     name: "mysql2",
     dialect: "mysql",
@@ -57,21 +57,21 @@ export function mysql2Driver(module: Mysql2Module, options: Mysql2Options = {}):
     begin,
     classify,
     twoPhase,
-    async connect({ signal }) {
-      const connection = await openOrLetGo(another(), signal, (connection) => connection.destroy());
-      return new MysqlConnection(connection, another);
-    },
+    connect: async ({ signal }) => new MysqlConnection(await another(signal), another),
   };
 }
 
+type Opener = (signal: AbortSignal) => Promise<Mysql2Connection>;
+
 class MysqlConnection implements Connection {
   readonly raw: Mysql2Connection;
-  readonly #another: () => Promise<Mysql2Connection>;
+  readonly #another: Opener;
+  readonly #closing = new AbortController();
   readonly #loss = new Loss(closedError);
   readonly #answers = new MysqlAnswers();
   #canceller: Mysql2Connection | undefined;
 
-  constructor(connection: Mysql2Connection, another: () => Promise<Mysql2Connection>) {
+  constructor(connection: Mysql2Connection, another: Opener) {
     this.raw = connection;
     this.#another = another;
     connection.on("error", this.#loss.happen);
@@ -115,7 +115,7 @@ class MysqlConnection implements Connection {
   async cancel(): Promise<void> {
     const { id } = this;
     if (this.#loss.happened || id === undefined) return;
-    const other = this.#canceller = await this.#another();
+    const other = this.#canceller = await this.#another(this.#closing.signal);
     try {
       other.on("error", () => {});
       await other.query(`KILL QUERY ${Number(id)}`);
@@ -134,6 +134,7 @@ class MysqlConnection implements Connection {
   async close({ force }: { readonly force: boolean }): Promise<void> {
     if (!force && !this.#loss.happened) await this.raw.end();
     destroy(this.raw);
+    this.#closing.abort();
     if (this.#canceller !== undefined) destroy(this.#canceller);
     this.#loss.mute();
   }
