@@ -104,10 +104,7 @@ class BunEngineStatement implements Statement {
   }
 
   run(...params: unknown[]): Changes {
-    const { changes, lastInsertRowid } = this.#statement.run(...params);
-    // It is of an earlier statement, perhaps, and no reason to fail for one that was carried out.
-    const id = Number(lastInsertRowid);
-    return { changes, lastInsertRowid: this.#bigints || !Number.isSafeInteger(id) ? lastInsertRowid : id };
+    return this.#statement.run(...params);
   }
 
   columns(): readonly string[] {

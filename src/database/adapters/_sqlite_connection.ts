@@ -56,7 +56,7 @@ export class SqliteConnection implements Connection {
     if (Array.isArray(outcome)) return { rows: outcome, rowCount: outcome.length, command };
     const { changes, lastInsertRowid } = outcome;
     if (prepared.changesRows) {
-      return { rows: NO_ROWS, rowCount: Number(changes), command, insertId: lastInsertRowid };
+      return { rows: NO_ROWS, rowCount: Number(changes), command, insertId: this.#idOf(lastInsertRowid) };
     }
     // Deno would read once more with the columns of before.
     if (prepared.changesSchema || (this.#schemaChanged && command === "ROLLBACK")) this.#forget();
@@ -130,13 +130,15 @@ export class SqliteConnection implements Connection {
     if (holdsStatement(sql.slice(statement.sourceSQL.length))) {
       throw new TypeError("Cannot run SQL as it must be one statement: the ones after the first are not run");
     }
-    if (this.#bigints) statement.setReadBigInts(true);
+    const returnsRows = statement.columns().length > 0;
+    // With the key of an earlier statement that a number can't hold, one that returns none would fail once it is done.
+    if (this.#bigints || !returnsRows) statement.setReadBigInts(true);
     const command = commandOf(sql);
     const prepared: Prepared = {
       statement,
       command,
       placeholders: placeholdersIn(sql, command),
-      returnsRows: statement.columns().length > 0,
+      returnsRows,
       // SQLite repeats the figures of the last change for statements that change no rows.
       changesRows: changesRows(command),
       changesSchema: mayChangeSchema(command),
@@ -150,6 +152,12 @@ export class SqliteConnection implements Connection {
     }
     this.#prepared.set(sql, prepared);
     return prepared;
+  }
+
+  /** As a number where that can hold it. */
+  #idOf(rowid: number | bigint): number | bigint {
+    const id = Number(rowid);
+    return this.#bigints || !Number.isSafeInteger(id) ? rowid : id;
   }
 
   /** Another connection may have changed the schema, but for a transaction that has read already. */

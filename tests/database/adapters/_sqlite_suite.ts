@@ -310,7 +310,7 @@ export function sqliteSuite(sqliteDriver: (options: SqliteOptions) => Driver): v
     withDatabase(async (db) => {
       await db.transaction(async (tx) => {
         const inserted = await tx.query("insert into entries values (1234567890123456789, 'a')");
-        assert.equal(inserted.rowCount, 1);
+        assert.deepEqual([inserted.rowCount, inserted.insertId], [1, 1234567890123456789n]);
         await insert(tx, "b");
       });
       await db.query("delete from entries where name = 'b'");
