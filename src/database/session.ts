@@ -36,6 +36,7 @@ export interface Session {
    * @param params The values of the placeholders of a text.
    * @param options `signal` and `timeoutMs` bound this statement, the wait for its turn included.
    * @throws {DatabaseError} When the database refuses it, by kind.
+   * @throws {ClosedError} When the database is closed and the grace is over, also while it runs.
    * @throws {TypeError} When a parameter can't be bound.
    * @throws The reason of `signal`, unchanged.
    */

@@ -292,10 +292,10 @@ export class Wire {
     });
   }
 
-  #lostError({ sql, stage, sender }: Order): ConnectionLostError {
+  #lostError({ sql, stage, sender }: Order): ClosedError | ConnectionLostError {
     const cause = this.#lost!.error;
     const { dialect } = this.driver;
-    const error = new ConnectionLostError(
+    const error = this.#takenAway(stage) ?? new ConnectionLostError(
       `Cannot ${this.#doing(sql, stage)}: the connection was lost before`,
       { dialect, stage, failure: "connection", cause },
     );
@@ -309,13 +309,18 @@ export class Wire {
     const { kind, state, lost, violation } = failure;
     const message = `Cannot ${this.#doing(sql, stage)}: ${textOf(cause)}`;
     const options = { dialect: this.driver.dialect, stage, failure: kind, state, cause };
-    let error: DatabaseError;
-    if (lost) error = new ConnectionLostError(message, options);
+    let error: DatabaseError | ClosedError;
+    if (lost) error = this.#takenAway(stage) ?? new ConnectionLostError(message, options);
     else if (violation !== undefined) error = new ConstraintError(message, { ...options, violation });
     else error = new (classes[kind] ?? DatabaseError)(message, options);
     sender.refused(failure, error);
     if (lost) this.destroy("connection lost", error);
     return error;
+  }
+
+  /** Why it was taken away, if it was; what became of a COMMIT is open all the same. */
+  #takenAway(stage: DatabaseStage): ClosedError | undefined {
+    return stage === "body" && this.gone instanceof ClosedError ? this.gone : undefined;
   }
 
   #doing(sql: string, stage: DatabaseStage): string {

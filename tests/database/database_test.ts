@@ -4,7 +4,6 @@ import { sleep } from "@uno/async/cancel";
 import {
   ClosedError,
   ConnectFailedError,
-  ConnectionLostError,
   Database,
   type Driver,
   type Sql,
@@ -312,13 +311,33 @@ test("close takes the connection from who still has it after the grace, and name
       await tx.query("INSERT", ["a"]);
       await tx.query("HANG");
     }, { label: "import" });
-    const failed = assert.rejects(stuck, ConnectionLostError);
+    const over = "Cannot go on with session of database: the database was closed, and the grace is over";
+    const failed = assert.rejects(stuck, { name: "ClosedError", message: over });
     await sleep(10);
     const since = w.now;
     assert.deepEqual(await db.close({ graceMs: 500 }), { stragglers: ["import"], errors: [] });
     assert.deepEqual(w.now - since, 500);
     await failed;
     assert.deepEqual([server.rows, server.connections.size, server.transactions], [[], 0, 0]);
+  }));
+
+test("close tells the statements of a session that was taken away, and leaves open what became of a COMMIT", () =>
+  world(async () => {
+    const server = new FakeServer({
+      fault: ({ sql }) => sql === "HANG" || sql === "COMMIT" ? "deaf" : undefined,
+    });
+    const db = new Database({ ...fakeDriver(server), maxSessions: 2 }, { max: 2 });
+    const session = await db.session();
+    const running = assert.rejects(session.query("HANG"), ClosedError);
+    const committing = assert.rejects(db.transaction((tx) => tx.query("INSERT", ["a"])), {
+      name: "CommitOutcomeUnknownError",
+    });
+    await sleep(10);
+    await db.close({ graceMs: 0 });
+    await running;
+    await committing;
+    await assert.rejects(session.query("SELECT"), ClosedError);
+    await session[Symbol.asyncDispose]();
   }));
 
 test("close ends a connection that comes about later, from a driver that does not heed its signal", () =>

@@ -7,8 +7,8 @@ import {
   ConnectFailedError,
   ConnectionLostError,
   Database,
-  DatabaseError,
 } from "@uno/async/database";
+import { ClosedError } from "@uno/async";
 import { sleep } from "@uno/async/cancel";
 import { observe } from "../../src/kernel/observer.ts";
 import { unhandledDuring } from "../_unhandled.ts";
@@ -88,7 +88,7 @@ for (const subject of subjects) {
         }, { timeoutMs: 300 });
         await assert.rejects(slow, { name: "TimeoutError" });
         assert.ok(performance.now() - startedMs < 4_500, `${performance.now() - startedMs} ms`);
-        const running = assert.rejects((await holding).query(SLEEP), DatabaseError);
+        const running = assert.rejects((await holding).query(SLEEP), ClosedError);
         const closingMs = performance.now();
         const { stragglers } = await db.close({ graceMs: 500 });
         assert.ok(performance.now() - closingMs < 4_000, `${performance.now() - closingMs} ms`);
