@@ -48,7 +48,7 @@ export type FailureKind =
   | "storage"
   /** The statement was interrupted. */
   | "interrupted"
-  /** A lock was not to be had within the server's limit for it; the transaction goes on. */
+  /** A lock was not to be had within the server's limit for it. */
   | "lockTimeout"
   /** The server stopped the statement: its own limit was reached, or an operator wished it. */
   | "statementTimeout"

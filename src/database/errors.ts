@@ -93,7 +93,10 @@ export class ConstraintError extends DatabaseError {
   }
 }
 
-/** A lock was not to be had within the server's limit for it; what failed is the statement, and the transaction goes on. */
+/**
+ * A lock was not to be had within the server's limit for it. What failed is the statement; in PostgreSQL, that ends the
+ * transaction.
+ */
 export class LockTimeoutError extends DatabaseError {
   static {
     this.prototype.name = "LockTimeoutError";

@@ -72,8 +72,8 @@ export interface OperationOptions
  * unless committing has begun. **Leaving without** {@linkcode SessionOperationGroup.commit} undoes. **Together** is not
  * atomic: when the second COMMIT fails, the first stays, and a `PartialCommitError` says so. **Two phases** are, on
  * PostgreSQL (with `max_prepared_transactions` > 0) and MariaDB; MySQL is not tested. **Sessions** — each operation of
- * these two holds its own until all have returned: on a database with one session, such as SQLite, two of them would
- * wait for each other, until `acquireTimeoutMs`. **One view** — with `snapshot: "shared"`, operations read side by side
+ * these two holds its own until all have returned: on a database with one session, such as SQLite, the
+ * second is refused. **One view** — with `snapshot: "shared"`, operations read side by side
  * what one transaction would see.
  *
  * @example

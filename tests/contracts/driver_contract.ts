@@ -263,7 +263,8 @@ export function driverContract(subject: DriverSubject): void {
         for (const [victim, busy] of [[c, true], [idle, false]] as const) {
           let losses = 0;
           const told = new Promise<void>((resolve) => {
-            victim.onLost!(() => {
+            victim.onLost!((error) => {
+              if (error !== undefined) assert.ok(error instanceof Error, `${error}`);
               losses++;
               resolve();
             });

@@ -30,7 +30,7 @@ export type PgliteModule = new (options: never) => Pglite;
  * The driver for PGlite, which the caller brings.
  *
  * **Blocking** — it runs inside the process, and nothing else does while a statement runs: an abort is heeded between
- * statements, and the server's own time limits have no effect. **Concurrency** — one connection.
+ * statements, and the time limits of a server are refused. **Concurrency** — one connection. **Two phases** — are not offered.
  * **COPY** — from STDIN and to STDOUT is refused.
  *
  * @param module The class: `import { PGlite } from "@electric-sql/pglite"`.
@@ -55,10 +55,18 @@ export function pgliteDriver(module: PgliteModule, options: Readonly<Record<stri
   checkOptions(doing, options ?? null);
   const { dataDir } = options;
   return {
-    ...postgres,
+    dialect: postgres.dialect,
+    commitCheck: postgres.commitCheck,
     name: "pglite",
     target: typeof dataDir === "string" ? dataDir : "memory",
     maxSessions: 1,
+    begin(modes) {
+      if (modes.server === undefined) return postgres.begin(modes);
+      // That on idleness would never let a statement end again, with the whole process; the others do nothing.
+      throw new RangeError(
+        "Cannot begin transaction as server must be left out: PGlite does not heed the limits of a server",
+      );
+    },
     classify,
     async connect({ signal }) {
       const engine = new module(options as never);

@@ -78,7 +78,8 @@ export function postgresJsDriver(module: PostgresJsModule, options: PostgresJsOp
   };
   const client: ClientKind<PostgresJsSql> = {
     closedCode: "CONNECTION_CLOSED",
-    make: (onclose) => module({ ...config, onclose } as never),
+    // It calls with a number of its own, which is no error.
+    make: (onclose) => module({ ...config, onclose: () => onclose() } as never),
     script: (sql, text) => sql.unsafe(text, [] as never, SIMPLE),
     async run(sql, text, params) {
       const result = await sql.unsafe(

@@ -1,3 +1,6 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Database, recoverPrepared } from "@uno/async/database";
 import { driverContract } from "../../contracts/driver_contract.ts";
 import { pgliteForTests } from "../_pglite.ts";
 
@@ -9,4 +12,16 @@ driverContract({
     const driver = await pgliteForTests();
     return { make: () => driver, [Symbol.asyncDispose]: () => Promise.resolve() };
   },
+});
+
+test("pgliteDriver refuses what PGlite can't do: a server's limits, of which one would freeze the process, and two phases", async () => {
+  await using db = new Database(await pgliteForTests(), { name: "inside" });
+  for (const server of [{ idleTimeoutMs: 100 }, { statementTimeoutMs: 100 }]) {
+    await assert.rejects(db.transaction((tx) => tx.query("select 1 as one"), { server }), {
+      name: "RangeError",
+      message: /^Cannot begin transaction as server must be left out: PGlite/,
+    });
+  }
+  await assert.rejects(recoverPrepared(db, { decide: () => "commit" }), RangeError);
+  assert.equal((await db.query("select 1 as one")).rowCount, 1);
 });
