@@ -1,4 +1,4 @@
-import { checkFunction, checkOptions, show } from "../kernel/checks.ts";
+import { checkFunction, checkOptions, checkRecord } from "../kernel/checks.ts";
 import { TaskGroup } from "../task/task_group.ts";
 import { describeError } from "./_describe_error.ts";
 import { detectHost } from "./adapters/detect.ts";
@@ -51,10 +51,7 @@ export async function registerSignalHandlers(
   options: SignalHandlerOptions = {},
 ): Promise<AsyncDisposable> {
   const doing = "register signal handlers";
-  // A Map, a list, a promise or a signal would pass for an object, and nothing would be listened to.
-  if (!/ (Object|Module)\]$/.test(Object.prototype.toString.call(handlers))) {
-    throw new TypeError(`Cannot ${doing} as handlers must be an object: received ${show(handlers)}`);
-  }
+  checkRecord(doing, "handlers", handlers);
   checkOptions(doing, options);
   const entries = Object.entries(handlers).filter(([, handler]) => handler !== undefined) as [
     SignalName,

@@ -75,7 +75,6 @@ export class Wire {
   onGone: ((why: ClosedError | ConnectionLostError) => void) | undefined;
   #busy = false;
   #running: PromiseLike<unknown> | undefined;
-  #lost: { readonly error: unknown } | undefined;
   #destroyed = false;
   #lastSql: string | undefined;
   readonly #turns: WaitQueue<void>;
@@ -99,7 +98,7 @@ export class Wire {
 
   /** Whether it can still be used. */
   get usable(): boolean {
-    return this.#lost === undefined;
+    return this.gone === undefined;
   }
 
   /** Whether a statement runs or waits, or rows are being read. */
@@ -191,8 +190,7 @@ export class Wire {
   }
 
   #lose(cause: unknown): void {
-    if (this.#lost !== undefined) return;
-    this.#lost = { error: cause };
+    if (this.gone !== undefined) return;
     const known = cause instanceof ClosedError || cause instanceof ConnectionLostError;
     this.gone = known ? cause : new ConnectionLostError(
       `Cannot go on with session of ${subject("database", this.settings.name)}: the connection was lost`,
@@ -218,7 +216,7 @@ export class Wire {
     try {
       if (order.signal?.aborted) throw order.signal.reason;
       order.sender.admit();
-      if (this.#lost !== undefined) throw this.#lostError(order);
+      if (this.gone !== undefined) throw this.#goneError(this.gone, order);
     } catch (error) {
       this.#next();
       throw error;
@@ -292,8 +290,10 @@ export class Wire {
     });
   }
 
-  #lostError({ sql, stage, sender }: Order): ClosedError | ConnectionLostError {
-    const cause = this.#lost!.error;
+  #goneError(
+    cause: ClosedError | ConnectionLostError,
+    { sql, stage, sender }: Order,
+  ): ClosedError | ConnectionLostError {
     const { dialect } = this.driver;
     const error = this.#takenAway(stage) ?? new ConnectionLostError(
       `Cannot ${this.#doing(sql, stage)}: the connection was lost before`,

@@ -16,8 +16,8 @@ const settled = Promise.resolve();
  * The time for a cache whose entries expire: reading the clock costs more than looking up an entry.
  *
  * In a burst of reads one reading serves up to 64 of them, and none beyond the turn of the microtask queue in which it
- * was made: whoever computes for long between two reads of a turn may find what has expired meanwhile. Not kept for a millisecond by a timer, as is common: time would stand still for code that never lets one
- * fire.
+ * was made: whoever computes for long between two reads of a turn may find what has expired meanwhile. Not kept for a
+ * millisecond by a timer, as is common: time would stand still for code that never lets one fire.
  */
 export class Now {
   #ms = 0;
@@ -25,11 +25,6 @@ export class Now {
   #left = 0;
   #burst = 0;
   #turn = 0;
-
-  /** The time at which something is written: read anew, as it counts from then however long the turn has taken. */
-  exactMs(): number {
-    return clock().now();
-  }
 
   readMs(): number {
     if (this.#left > 0) {

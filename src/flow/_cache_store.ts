@@ -291,7 +291,8 @@ export class Store<K, V> extends Entries<K, V | KeptFailure> {
     if (tags !== undefined) this.tags.set(slot, tags);
     if (this.expires || ttlMs !== Infinity || idleMs !== Infinity) {
       this.expires = true;
-      this.expiry.written(slot, this.now.exactMs(), this.#scattered(ttlMs), loadMs);
+      // Not the reading that reads share: it counts from now, however long the turn has taken.
+      this.expiry.written(slot, clock().now(), this.#scattered(ttlMs), loadMs);
     }
   }
 

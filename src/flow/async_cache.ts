@@ -27,8 +27,7 @@ import type {
  * before its first `await`, or passes its signal on. **Expiry** — counts from when a value was written or had been
  * loaded; looked at when it is read (in bursts within one turn, up to 64 reads share a look at the clock). Values may
  * outlive it on request: given out at once while they are loaded anew (`staleWhileRevalidateMs`), or when that fails
- * (`staleIfErrorMs`), with pauses between attempts. **Invalidation** —
- * beats loads under way: what is set, deleted or cleared meanwhile stands; the load answers those who had asked before,
+ * (`staleIfErrorMs`), with pauses between attempts. **Invalidation** — beats loads under way: what is set, deleted or cleared meanwhile stands; the load answers those who had asked before,
  * and is not stored. **Failures** — go to those who waited, by identity, and are not kept, unless `errorTtlMs` says so;
  * those of loads that nobody waits for go to the observer (`refresh.failed`, `late.failure`). **Room** — when there is
  * none, the `eviction` policy says who goes; a value heavier than `maxWeight` is given to its callers and not kept.

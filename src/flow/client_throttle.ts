@@ -151,20 +151,15 @@ export class ClientThrottle implements Run<CallContext> {
     const { probability } = this;
     if (probability > 0 && clock().random() < probability) this.#refuse(probability);
     let over: "aborted" | "timedOut" | undefined;
-    let sent = false;
-    const send = (context: CallContext): T | PromiseLike<T> => {
-      sent = true;
-      return fn(context);
-    };
     this.#running++;
     try {
-      const value = await this.#call(send, options, (why) => over = why);
+      const value = await this.#call(fn, options, (why) => over = why);
       this.#count(true);
       return value;
     } catch (error) {
       if (over === "timedOut") this.#timedOut++;
       if (over === "aborted") this.#aborted++;
-      else if (sent) this.#count(!this.#speaksOfLoad(error));
+      else if (over !== "timedOut" || options?.timeoutMs !== 0) this.#count(!this.#speaksOfLoad(error));
       throw error;
     } finally {
       this.#running--;

@@ -61,6 +61,16 @@ export function checkObject(doing: string, what: string, value: unknown): void {
 }
 
 /**
+ * Throws unless `value` is an object whose own properties are meant. Of a Map, a list, a promise or a signal, which would
+ * pass for one, they are none.
+ */
+export function checkRecord(doing: string, what: string, value: unknown): void {
+  const isRecord = / (Object|Module)\]$/.test(Object.prototype.toString.call(value)) &&
+    !(Symbol.iterator in (value as object));
+  if (!isRecord) complain(TypeError, doing, what, "an object", value);
+}
+
+/**
  * Throws unless `value` is absent or may be options. A signal, a promise or a list is what other libraries take in
  * their place: read as options, it would be taken for none.
  */

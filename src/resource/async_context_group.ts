@@ -4,8 +4,8 @@ import {
   checkFunction,
   checkName,
   checkOptions,
+  checkRecord,
   checkWaitOptions,
-  show,
   subject,
 } from "../kernel/checks.ts";
 import type { WaitOptions } from "../kernel/types.ts";
@@ -97,12 +97,7 @@ export class AsyncContextGroup<O extends Record<string, Opener>> {
     checkName("create context group", options.name);
     checkBoolean("create context group", "parallel", options.parallel);
     this.#what = subject("context group", options.name);
-    // A Map, a list, a promise or a signal would pass for an object, and nothing would be entered.
-    if (!/ (Object|Module)\]$/.test(Object.prototype.toString.call(openers)) || Symbol.iterator in openers) {
-      throw new TypeError(
-        `Cannot create ${this.#what} as openers must be an object: received ${show(openers)}`,
-      );
-    }
+    checkRecord(`create ${this.#what}`, "openers", openers);
     this.#openers = Object.entries(openers);
     for (const [name, opener] of this.#openers) checkFunction(`create ${this.#what}`, name, opener);
     checkExitTimeout(`create ${this.#what}`, options.exitTimeoutMs);

@@ -4,21 +4,7 @@ import { sleep } from "../../src/cancel/sleep.ts";
 import { census } from "../../src/kernel/census.ts";
 import { ignore } from "../../src/kernel/deferred.ts";
 import { world } from "../../src/testing/mod.ts";
-
-/** A signal that is none of the platform's and is aborted by being listened to, whether it says so or not. */
-function abortedByListening(says: boolean): AbortSignal {
-  const signal = {
-    aborted: false,
-    reason: undefined as unknown,
-    addEventListener(_type: string, listener: EventListenerObject) {
-      signal.aborted = true;
-      signal.reason = "foreign";
-      if (says) listener.handleEvent(new Event("abort"));
-    },
-    removeEventListener() {},
-  };
-  return signal as unknown as AbortSignal;
-}
+import { abortedByListening } from "../_foreign_signal.ts";
 
 describe("sleep", () => {
   test("ends after exactly so long, whatever else sleeps", async () => {

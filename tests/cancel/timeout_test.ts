@@ -8,21 +8,7 @@ import { MisuseError, TimeoutError } from "../../src/kernel/errors.ts";
 import { observe, type ObserverRecord } from "../../src/kernel/observer.ts";
 import { AsyncLock } from "../../src/sync/mod.ts";
 import { world } from "../../src/testing/mod.ts";
-
-/** A signal that is none of the platform's and is aborted by being listened to, whether it says so or not. */
-function abortedByListening(says: boolean): AbortSignal {
-  const signal = {
-    aborted: false,
-    reason: undefined as unknown,
-    addEventListener(_type: string, listener: EventListenerObject) {
-      signal.aborted = true;
-      signal.reason = "foreign";
-      if (says) listener.handleEvent(new Event("abort"));
-    },
-    removeEventListener() {},
-  };
-  return signal as unknown as AbortSignal;
-}
+import { abortedByListening } from "../_foreign_signal.ts";
 
 describe("timeout, as a scope", () => {
   test("aborts its signal at the limit with a TimeoutError that names operation and limit", async () => {

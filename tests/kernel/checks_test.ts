@@ -11,6 +11,22 @@ function refuses(check: () => void, name: string, message: string): void {
   assert.throws(check, { name, message });
 }
 
+test("checkRecord refuses what would pass for an object and has nothing of its own", () => {
+  class Mine {}
+  for (const value of [{}, { a: 1 }, Object.create(null), new Mine()]) {
+    checks.checkRecord("make x", "parts", value);
+  }
+  const signal = new AbortController().signal;
+  for (
+    const value of [undefined, null, 5, "a", () => {}, [], new Map(), new Set(), Promise.resolve(), signal]
+  ) {
+    assert.throws(() => checks.checkRecord("make x", "parts", value), {
+      name: "TypeError",
+      message: /^Cannot make x as parts must be an object: received/,
+    });
+  }
+});
+
 test("show puts any value in a few words, and never throws", () => {
   const revoked = Proxy.revocable({}, {});
   revoked.revoke();
