@@ -1,4 +1,4 @@
-import { show } from "../kernel/checks.ts";
+import { show, showError } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { type Deferred, deferred, ignore } from "../kernel/deferred.ts";
 import { TaskGroupError, TimeoutError } from "../kernel/errors.ts";
@@ -111,8 +111,9 @@ export class Startup {
     if (this.#failure === undefined) this.#start.reject(reason);
     else if (errors.length <= 1) this.#start.reject(this.#failure.error);
     else {
-      const message = `Cannot start ${this.#what}: ${errors.length} failures`;
-      this.#start.reject(new TaskGroupError(errors, message, { cause: this.#failure.error }));
+      const { error } = this.#failure;
+      const message = `Cannot start ${this.#what}: ${errors.length} failures, the first: ${showError(error)}`;
+      this.#start.reject(new TaskGroupError(errors, message, { cause: error }));
     }
   }
 

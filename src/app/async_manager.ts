@@ -1,4 +1,4 @@
-import { checkName, show, subject } from "../kernel/checks.ts";
+import { checkName, show, showError, subject } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { deferred, ignore } from "../kernel/deferred.ts";
 import { isEcho } from "../kernel/echo.ts";
@@ -285,9 +285,9 @@ export class AsyncManager implements AsyncDisposable {
     const { errors } = await this.stop();
     if (told || errors.length === 0) return;
     if (errors.length === 1) throw errors[0];
-    throw new TaskGroupError(errors, `Cannot stop ${this.#what} cleanly: ${errors.length} failures`, {
-      cause: errors[0],
-    });
+    const [first] = errors;
+    const how = `${errors.length} failures, the first: ${showError(first)}`;
+    throw new TaskGroupError(errors, `Cannot stop ${this.#what} cleanly: ${how}`, { cause: first });
   }
 
   async #run(body: () => unknown): Promise<void> {

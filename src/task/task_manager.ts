@@ -10,6 +10,7 @@ import {
   checkName,
   checkOptions,
   show,
+  showError,
 } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { Deque } from "../kernel/deque.ts";
@@ -267,7 +268,8 @@ export class TaskManager implements AsyncDisposable {
     }
     if (errors.length === 1) throw errors[0];
     if (errors.length > 1) {
-      const message = `Cannot close the task manager quietly: ${errors.length} tasks had failed unobserved`;
+      const how = `${errors.length} tasks had failed unobserved, the first: ${showError(errors[0])}`;
+      const message = `Cannot close the task manager quietly: ${how}`;
       throw new TaskGroupError(errors, message, { cause: errors[0] });
     }
   }

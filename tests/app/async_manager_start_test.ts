@@ -178,6 +178,7 @@ describe("AsyncManager.start", () => {
       assert(error instanceof TaskGroupError);
       assert.deepEqual(leaves(error), [boom, late]);
       assert.equal(error.cause, boom);
+      assert.equal(error.message, `Cannot start application: 2 failures, the first: ${boom.message}`);
     });
   });
 
