@@ -136,6 +136,13 @@ export const rows: readonly Row[] = [
         });
         return (draft) => uno.batchInsert(entries, draft);
       }),
+      callers("@uno/async, four batches of 1,000 at once", async () => {
+        const { pg, config } = await postgres();
+        const uno = new UnoDb(new Database(pgDriver(pg as never, config), { max: 10 }), {
+          batch: { maxSize: BATCH, concurrency: 4 },
+        });
+        return (draft) => uno.batchInsert(entries, draft);
+      }),
       callers("@uno/async, batches of 100", async () => {
         const { pg, config } = await postgres();
         const uno = new UnoDb(new Database(pgDriver(pg as never, config), { max: 10 }));
