@@ -13,7 +13,7 @@ export interface ReadOptions extends WaitOptions {
    * Whether the answer may come from the cache, and is kept there; or for how long it is. Default `false`. What comes so
    * is frozen. In a transaction it has no effect: the cache knows nothing of the transaction's own view.
    */
-  cache?: boolean | { readonly ttlMs?: number } | undefined;
+  cache?: boolean | { readonly ttlMs?: number | undefined } | undefined;
 }
 
 /** Options of {@linkcode UnoDb.filter}. */

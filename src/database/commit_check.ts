@@ -7,6 +7,7 @@ import { isThenable } from "../kernel/deferred.ts";
 import { emit } from "../kernel/observer.ts";
 import type { Driver } from "./driver.ts";
 import type { SessionSource } from "./session.ts";
+import { checkVerifyCommit } from "./settings.ts";
 import type { CommitOutcome, VerifyCommit } from "./verify_commit.ts";
 import { anybody, type Wire } from "./wire.ts";
 
@@ -36,13 +37,9 @@ export function commitCheck(
   return {
     async token(wire, signal) {
       driver = wire.driver;
+      checkVerifyCommit(doing, verify, driver);
       if (verify !== true) return undefined;
-      if (driver.commitCheck === undefined) {
-        throw new RangeError(
-          `Cannot ${doing} as verifyCommit must be a function with ${driver.name}: received true`,
-        );
-      }
-      const { token: sql } = driver.commitCheck;
+      const { token: sql } = driver.commitCheck!;
       const result = wire.run({ sql, params: [], stage: "commit", sender: anybody, signal });
       const { rows } = isThenable(result) ? await result : result;
       const { token } = rows[0] as { token: unknown };

@@ -187,7 +187,7 @@ export class Database implements SessionSource, AsyncDisposable {
   ): AsyncIterable<R> {
     return streamRows<R>({ sql, params, options }, async () => {
       this.#refuseUnfit("stream from", sql);
-      const session = await this.#sessions.acquire({ signal: options?.signal });
+      const session = await this.#sessions.acquire({ signal: options?.signal, label: "stream" });
       return { wire: session.wire, sender: session, lease: session };
     });
   }

@@ -15,21 +15,21 @@ export type IsolationLevel = "read committed" | "repeatable read" | "serializabl
 /** Limits in milliseconds that the server keeps by itself: they hold even when this process has frozen. */
 export interface ServerLimits {
   /** How long a statement may take. */
-  readonly statementTimeoutMs?: number;
+  readonly statementTimeoutMs?: number | undefined;
   /** How long a statement may wait for a lock. */
-  readonly lockTimeoutMs?: number;
+  readonly lockTimeoutMs?: number | undefined;
   /** How long the transaction may stay open without a statement; the connection is closed then. */
-  readonly idleTimeoutMs?: number;
+  readonly idleTimeoutMs?: number | undefined;
 }
 
 /** How a transaction is to be begun. */
 export interface TxModes {
   /** The isolation level; the database's own default without. */
-  readonly isolation?: IsolationLevel;
+  readonly isolation?: IsolationLevel | undefined;
   /** Whether it only reads. Writing in it fails. */
-  readonly readOnly?: boolean;
+  readonly readOnly?: boolean | undefined;
   /** Limits that the server itself keeps during it; a driver that can't have them throws a RangeError. */
-  readonly server?: ServerLimits;
+  readonly server?: ServerLimits | undefined;
 }
 
 /** What kind of failure an error is; see {@linkcode Failure}. */
@@ -66,9 +66,9 @@ export interface Violation {
   /** The kind of rule. */
   readonly kind: "unique" | "foreignKey" | "notNull" | "check" | "exclusion" | "other";
   /** The constraint, as far as the database names it. */
-  readonly constraint?: string;
+  readonly constraint?: string | undefined;
   /** The table, as far as the database names it. */
-  readonly table?: string;
+  readonly table?: string | undefined;
 }
 
 /** What a driver says of an error. */
@@ -76,13 +76,13 @@ export interface Failure {
   /** What kind of failure it is. */
   readonly kind: FailureKind;
   /** The database's own code: an SQLSTATE, an SQLite result code. */
-  readonly state?: string;
+  readonly state?: string | undefined;
   /** Whether the connection can't be used any more. */
   readonly lost: boolean;
   /** Whether the database has ended the whole transaction with it. */
   readonly txGone: boolean;
   /** For `constraint`: which. */
-  readonly violation?: Violation;
+  readonly violation?: Violation | undefined;
 }
 
 /** What a statement gives. */
@@ -92,9 +92,9 @@ export interface Result {
   /** How many rows it returned or, for a statement that returns none, changed. */
   readonly rowCount: number;
   /** What the database says it did, such as `INSERT`. */
-  readonly command?: string;
+  readonly command?: string | undefined;
   /** The key made for the last inserted row, where the database tells. */
-  readonly insertId?: number | bigint;
+  readonly insertId?: number | bigint | undefined;
 }
 
 /** The rows of a statement that the driver reads bit by bit; nothing else is asked of its connection meanwhile. */
@@ -108,7 +108,7 @@ export interface RowReader {
 /** One physical connection. */
 export interface Connection {
   /** What the server calls it: a process id, a thread id. */
-  readonly id?: number | string;
+  readonly id?: number | string | undefined;
   /** The driver's own object. */
   readonly raw: unknown;
   /**
@@ -166,19 +166,21 @@ export interface Driver {
   /** The family of SQL it speaks. */
   readonly dialect: Dialect;
   /** What it leads to, for messages: a file, a host and a database. Holds no secret. */
-  readonly target?: string;
+  readonly target?: string | undefined;
   /**
    * How to find out what became of a COMMIT that was not answered. `token` gives in `token` what the database knows the
    * running transaction by, or null when it has written nothing; `status` takes that and gives `committed`, `aborted` or
    * `in progress` in `status`.
    */
-  readonly commitCheck?: { readonly token: string; readonly status: string };
+  readonly commitCheck?: { readonly token: string; readonly status: string } | undefined;
   /** How transactions are committed in two phases, where the database can. */
-  readonly twoPhase?: TwoPhase;
+  readonly twoPhase?: TwoPhase | undefined;
   /** How several transactions get to see the same, where the database can. */
-  readonly snapshot?: SnapshotSharing;
+  readonly snapshot?: SnapshotSharing | undefined;
   /** How many connections may be open at once; 1 for engines inside the process. */
-  readonly maxSessions?: number;
+  readonly maxSessions?: number | undefined;
+  /** Whether its connections have `reset`. Left out counts as yes. */
+  readonly resets?: boolean | undefined;
   /** Opens a connection. The signal ends the attempt. */
   connect(options: { readonly signal: AbortSignal }): PromiseLike<Connection>;
   /** Says what an error is. Never throws. */

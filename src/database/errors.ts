@@ -160,7 +160,7 @@ export interface MemberOutcome {
    */
   readonly outcome: "committed" | "rolled back" | "prepared" | "unknown";
   /** Of one that is prepared, or may be: what the database knows it by. */
-  readonly gid?: string;
+  readonly gid?: string | undefined;
 }
 
 /** Some transactions of a group were committed, and others not; `cause` is the first failure. */

@@ -59,9 +59,9 @@ export interface OperationGroupOptions extends WaitOptions {
 export interface OperationOptions
   extends Pick<TransactionOptions, "isolation" | "readOnly" | "retry" | "server"> {
   /** Where its session comes from. Default: the group's own database. */
-  on?: SessionSource;
+  on?: SessionSource | undefined;
   /** Appears in messages and reports. */
-  name?: string;
+  name?: string | undefined;
 }
 
 /**
@@ -325,6 +325,12 @@ export class SessionOperationGroup implements AsyncDisposable {
       );
     }
     if (this.#protocol === "independent") return;
+    if (this.#protocol === "two-phase" && settings.driver.twoPhase === undefined) {
+      throw new RangeError(
+        `Cannot ${where} as protocol must not be "two-phase" with ${settings.driver.name}, which can't prepare ` +
+          "transactions",
+      );
+    }
     const sessions = this.#members.filter((member) => member.on === on).length + 1;
     if (sessions <= settings.max) return;
     throw new MisuseError(

@@ -45,7 +45,7 @@ export interface Joinable extends Transaction {
 
 /** What of a transaction's options matters when it joins another one. */
 interface JoinOptions extends TxModes {
-  readonly propagation?: Propagation;
+  readonly propagation?: Propagation | undefined;
   readonly retry?: unknown;
 }
 

@@ -17,9 +17,9 @@ export interface QueryResult<R = Record<string, unknown>> {
   /** How many rows it returned or, for a statement that returns none, changed. */
   readonly rowCount: number;
   /** What the database says it did, such as `INSERT`. */
-  readonly command?: string;
+  readonly command?: string | undefined;
   /** The key made for the last inserted row, where the database tells. */
-  readonly insertId?: number | bigint;
+  readonly insertId?: number | bigint | undefined;
 }
 
 /** Something that statements can be sent through. */

@@ -77,7 +77,7 @@ export interface DatabaseOptions {
 export type DatabaseSettings =
   & Readonly<Required<Omit<DatabaseOptions, "name" | "connect" | "context">>>
   & Readonly<Required<Omit<ConnectOptions, "attempts">>>
-  & { readonly name: string | undefined; readonly connectAttempts: number };
+  & { readonly name: string | undefined; readonly connectAttempts: number; readonly driver: Driver };
 
 const databases = new WeakMap<DatabaseSettings, object>();
 const settingsOfAll = new WeakMap<object, DatabaseSettings>();
@@ -122,7 +122,10 @@ export function settingsOf(driver: Driver, options: DatabaseOptions): DatabaseSe
   checkInteger(doing, "min", min, 0, max);
   checkCount(doing, "maxWaiters", maxWaiters, 0);
   checkBoolean(doing, "reset", reset);
-  if (typeof verifyCommit !== "boolean") checkFunction(doing, "verifyCommit", verifyCommit);
+  if (reset && driver.resets === false) {
+    throw new RangeError(`Cannot ${doing} as reset must be false with ${driver.name}: received true`);
+  }
+  checkVerifyCommit(doing, verifyCommit, driver);
   if (options.context !== undefined) {
     checkFunction(doing, "context.run", options.context?.run);
     checkFunction(doing, "context.getStore", options.context.getStore);
@@ -133,6 +136,7 @@ export function settingsOf(driver: Driver, options: DatabaseOptions): DatabaseSe
   checkDurationMs(doing, "connect.attemptTimeoutMs", attemptTimeoutMs);
   return {
     name: options.name,
+    driver,
     max,
     min,
     connectAttempts: attempts,
@@ -161,4 +165,13 @@ export function checkFiniteMs(doing: string, what: string, value: unknown): void
   if (value === Infinity) {
     throw new RangeError(`Cannot ${doing} as ${what} must be finite: received Infinity`);
   }
+}
+
+/** Throws unless `value` says how to find out what became of a COMMIT, in a way that the driver has. */
+export function checkVerifyCommit(doing: string, value: unknown, driver: Driver): void {
+  if (typeof value !== "boolean") return checkFunction(doing, "verifyCommit", value);
+  if (!value || driver.commitCheck !== undefined) return;
+  throw new RangeError(
+    `Cannot ${doing} as verifyCommit must be a function with ${driver.name}: received true`,
+  );
 }

@@ -114,6 +114,11 @@ class Stream implements Reading {
     const { text, params } = this.#statement;
     const { driver, connection } = wire;
     if (driver.dialect !== "postgres" || connection.stream !== undefined) return;
+    if (!READ_BY_CURSOR.test(this.command)) {
+      throw new TypeError(
+        `Cannot stream ${this.command} as PostgreSQL reads only SELECT, VALUES, TABLE and WITH by a cursor: query it`,
+      );
+    }
     this.#reader = "cursor";
     if (!inside && !wire.inTransaction) {
       for (const sql of driver.begin({ readOnly: true })) await this.#run({ sql }, () => this.#begun = true);
@@ -202,6 +207,8 @@ class Stream implements Reading {
   }
 }
 
+/** First words; a statement in parentheses has none. */
+const READ_BY_CURSOR = /^(?:SELECT|VALUES|TABLE|WITH|statement)$/;
 /** One at a time is open on a connection. */
 const CURSOR = "uno_stream";
 const CLOSE = `CLOSE ${CURSOR}`;

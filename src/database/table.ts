@@ -38,7 +38,7 @@ const made = new WeakSet<object>();
  * Describes a table, so that it can be used through {@linkcode UnoDb}. The database is not asked.
  *
  * Types are what the caller says: `table<Order, "id">("orders", …)` has rows of type `Order` and keys of the type of its
- * `id`; without, the columns are known by name and their values are `unknown`.
+ * `id` (both are to be said, as TypeScript takes all type arguments or none); without, the columns are known by name and their values are `unknown`.
  *
  * @param name Its name, written as the database has it; it will be quoted.
  * @throws {TypeError | RangeError} When a name is not one, or is there twice.
@@ -62,7 +62,7 @@ export function table<const C extends string, const K extends C>(
   options: TableOptions<C, K>,
 ): Table<Record<C, unknown>, K>;
 /** The same, with the type of its rows. */
-export function table<R extends object, K extends keyof R & string = keyof R & string>(
+export function table<R extends object, K extends keyof R & string = never>(
   name: string,
   options: TableOptions<keyof R & string, K>,
 ): Table<R, K>;

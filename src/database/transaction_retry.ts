@@ -7,16 +7,16 @@ import type { Outermost } from "./outermost.ts";
 /** When and how often a transaction is run again. */
 export interface TransactionRetry {
   /** How often the callback may run. Default 5. */
-  attempts?: number;
+  attempts?: number | undefined;
   /**
    * Whether it runs again when the connection was lost before COMMIT was sent, or the server had turned read only, as
    * after a failover. Default false: what the callback did elsewhere is done twice then.
    */
-  lostConnection?: boolean;
+  lostConnection?: boolean | undefined;
   /** Whether it runs again when a lock was not to be had in time. Default false. */
-  lockTimeout?: boolean;
+  lockTimeout?: boolean | undefined;
   /** Says of any other failure that the database reported whether it may pass, such as a key that was taken. */
-  when?: (error: DatabaseError) => boolean;
+  when?: ((error: DatabaseError) => boolean) | undefined;
 }
 
 /** {@linkcode TransactionRetry}, complete. */

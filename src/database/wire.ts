@@ -7,7 +7,7 @@ import { ignore, isThenable } from "../kernel/deferred.ts";
 import { ClosedError } from "../kernel/errors.ts";
 import { emit, observed } from "../kernel/observer.ts";
 import { WaitQueue } from "../kernel/wait_queue.ts";
-import type { Connection, Driver, Failure, FailureKind, Result } from "./driver.ts";
+import type { Connection, Driver, Failure, FailureKind, Result, TxModes } from "./driver.ts";
 import {
   ConnectionLostError,
   ConstraintError,
@@ -32,6 +32,8 @@ export interface Sender {
   admit(): void;
   /** Is told when the database refused it. */
   refused(failure: Failure, error: unknown): void;
+  /** How the transaction was begun that it is part of. */
+  readonly modes?: TxModes;
 }
 
 /** A statement on its way. */
@@ -307,7 +309,7 @@ export class Wire {
     const failure = this.driver.classify(cause);
     if (failure.kind === "usage") return cause;
     const { kind, state, lost, violation } = failure;
-    const message = `Cannot ${this.#doing(sql, stage)}: ${textOf(cause)}`;
+    const message = `Cannot ${this.#doing(sql, stage)}${limitOf(kind, sender)}: ${textOf(cause)}`;
     const options = { dialect: this.driver.dialect, stage, failure: kind, state, cause };
     let error: DatabaseError | ClosedError;
     if (lost) error = this.#takenAway(stage) ?? new ConnectionLostError(message, options);
@@ -327,6 +329,13 @@ export class Wire {
     const doing = stage === "body" ? `run ${commandIn(sql)}` : `${stage} transaction`;
     return `${doing} on ${subject("database", this.settings.name)}`;
   }
+}
+
+/** The server's limit that was reached, as far as it was set with the transaction. */
+function limitOf(kind: FailureKind, { modes }: Sender): string {
+  if (kind !== "statementTimeout" && kind !== "lockTimeout") return "";
+  const ms = modes?.server?.[`${kind}Ms`];
+  return ms === undefined ? "" : ` within its ${kind}Ms of ${ms} ms`;
 }
 
 /** The first word of a statement: enough to know it by, and never a value. */

@@ -43,20 +43,22 @@ export function running<S extends Run<CallContext>, O extends MadeOptions, A ext
   source: Source<S, O>,
   key: KeyFunction<A, unknown> | undefined,
 ): Decorator<A> {
-  return decorator(finder(kind, source), key, (structure, work, options, key_) => {
+  return decorator(finder(kind, source), () => key, (structure, work, options, key_) => {
     return structure.run(work, key === undefined ? options : { ...options, key: key_ } as WaitOptions);
   });
 }
 
-/** A decorator whose calls go through the structures that `find` finds, which `pass` knows how to use. */
+/** A decorator whose calls go through the structures that `find` finds, which `pass` knows how to use, by their keys. */
 // deno-lint-ignore no-explicit-any
 export function decorator<S, A extends any[], V>(
   find: Finder<S>,
-  key: KeyFunction<A, unknown> | undefined,
+  keyFor: (name: string | undefined) => KeyFunction<A, unknown> | undefined,
   pass: Pass<S>,
 ): Decorator<A, V> {
   return (fn, context) => {
-    const structureFor = find((fn as { name?: string } | undefined)?.name || undefined);
+    const name = (fn as { name?: string } | undefined)?.name || undefined;
+    const structureFor = find(name);
+    const key = keyFor(name);
     return transform<CallContext, typeof fn>(fn, context, (work, options, self, args) => {
       try {
         // No code of the user's runs for a call that is given up already, and so there is no key.

@@ -2,17 +2,21 @@
 import { show } from "../kernel/checks.ts";
 import { isSignal } from "../flow/policy.ts";
 
-/** A string that is the same for the same arguments only; a `signal` at the end and what is left out don't count. */
-export function keyOfArguments(args: readonly unknown[]): string {
+/**
+ * A string that is the same for the same arguments only; a `signal` at the end and what is left out don't count.
+ *
+ * @param name The function's.
+ */
+export function keyOfArguments(name: string | undefined, args: readonly unknown[]): string {
   let { length } = args;
   if (isSignalOnly(args[length - 1])) length--;
   while (length > 0 && args[length - 1] === undefined) length--;
   let key = "";
-  for (let i = 0; i < length; i++) key += `${textOf(args[i], i)},`;
+  for (let i = 0; i < length; i++) key += `${textOf(name, args[i], i)},`;
   return key;
 }
 
-function textOf(value: unknown, index: number): string {
+function textOf(name: string | undefined, value: unknown, index: number): string {
   switch (typeof value) {
     case "string":
       return JSON.stringify(value);
@@ -25,9 +29,8 @@ function textOf(value: unknown, index: number): string {
     default:
       if (value === null) return "null";
       throw new TypeError(
-        `Cannot make a key of arguments as args[${index}] must be primitive, or key be given: received ${
-          show(value)
-        }`,
+        `Cannot make a key of the arguments${name === undefined ? "" : ` of ${JSON.stringify(name)}`} ` +
+          `as args[${index}] must be primitive, or key be given: received ${show(value)}`,
       );
   }
 }

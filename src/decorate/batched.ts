@@ -1,12 +1,12 @@
 import { checkOptions } from "../kernel/checks.ts";
 import { AsyncBatcher } from "../flow/async_batcher.ts";
 import type { AsyncBatcherOptions, BatchFunction } from "../flow/async_batcher_options.ts";
-import { type AsyncMethod, transform } from "../flow/policy.ts";
+import { type AsyncMethod, refuseUncalled, transform } from "../flow/policy.ts";
 import { forEach } from "./_decorator.ts";
 
 /** Options of {@linkcode batched}: those of the `AsyncBatcher` that it makes. */
 // deno-lint-ignore no-explicit-any
-export type BatchedOptions<I = any> = Omit<AsyncBatcherOptions<I>, "results">;
+export interface BatchedOptions<I = any> extends AsyncBatcherOptions<I> {}
 
 /** Options of a call of a function that is served in batches. */
 export interface BatchedCallOptions {
@@ -88,7 +88,10 @@ export type ForOne<F extends AsyncMethod> = Parameters<F>[0] extends readonly un
  * ```
  */
 // deno-lint-ignore no-explicit-any
-export function batched<I = any>(options: BatchedOptions<I> = {}): Batched<I> {
+export function batched<I = any>(options?: BatchedOptions<I>): Batched<I>;
+// deno-lint-ignore no-explicit-any
+export function batched<I = any>(options: BatchedOptions<I> = {}, beside?: unknown): Batched<I> {
+  refuseUncalled("batched", beside);
   checkOptions("create batcher", options);
   const settings = { ...options };
   new AsyncBatcher<I, unknown>(() => [], settings); // What is wrong with the options is told now.

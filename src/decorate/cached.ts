@@ -124,7 +124,7 @@ export function cached<A extends any[]>(
   }
   return decorator(
     finder(kind, source),
-    key ?? ((...args) => keyOfArguments(args)),
+    (name) => key ?? ((...args) => keyOfArguments(name, args)),
     (cache, work, options, key) => cache.get(key, (_, context) => work(context), options),
   );
 }

@@ -8,7 +8,7 @@ import type { Decorator, KeyFunction, PerOptions } from "./decorator.ts";
 // deno-lint-ignore no-explicit-any
 export interface ConcurrentLimitedKey<A extends any[] = any[]> {
   /** Whom a call is for: those who wait with different keys take turns. */
-  key?: KeyFunction<A, unknown>;
+  key?: KeyFunction<A, unknown> | undefined;
 }
 
 /** Options of {@linkcode concurrentLimited}, with those of the `Limiter` that it makes. */

@@ -7,7 +7,7 @@ import type { Decorator, KeyFunction, PerOptions } from "./decorator.ts";
 // deno-lint-ignore no-explicit-any
 export interface RateLimitedKey<A extends any[] = any[]> {
   /** Whom a call is for: each key has the limit to itself. */
-  key?: KeyFunction<A, string>;
+  key?: KeyFunction<A, string> | undefined;
 }
 
 /** Options of {@linkcode rateLimited}, with those of the `RateLimiter` that it makes. */

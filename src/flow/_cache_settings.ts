@@ -1,5 +1,5 @@
 /** The options of a cache, checked and completed. */
-import { backoff } from "../kernel/backoff.ts";
+import { backoffOf } from "../kernel/backoff.ts";
 import {
   checkChoice,
   checkCount,
@@ -89,7 +89,7 @@ export function cacheSettings<K, V>(options: AsyncCacheOptions<K, V>): CacheSett
     errorTtlMs,
     earlyRefresh,
     graceMs: Math.max(staleWhileRevalidateMs, staleIfErrorMs),
-    pauseMs: backoff(given.backoff ?? BACKOFF),
+    pauseMs: backoffOf(doing, given.backoff ?? BACKOFF, "backoff."),
   };
 }
 

@@ -33,6 +33,8 @@ interface Book {
   first: Entry | undefined;
   last: Entry | undefined;
   open: number;
+  /** Whether something was given back since the mark was counted: many at once are counted once. */
+  stale: boolean;
 }
 
 /** See the file. */
@@ -56,6 +58,7 @@ export class Gcra implements RateAlgorithm {
   }
 
   fitsAt(bucket: Bucket, weight: number, fromMs: number): number {
+    if (bucket.more !== undefined) this.#settle(bucket);
     const from = this.#from + (fromMs - this.#fromMs) * this.#speed;
     const mark = bucket.mark > from ? bucket.mark : from;
     const short = mark + weight * this.#unit - this.#span - from;
@@ -63,6 +66,7 @@ export class Gcra implements RateAlgorithm {
   }
 
   tryTake(bucket: Bucket, weight: number, nowMs: number): boolean {
+    if (bucket.more !== undefined) this.#settle(bucket);
     const now = this.#from + (nowMs - this.#fromMs) * this.#speed;
     const mark = (bucket.mark > now ? bucket.mark : now) + weight * this.#unit;
     if (mark - this.#span - now > this.#slack) return false;
@@ -79,7 +83,13 @@ export class Gcra implements RateAlgorithm {
 
   takeForNow(bucket: Bucket, weight: number, atMs: number): Receipt {
     const at = this.#time(atMs);
-    bucket.more ??= { base: bucket.mark, first: undefined, last: undefined, open: 0 } satisfies Book;
+    bucket.more ??= {
+      base: bucket.mark,
+      first: undefined,
+      last: undefined,
+      open: 0,
+      stale: false,
+    } satisfies Book;
     const book = bucket.more as Book;
     book.open++;
     const entry = this.#note(bucket, weight, at)!;
@@ -87,24 +97,23 @@ export class Gcra implements RateAlgorithm {
     bucket.mark = entry.after;
     return {
       cancel: () => {
-        if (!this.#close(bucket, entry)) return;
+        if (!entry.open) return;
         entry.weight = 0;
-        let mark = book.base;
-        for (let one = book.first; one !== undefined; one = one.next) {
-          one.after = mark = this.#after(mark, one.weight, one.at);
-        }
-        bucket.mark = mark;
+        book.stale = true;
+        this.#close(bucket, entry);
       },
-      keep: () => void this.#close(bucket, entry),
+      keep: () => this.#close(bucket, entry),
     };
   }
 
   room(bucket: Bucket, nowMs: number): number {
+    if (bucket.more !== undefined) this.#settle(bucket);
     const now = this.#time(nowMs);
     return Math.max(0, (this.#span - Math.max(0, bucket.mark - now)) / this.#unit);
   }
 
   idleAt(bucket: Bucket): number {
+    if (bucket.more !== undefined) this.#settle(bucket);
     return this.#fromMs + (bucket.mark - this.#from) / this.#speed;
   }
 
@@ -113,6 +122,7 @@ export class Gcra implements RateAlgorithm {
   }
 
   copy(bucket: Bucket): Bucket {
+    if (bucket.more !== undefined) this.#settle(bucket);
     const copy = new Bucket(bucket.key);
     copy.mark = bucket.mark;
     return copy;
@@ -138,6 +148,7 @@ export class Gcra implements RateAlgorithm {
 
   /** Writes into the book, and takes out what time has made up for. Without open entries, the book is closed. */
   #note(bucket: Bucket, weight: number, at: number): Entry | undefined {
+    this.#settle(bucket);
     const book = bucket.more as Book;
     while (book.first !== undefined && book.first.after <= at) {
       book.base = book.first.after;
@@ -157,11 +168,24 @@ export class Gcra implements RateAlgorithm {
     return entry;
   }
 
-  #close(bucket: Bucket, entry: Entry): boolean {
-    if (!entry.open) return false;
+  /** Counts again, if something was given back since. */
+  #settle(bucket: Bucket): void {
+    const book = bucket.more as Book;
+    if (!book.stale) return;
+    book.stale = false;
+    let mark = book.base;
+    for (let one = book.first; one !== undefined; one = one.next) {
+      one.after = mark = this.#after(mark, one.weight, one.at);
+    }
+    bucket.mark = mark;
+  }
+
+  #close(bucket: Bucket, entry: Entry): void {
+    if (!entry.open) return;
     entry.open = false;
     const book = bucket.more as Book;
-    if (--book.open === 0) bucket.more = undefined;
-    return true;
+    if (--book.open > 0) return;
+    this.#settle(bucket);
+    bucket.more = undefined;
   }
 }

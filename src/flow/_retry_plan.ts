@@ -1,5 +1,5 @@
 /** The options of a retry, checked, and what all calls under them share: their totals. */
-import { backoff } from "../kernel/backoff.ts";
+import { backoff, backoffOf } from "../kernel/backoff.ts";
 import {
   checkBoolean,
   checkChoice,
@@ -74,14 +74,14 @@ export function planOf(options: RetryOptions | undefined): Plan {
     pays: budget !== undefined,
     onRetry,
     waitForAttempt,
-    pause: pauseMs === undefined ? pausesOf(options) : checkedPauses(name, pauseMs),
+    pause: pauseMs === undefined ? pausesOf(doing, options) : checkedPauses(name, pauseMs),
     totals: newTotals(),
   };
 }
 
-function pausesOf({ kind, baseMs, maxMs, jitter }: RetryOptions): Plan["pause"] {
+function pausesOf(doing: string, { kind, baseMs, maxMs, jitter }: RetryOptions): Plan["pause"] {
   const standard = kind === undefined && baseMs === undefined && maxMs === undefined && jitter === undefined;
-  return standard ? DEFAULTS.pause : byAttempt(backoff({ kind, baseMs, maxMs, jitter }));
+  return standard ? DEFAULTS.pause : byAttempt(backoffOf(doing, { kind, baseMs, maxMs, jitter }));
 }
 
 function byAttempt(pause: (attempt: number, previousMs?: number) => number): Plan["pause"] {

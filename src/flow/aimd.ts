@@ -4,11 +4,11 @@ import type { AdaptiveLimit, LimitEstimator, LimitSample } from "./adaptive_limi
 /** Between what bounds a limit is looked for. */
 export interface LimitRange {
   /** Where the search begins, from `min` to `max`. Default 20, or the nearest bound. */
-  initial?: number;
+  initial?: number | undefined;
   /** The least it may become. Default 1. */
-  min?: number;
+  min?: number | undefined;
   /** The most it may become. Default 200. */
-  max?: number;
+  max?: number | undefined;
 }
 
 /** Options of {@linkcode aimd}. */

@@ -119,11 +119,11 @@ export interface AsyncCacheStatistics {
   readonly inUse: number;
   /** Whether it is closed. */
   readonly closed: boolean;
-  /** Reads answered with a value that was there. */
+  /** Reads answered with a value that was there; in `getMany`, one for each different key. */
   readonly hits: number;
   /** Those of them whose value had expired. */
   readonly staleHits: number;
-  /** Reads that found nothing of use. */
+  /** Reads that found nothing of use, counted likewise. */
   readonly misses: number;
   /** Loads begun, by key. */
   readonly loads: number;

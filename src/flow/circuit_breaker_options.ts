@@ -61,11 +61,11 @@ export interface SavedCircuit {
   /** How often it has opened in a row. */
   readonly openings: number;
   /** When it lets calls try, in milliseconds since 1970, if it is open. */
-  readonly openUntil?: number;
+  readonly openUntil?: number | undefined;
   /** What it had counted when it opened, if it is open. */
-  readonly window?: CircuitWindow;
+  readonly window?: CircuitWindow | undefined;
   /** What opened it, if it is open. */
-  readonly trigger?: CircuitTrigger;
+  readonly trigger?: CircuitTrigger | undefined;
 }
 
 /** What an operator wants to know of a `CircuitBreaker`. */

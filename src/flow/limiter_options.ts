@@ -91,7 +91,7 @@ export interface LimiterStatistics {
   readonly paused: boolean;
   /** Whether it is closed. */
   readonly closed: boolean;
-  /** Calls served so far. */
+  /** Calls that got their slot so far; how those end may be counted below besides. */
   readonly granted: number;
   /** Calls given up by a signal, waiting or running. */
   readonly aborted: number;

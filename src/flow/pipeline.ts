@@ -34,6 +34,8 @@ export interface PipelineRunOptions extends WaitOptions {
   key?: string | undefined;
   /** How important the call is, to those who let calls wait. */
   priority?: number | undefined;
+  /** How much the call takes, from limiters and rate limiters. */
+  weight?: number | undefined;
 }
 
 /** Whatever can be part of a {@linkcode Pipeline}: what has `run`, or a cache. */
@@ -44,7 +46,7 @@ export type PolicyPart = Run<any> | CachePart;
 export interface CachePart {
   /** The value of a key, loaded if it is not there. */
   // deno-lint-ignore no-explicit-any
-  get(key: any, load: (key: any, context: CallContext) => any, options?: WaitOptions): Promise<any>;
+  get(key: string, load: (key: any, context: CallContext) => any, options?: WaitOptions): Promise<any>;
 }
 
 /** Several policies as one; made by {@linkcode policy}. */
@@ -182,7 +184,8 @@ function inside(
   if (options === undefined) return signal && { signal };
   const { timeoutMs: _, signal: __, ...rest } = options;
   if (signal !== undefined) return { ...rest, signal };
-  return rest.key === undefined && rest.priority === undefined ? undefined : rest;
+  const { key, priority, weight } = rest;
+  return key === undefined && priority === undefined && weight === undefined ? undefined : rest;
 }
 
 /**

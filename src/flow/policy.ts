@@ -62,8 +62,15 @@ export interface Policy<C> extends Run<C> {
  */
 export function transformer<C>(policy: Run<C>): Policy<C> {
   checkFunction("create transformer", "run of the policy", policy?.run);
-  const transformed = <F extends AsyncMethod>(fn: F, context?: ClassMethodDecoratorContext): F =>
-    transform<C, F>(fn, context, (work, options) => policy.run(work, options));
+  return transformerBy(policy, () => policy);
+}
+
+/** The same for a policy that wants to know the name of each function: `of` is asked for what is to run it. */
+export function transformerBy<C>(policy: Run<C>, of: (name: string | undefined) => Run<C>): Policy<C> {
+  const transformed = <F extends AsyncMethod>(fn: F, context?: ClassMethodDecoratorContext): F => {
+    const own = of((fn as F | undefined)?.name || undefined);
+    return transform<C, F>(fn, context, (work, options) => own.run(work, options));
+  };
   noteOrigin(transformed, policy);
   return Object.assign(transformed, {
     run: <T>(fn: (context: C) => T | PromiseLike<T>, options?: WaitOptions): Promise<T> =>

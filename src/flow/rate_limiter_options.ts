@@ -63,7 +63,7 @@ export interface RateLimiterReservation {
 /** The part of a `Response` that a {@linkcode RateLimiter} looks at. */
 export interface RateLimitResponse {
   /** The status code. */
-  readonly status?: number;
+  readonly status?: number | undefined;
   /** The header fields. */
   readonly headers: { get(name: string): string | null };
 }
@@ -86,9 +86,9 @@ export interface RateLimiterStatistics {
   readonly pausedMs: number;
   /** Whether it is closed. */
   readonly closed: boolean;
-  /** Calls let through so far, those of limiters below included. */
+  /** Calls let through so far, those of limiters below included; one whose work is given up later stays counted. */
   readonly granted: number;
-  /** Calls given up by a signal. */
+  /** Calls given up by a signal, waiting or running. */
   readonly aborted: number;
   /** Calls that reached their limit. */
   readonly timedOut: number;

@@ -10,11 +10,11 @@ import { emit } from "../kernel/observer.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import { limited, type LimitedEnd, type TimeoutOptions, type TimeoutScope } from "../cancel/timeout.ts";
 import { noteLayer } from "./_layer.ts";
-import { type Policy, refuseUncalled, transformer } from "./policy.ts";
+import { type Policy, refuseUncalled, type Run, transformerBy } from "./policy.ts";
 
 /** Options of {@linkcode timeoutHandler}. */
 export type TimeoutHandlerOptions = {
-  /** What is being done, for the message and the error's `operation`. */
+  /** What is being done, for the message and the error's `operation`. Default: a transformed function's name. */
   operation?: string | undefined;
   /** The whole message of the error, instead of one made from `operation`. */
   message?: string | undefined;
@@ -74,31 +74,33 @@ export function timeoutHandler(
   const { operation, message } = options;
   checkName(doing, operation, "operation");
   checkName(doing, message, "message");
-  const handler = new Handler({ operation, message });
-  const policy = transformer<TimeoutScope>({
-    run: typeof ms === "number"
-      ? (fn, bounds) => handler.run(ms, fn, bounds)
-      : async (fn, bounds) => await handler.runFor(ms, fn, bounds),
-  });
+  const totals = newTotals();
+  const handlerOf = (operation: string | undefined): Run<TimeoutScope> => {
+    const handler = new Handler({ operation, message }, totals);
+    if (typeof ms === "number") return { run: (fn, bounds) => handler.run(ms, fn, bounds) };
+    return { run: async (fn, bounds) => await handler.runFor(ms, fn, bounds) };
+  };
+  const policy = transformerBy(handlerOf(operation), (name) => handlerOf(operation ?? name));
   noteLayer(policy, { kind: "timeout", name: operation, limitMs: typeof ms === "number" ? ms : undefined });
-  return Object.assign(policy, { statistics: () => Object.freeze({ ...handler.totals }) });
+  return Object.assign(policy, { statistics: () => Object.freeze({ ...totals }) });
 }
 
 type Fn<T> = (scope: TimeoutScope) => T | PromiseLike<T>;
 
+type Totals = { -readonly [K in keyof TimeoutHandlerStatistics]: number };
+
+function newTotals(): Totals {
+  return { running: 0, calls: 0, succeeded: 0, failed: 0, aborted: 0, timedOut: 0 };
+}
+
+/** The limit as it is put on what has one name. */
 class Handler {
-  readonly totals: { -readonly [K in keyof TimeoutHandlerStatistics]: number } = {
-    running: 0,
-    calls: 0,
-    succeeded: 0,
-    failed: 0,
-    aborted: 0,
-    timedOut: 0,
-  };
+  readonly totals: Totals;
   readonly #options: TimeoutHandlerOptions;
 
-  constructor(options: TimeoutHandlerOptions) {
+  constructor(options: TimeoutHandlerOptions, totals: Totals) {
     this.#options = options;
+    this.totals = totals;
   }
 
   run<T>(ms: number, fn: Fn<T>, bounds: WaitOptions | undefined): Promise<T> {

@@ -35,19 +35,32 @@ export type BackoffOptions = {
  * ```
  */
 export function backoff(options: BackoffOptions = {}): (attempt: number, previousMs?: number) => number {
-  const doing = "create backoff";
+  return backoffOf("create backoff", options);
+}
+
+/**
+ * The same for a structure that has such options: when one is wrong, `doing` is what could not be done, and `within`
+ * stands before its name.
+ */
+export function backoffOf(
+  doing: string,
+  options: BackoffOptions = {},
+  within = "",
+): (attempt: number, previousMs?: number) => number {
   checkOptions(doing, options);
   const { kind = "exponential", baseMs = 100, jitter = "full" } = options;
-  checkChoice(doing, "kind", kind, ["constant", "linear", "exponential"]);
-  checkChoice(doing, "jitter", jitter, ["none", "full", "equal", "decorrelated"]);
-  checkDurationMs(doing, "baseMs", baseMs);
+  checkChoice(doing, `${within}kind`, kind, ["constant", "linear", "exponential"]);
+  checkChoice(doing, `${within}jitter`, jitter, ["none", "full", "equal", "decorrelated"]);
+  checkDurationMs(doing, `${within}baseMs`, baseMs);
   if (baseMs === Infinity) {
-    throw new RangeError(`Cannot ${doing} as baseMs must be finite: received Infinity`);
+    throw new RangeError(`Cannot ${doing} as ${within}baseMs must be finite: received Infinity`);
   }
   const { maxMs = Math.max(10_000, baseMs) } = options;
-  checkDurationMs(doing, "maxMs", maxMs);
+  checkDurationMs(doing, `${within}maxMs`, maxMs);
   if (maxMs < baseMs) {
-    throw new RangeError(`Cannot ${doing} as maxMs must be >= baseMs (${baseMs}): received ${maxMs}`);
+    throw new RangeError(
+      `Cannot ${doing} as ${within}maxMs must be >= baseMs (${baseMs}): received ${maxMs}`,
+    );
   }
   const grown = (attempt: number): number => {
     const factor = kind === "constant" ? 1 : kind === "linear" ? attempt : 2 ** Math.min(attempt - 1, 30);

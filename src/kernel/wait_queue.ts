@@ -13,7 +13,7 @@ import { type AbortTarget, subscribe, type Subscription } from "./signals.ts";
 import type { WaitOptions } from "./types.ts";
 
 /** How a {@linkcode WaitQueue} speaks of itself, and what it does when a waiter gives up. */
-export interface WaitQueueOptions {
+export interface WaitQueueOptions<D = unknown> {
   /** What is waited for, as it stands in messages after "Cannot": `acquire lock`. */
   what: string;
   /** The kind of structure, for the observer: `lock`. */
@@ -21,7 +21,7 @@ export interface WaitQueueOptions {
   /** The structure's name. */
   name?: string | undefined;
   /** What a waiter is waiting behind, for the message of its time limit: `held by "import", 4 waiting`. */
-  behind?: (() => string) | undefined;
+  behind?: ((data: D) => string) | undefined;
   /** The error of a wait that reached its limit, for a structure that has one of its own. */
   expired?: ((operation: string, limitMs: number) => TimeoutError) | undefined;
   /**
@@ -123,7 +123,7 @@ class Watch<T, D> implements AbortTarget {
   }
 
   heldUpBy(): string {
-    return `${this.#queue.doing()}: ${this.#queue.behind()}`;
+    return `${this.#queue.doing()}: ${this.#queue.behind(this.#waiter)}`;
   }
 
   end(): void {
@@ -136,19 +136,19 @@ class Watch<T, D> implements AbortTarget {
 interface QueueEnd<T, D> {
   giveUp(waiter: Waiter<T, D>, reason: unknown, why: "abort" | "timeout"): void;
   doing(): string;
-  behind(): string;
+  behind(waiter: Waiter<T, D>): string;
 }
 
 /** A queue of waiters, each with data `D`, who are granted a `T`: first come, first served, or in an order of its own. */
 export class WaitQueue<T, D = undefined> {
-  readonly #options: WaitQueueOptions;
+  readonly #options: WaitQueueOptions<D>;
   readonly totals: WaitTotals = { granted: 0, aborted: 0, timedOut: 0 };
   #first: Waiter<T, D> | undefined;
   #last: Waiter<T, D> | undefined;
   #size = 0;
   #order: WaitOrder<D> | undefined;
 
-  constructor(options: WaitQueueOptions) {
+  constructor(options: WaitQueueOptions<NoInfer<D>>) {
     this.#options = options;
   }
 
@@ -313,7 +313,7 @@ export class WaitQueue<T, D = undefined> {
   /** Gives one up that has reached a limit which somebody else watches. @returns Whether it still waited. */
   expire(waiter: Waiting<D>, limitMs: number): boolean {
     if (!waiter.waiting) return false;
-    this.#drop(waiter as Waiter<T, D>, this.#timeoutError(limitMs), "timeout");
+    this.#drop(waiter as Waiter<T, D>, this.#timeoutError(waiter as Waiter<T, D>, limitMs), "timeout");
     return true;
   }
 
@@ -348,15 +348,15 @@ export class WaitQueue<T, D = undefined> {
     return name === undefined ? what : `${what} ${JSON.stringify(name)}`;
   }
 
-  #timeoutError(limitMs: number): TimeoutError {
+  #timeoutError(waiter: Waiter<T, D>, limitMs: number): TimeoutError {
     const operation = this.doing;
     if (this.#options.expired !== undefined) return this.#options.expired(operation, limitMs);
-    const message = `Cannot ${operation} within ${limitMs} ms: ${this.#behind()}`;
+    const message = `Cannot ${operation} within ${limitMs} ms: ${this.#behind(waiter)}`;
     return new TimeoutError(message, { operation, limitMs });
   }
 
-  #behind(): string {
-    return this.#options.behind?.() ?? `${this.#size} waiting`;
+  #behind({ data }: Waiter<T, D>): string {
+    return this.#options.behind?.(data) ?? `${this.#size} waiting`;
   }
 
   readonly #end: QueueEnd<T, D> = {
@@ -366,7 +366,7 @@ export class WaitQueue<T, D = undefined> {
       this.#options.onLeave?.();
     },
     doing: () => this.doing,
-    behind: () => this.#behind(),
+    behind: (waiter) => this.#behind(waiter),
   };
 
   #head(): Waiter<T, D> | undefined {
@@ -389,7 +389,7 @@ export class WaitQueue<T, D = undefined> {
       }
     }
     if (timeoutMs === Infinity || !waiter.waiting) return;
-    const expire = (): void => this.#end.giveUp(waiter, this.#timeoutError(timeoutMs), "timeout");
+    const expire = (): void => this.#end.giveUp(waiter, this.#timeoutError(waiter, timeoutMs), "timeout");
     watch.timer = clock().schedule(clock().now() + timeoutMs, expire, { ref: true });
   }
 

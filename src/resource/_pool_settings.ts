@@ -1,5 +1,5 @@
 /** The options of a pool, checked and completed. */
-import { backoff } from "../kernel/backoff.ts";
+import { backoffOf } from "../kernel/backoff.ts";
 import {
   checkCount,
   checkDurationMs,
@@ -87,7 +87,7 @@ export function settingsOf<T>(
     createTimeoutMs: limit("createTimeoutMs", 30_000),
     validateTimeoutMs: limit("validateTimeoutMs", 5_000),
     destroyTimeoutMs,
-    pauseMs: backoff(options.backoff),
+    pauseMs: backoffOf(doing, options.backoff, "backoff."),
     failsFast: typeof failFast === "boolean" ? () => failFast : (error) => judge(failFast, error),
     maxWaiters,
     idleTimeoutMs,

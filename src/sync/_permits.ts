@@ -49,7 +49,7 @@ export function checkHold(doing: string, hold: HoldOptions): void {
 export interface PermitsOptions {
   kind: "lock" | "semaphore";
   name: string | undefined;
-  behind: () => string;
+  behind: (request: Request) => string;
 }
 
 /** Not `Promise.resolve`, which takes longer on V8. */

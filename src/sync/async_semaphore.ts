@@ -71,8 +71,11 @@ export class AsyncSemaphore {
     this.#permits = new Permits(permits, {
       kind: "semaphore",
       name: options.name,
-      behind: () =>
-        `${this.#permits.inUse} of ${this.#permits.capacity} in use, ${this.#permits.queue.size} waiting`,
+      behind: ({ weight }) => {
+        const { inUse, capacity, queue } = this.#permits;
+        const asked = weight === 1 ? "" : `${weight} asked for, `;
+        return `${asked}${inUse} of ${capacity} in use, ${queue.size} waiting`;
+      },
     });
   }
 

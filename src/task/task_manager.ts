@@ -1,6 +1,6 @@
 import { linkSignals } from "../cancel/link_signals.ts";
 import { sleep } from "../cancel/sleep.ts";
-import { backoff, type BackoffOptions } from "../kernel/backoff.ts";
+import { backoff, backoffOf, type BackoffOptions } from "../kernel/backoff.ts";
 import {
   checkBoolean,
   checkChoice,
@@ -367,5 +367,5 @@ function checkRestart(doing: string, restart: RestartOptions): void {
   checkChoice(doing, "restart.when", restart.when, ["failure", "always"]);
   if (restart.max !== undefined) checkCount(doing, "restart.max", restart.max, 0);
   if (restart.withinMs !== undefined) checkDurationMs(doing, "restart.withinMs", restart.withinMs);
-  backoff(restart.backoff);
+  backoffOf(doing, restart.backoff, "restart.backoff.");
 }

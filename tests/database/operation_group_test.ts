@@ -9,6 +9,7 @@ import {
   SessionOperationGroup,
   TimeoutError,
   type Transaction,
+  type TwoPhase,
 } from "@uno/async/database";
 import { sweep, world } from "@uno/async/testing";
 import { fakeDriver, FakeServer } from "./_fake_driver.ts";
@@ -23,6 +24,15 @@ function twoServers(options: ConstructorParameters<typeof FakeServer>[0] = {}): 
   const [a, b] = [new FakeServer(), new FakeServer(options)];
   return { a, b, dbs: [new Database(fakeDriver(a)), new Database(fakeDriver(b))] };
 }
+
+/** What a driver needs to be taken for one that can prepare transactions. */
+const twoPhase: TwoPhase = {
+  prepare: () => ["PREPARE"],
+  commit: () => "COMMIT PREPARED",
+  rollback: () => "ROLLBACK PREPARED",
+  list: "LIST",
+  isMissing: () => false,
+};
 
 describe("SessionOperationGroup", () => {
   it("commits all, in the order they were started, when all operations have returned", async () => {
@@ -43,6 +53,22 @@ describe("SessionOperationGroup", () => {
       });
     }
   });
+
+  it("two phases are refused at once where the database has none", () =>
+    world(async () => {
+      const { a, b, dbs: [orders, stock] } = twoServers();
+      const group = SessionOperationGroup.run(orders, (group) => {
+        group.spawn(insert("order"), { name: "order" });
+        group.spawn(insert("stock"), { on: stock });
+      }, { protocol: "two-phase" });
+      await assert.rejects(group, {
+        name: "RangeError",
+        message: 'Cannot run operation "order" on database as protocol must not be "two-phase" with fake, ' +
+          "which can't prepare transactions",
+      });
+      assert.deepEqual([a.rows, b.rows], [[], []]);
+      await Promise.all([orders.close(), stock.close()]);
+    }));
 
   it("rolls back all when one fails, and throws that very failure", () =>
     world(async () => {
@@ -227,8 +253,10 @@ describe("SessionOperationGroup", () => {
   it("refuses at once what would need more sessions than the database can have", () =>
     world(async (w) => {
       for (const protocol of ["together", "two-phase"] as const) {
-        const { a, b, dbs: [orders, stock] } = twoServers();
-        const shop = new Database({ ...a.driver, maxSessions: 2 }, { name: "shop", max: 2 });
+        const [a, b] = [new FakeServer(), new FakeServer()];
+        const orders = new Database(fakeDriver(a));
+        const stock = new Database({ ...b.driver, twoPhase });
+        const shop = new Database({ ...a.driver, twoPhase, maxSessions: 2 }, { name: "shop", max: 2 });
         const failing = SessionOperationGroup.run(shop, (group) => {
           group.spawn(() => sleep(1));
           group.spawn(() => {}, { on: stock });

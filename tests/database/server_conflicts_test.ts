@@ -164,14 +164,18 @@ for (const subject of subjects) {
         const started = performance.now();
         await assert.rejects(
           db.transaction((tx) => tx.query("select pg_sleep(20)"), { server: { statementTimeoutMs: 50 } }),
-          (error) => error instanceof StatementTimeoutError && error.state === "57014",
+          (error) =>
+            error instanceof StatementTimeoutError && error.state === "57014" &&
+            error.message.includes(" within its statementTimeoutMs of 50 ms: "),
         );
         await using other = another({ max: 1 });
         await using holder = await other.begin();
         await holder.query("update t set n = 2 where id = 'a'");
         await assert.rejects(
           db.transaction((tx) => tx.query("update t set n = 3"), { server: { lockTimeoutMs: 50 } }),
-          (error) => error instanceof LockTimeoutError && error.state === "55P03",
+          (error) =>
+            error instanceof LockTimeoutError && error.state === "55P03" &&
+            error.message.includes(" within its lockTimeoutMs of 50 ms: "),
         );
         await holder.rollback();
         // They were the transaction's.

@@ -37,6 +37,24 @@ for (const subject of subjects) {
   const { name, dialect, skip } = subject;
 
   suite(`streams from a server through ${name}`, skip, () => {
+    if (dialect === "postgres") {
+      it("say what a cursor can't read, and leave the session as it was", () =>
+        withRows(subject, async (db) => {
+          const insert = "insert into t values (0, 'x') returning id";
+          await assert.rejects(async () => {
+            for await (const _ of db.stream(insert)) assert.fail("a row");
+          }, {
+            name: "TypeError",
+            message:
+              "Cannot stream INSERT as PostgreSQL reads only SELECT, VALUES, TABLE and WITH by a cursor: query it",
+          });
+          const ids: unknown[] = [];
+          for await (const row of db.stream("/* all */ (values (1), (2))")) ids.push(row);
+          assert.deepEqual(ids, [{ column1: 1 }, { column1: 2 }]);
+          assert.equal(db.statistics().connected, 1);
+        }));
+    }
+
     it("give every row once and in order, inside of a transaction and outside", () =>
       withRows(subject, async (db) => {
         for (const batchRows of [7, 1_000, COUNT]) {

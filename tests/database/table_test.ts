@@ -24,6 +24,17 @@ describe("table and UnoDb, wrongly used", () => {
     assert.throws(() => table("t", { ...options, schema: "" }), RangeError);
   });
 
+  it("the type of the key is said with that of the rows", () => {
+    const options = { key: "id", columns: ["id", "status"] } as const;
+    interface Row {
+      id: number;
+      status: string;
+    }
+    // @ts-expect-error: Its type would be that of any column.
+    assert.equal(table<Row>("t", options).key, "id");
+    assert.equal(table<Row, "id">("t", options).key, "id");
+  });
+
   it("names are quoted, whatever is in them", async () => {
     await using db = new Database(sqliteDriver({ file: ":memory:" }));
     await db.query('create table "o; drop""" ("i d" integer primary key, "select" text)');

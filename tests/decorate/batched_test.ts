@@ -114,6 +114,13 @@ describe("batched", () => {
     assert.throws(() => batched()(5 as never), TypeError);
     for (const wrong of [null, 5, { maxSize: "1" }]) assert.throws(() => batched(wrong as never), TypeError);
     for (const wrong of [{ maxSize: 0 }, { maxWaitMs: NaN }]) assert.throws(() => batched(wrong), RangeError);
+    assert.throws(
+      () => (batched as (...args: unknown[]) => unknown)(() => Promise.resolve([]), contextOf("method")),
+      {
+        name: "TypeError",
+        message: "Cannot decorate as batched must be called first: received the method itself",
+      },
+    );
     assert.throws(() => batched((() => Promise.resolve([])) as never), {
       name: "TypeError",
       message: /^Cannot create batcher as options must be an object: received a function$/,

@@ -16,6 +16,18 @@ function counting() {
 }
 
 describe("cached", () => {
+  test("arguments that make no key are refused, with the name of what was called", async () => {
+    const fn = cached()(async function find(_: object) {
+      return await Promise.resolve(1);
+    });
+    await assert.rejects(fn([]), {
+      name: "TypeError",
+      message:
+        'Cannot make a key of the arguments of "find" as args[0] must be primitive, or key be given: ' +
+        "received an array of 0",
+    });
+  });
+
   test("calls with equal arguments are made once, at the same time and later", async () => {
     const { calls, load } = counting();
     const fn = cached()(load);
@@ -93,7 +105,8 @@ describe("cached", () => {
     ) {
       await assert.rejects(fn("a", wrong), {
         name: "TypeError",
-        message: /^Cannot make a key of arguments as args\[1\] must be primitive, or key be given: received /,
+        message:
+          /^Cannot make a key of the arguments of "load" as args\[1\] must be primitive, or key be given: received /,
       });
     }
     assert.deepEqual(calls, []);

@@ -552,6 +552,26 @@ describe("policy.statistics", () => {
   });
 });
 
+describe("what a call through a policy says of itself", () => {
+  test("reaches the limiters inside: its key, its priority and its weight", async () => {
+    await world(async () => {
+      const rates = new RateLimiter({ limit: 4, intervalMs: 1_000 });
+      const limit = new Limiter({ limit: 3 });
+      const both = policy(rates, retry({ ...quick, attempts: 1 }), limit);
+      const free: number[] = [];
+      await both.run(() => void free.push(limit.statistics().free), { weight: 2 });
+      assert.deepEqual([free, rates.waitMs({ weight: 2 }), rates.waitMs({ weight: 3 })], [[1], 0, 250]);
+      await assert.rejects(both.run(() => {}, { weight: 5 }), RangeError);
+    });
+  });
+
+  test("is a string, as the key of a cache of others can't be", () => {
+    // @ts-expect-error: The key of a call is a string.
+    const numbered = policy(new AsyncCache<number, string>());
+    assert.deepEqual(policy(new AsyncCache<string, string>()).warnings, numbered.warnings);
+  });
+});
+
 describe("policy.outcome", () => {
   test("tells how a call ended, and never rejects", async () => {
     await world(async (w) => {

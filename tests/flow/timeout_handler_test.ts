@@ -117,4 +117,30 @@ describe("timeoutHandler", () => {
       ]);
     });
   });
+
+  test("names what it limits by the function, unless told what is being done", async () => {
+    await world(async (w) => {
+      const limit = timeoutHandler(10);
+      const fetchUser = limit(async function fetchUser() {
+        await sleep(50);
+      });
+      const save = limit(async function save() {
+        await sleep(50);
+      });
+      const told = timeoutHandler(10, { operation: "report" })(fetchUser);
+      const messages = await Promise.all(
+        [fetchUser(), save(), limit.run(() => sleep(50)), told()].map((call) =>
+          call.then(() => "done", (error: TimeoutError) => [error.operation, error.message])
+        ),
+      );
+      assert.deepEqual(messages, [
+        ["fetchUser", "Cannot finish fetchUser within 10 ms: it was still running"],
+        ["save", "Cannot finish save within 10 ms: it was still running"],
+        ["operation", "Cannot finish operation within 10 ms: it was still running"],
+        ["report", "Cannot finish report within 10 ms: it was still running"],
+      ]);
+      assert.deepEqual(limit.statistics().timedOut, 3);
+      await w.advance(50);
+    });
+  });
 });

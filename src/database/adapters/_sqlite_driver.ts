@@ -54,6 +54,7 @@ export function driverOver(options: SqliteOptions, ways: readonly OpenEngine[]):
     dialect: "sqlite",
     target: file,
     maxSessions: 1,
+    resets: false,
     begin,
     classify,
     async connect() {

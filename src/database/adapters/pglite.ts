@@ -10,6 +10,7 @@ import {
   classifyState,
   postgres,
   refuseCopy,
+  RESET,
   TransactionTracker,
 } from "./_postgres_shared.ts";
 
@@ -95,6 +96,10 @@ class PgliteConnection implements Connection {
 
   inTransaction(): boolean {
     return this.#transaction.open;
+  }
+
+  async reset(): Promise<void> {
+    for (const sql of RESET.split("; ")) await this.raw.query(sql);
   }
 
   async close(): Promise<void> {

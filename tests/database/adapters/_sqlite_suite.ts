@@ -194,6 +194,17 @@ export function sqliteSuite(sqliteDriver: (options: SqliteOptions) => Driver): v
       assert.ok(points > 10, `${points} points`);
     }));
 
+  it("what it can't do is refused when the database is made, not when it is needed", () => {
+    const options = [{ reset: true }, { verifyCommit: true }] as const;
+    const messages = ["reset must be false with sqlite", "verifyCommit must be a function with sqlite"];
+    for (const [i, wrong] of options.entries()) {
+      assert.throws(() => new Database(sqliteDriver({ file: ":memory:" }), wrong), {
+        name: "RangeError",
+        message: `Cannot create database as ${messages[i]}: received true`,
+      });
+    }
+  });
+
   it("a read-only transaction does not wait for a writer, sees one state, and can't write", () =>
     withDatabase(async (db, open) => {
       const other = open();

@@ -25,3 +25,17 @@ test("pgliteDriver refuses what PGlite can't do: a server's limits, of which one
   await assert.rejects(recoverPrepared(db, { decide: () => "commit" }), RangeError);
   assert.equal((await db.query("select 1 as one")).rowCount, 1);
 });
+
+test("with reset, PGlite forgets settings, temporary tables and locks", async () => {
+  await using db = new Database(await pgliteForTests(), { reset: true });
+  {
+    await using session = await db.session();
+    await session.query("create temporary table notes (text text)");
+    await session.query("select set_config('app.tenant', '7', false), pg_advisory_lock(77)");
+  }
+  const { rows } = await db.query(
+    `select to_regclass('notes')::text as notes, nullif(current_setting('app.tenant', true), '') as tenant,
+       (select count(*)::int from pg_locks where locktype = 'advisory') as locks`,
+  );
+  assert.deepEqual(rows, [{ notes: null, tenant: null, locks: 0 }]);
+});
