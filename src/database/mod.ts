@@ -68,6 +68,5 @@ export { VersionConflictError } from "./version_conflict_error.ts";
 export type { StreamOptions } from "./stream.ts";
 export { type BeginOptions, transaction, type TransactionOptions } from "./transaction.ts";
 export type { Transaction } from "./transaction_scope.ts";
-export { PoolSelfDeadlockError, PoolTimeoutError } from "../resource/pool_errors.ts";
 export { ClosedError, MisuseError, TimeoutError, type TimeoutErrorOptions } from "../kernel/errors.ts";
 export type { HoldOptions, WaitOptions } from "../kernel/types.ts";

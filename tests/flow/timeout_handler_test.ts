@@ -139,7 +139,7 @@ describe("timeoutHandler", () => {
         ["operation", "Cannot finish operation within 10 ms: it was still running"],
         ["report", "Cannot finish report within 10 ms: it was still running"],
       ]);
-      assert.deepEqual(limit.statistics().timedOut, 3);
+      assert.deepEqual(limit.statistics().timedOut, 4);
       await w.advance(50);
     });
   });
