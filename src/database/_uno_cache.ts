@@ -2,7 +2,7 @@
 import { checkDurationMs, checkFunction, checkOptions } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { emit } from "../kernel/observer.ts";
-import { AsyncCache } from "../flow/async_cache.ts";
+import { AsyncCache, hitOf } from "../flow/async_cache.ts";
 import type { AsyncCacheStatistics } from "../flow/async_cache_options.ts";
 import { anyTags, type Change } from "./_uno_tags.ts";
 import { copied, share, type Sharing } from "./_uno_values.ts";
@@ -77,6 +77,12 @@ export class UnoCache {
       ttlMs: (cell) => cell.ttlMs,
       tags: (cell) => cell.tags,
     });
+  }
+
+  /** What is kept for a key, as it is handed out; for reads that have neither a signal nor a limit. */
+  kept(key: string): { readonly value: unknown } | undefined {
+    const cell = hitOf(this.#cache, key);
+    return cell === undefined || cell.sharing !== "copied" ? cell : { value: copied(cell.value) };
   }
 
   /** Answers a read from the cache, or loads and keeps it. */

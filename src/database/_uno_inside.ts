@@ -3,7 +3,7 @@ import { checkInteger, checkWaitOptions } from "../kernel/checks.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import type { UnoBatches } from "./_uno_batches.ts";
 import type { UnoCache } from "./_uno_cache.ts";
-import { checkId, checkRead, type FilterOptions, type ReadOptions, readRow, readRows } from "./_uno_reads.ts";
+import { checkId, checkRead, type FilterOptions, type ReadOptions, readRows, rowSql } from "./_uno_reads.ts";
 import { checkChanged, deleteRow, insertRows, type Target, updateRow } from "./_uno_statements.ts";
 import { factsOf, type Row, type Shape, type TableFacts } from "./_uno_table.ts";
 import { anyTags, changeTags, insertTags } from "./_uno_tags.ts";
@@ -46,7 +46,8 @@ export class TablesInside implements UnoTransaction {
     return this.#part("a read", async () => {
       const facts = factsOf("get row", table);
       checkRead(facts.getting, options);
-      const { rows } = await this.tx.query<R>(readRow(facts, id).sql(), undefined, waitOf(options));
+      checkId(facts.getting, id);
+      const { rows } = await this.tx.query<R>(rowSql(facts, id), undefined, waitOf(options));
       return rows[0];
     });
   }

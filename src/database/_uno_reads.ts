@@ -27,13 +27,15 @@ export interface Read {
   readonly key: string;
 }
 
-/** The read of one row. */
-export function readRow({ prefix, getting, columns, name, key }: TableFacts, id: unknown): Read {
+/** What the read of one row is known by. */
+export function rowKey({ prefix, getting }: TableFacts, id: unknown): string {
   checkId(getting, id);
-  return {
-    sql: () => sql`select ${columns} from ${name} where ${key} = ${id}`,
-    key: prefix + keyOf(getting, "id", id),
-  };
+  return prefix + keyOf(getting, "id", id);
+}
+
+/** The statement of the read of one row. */
+export function rowSql({ columns, name, key }: TableFacts, id: unknown): Sql {
+  return sql`select ${columns} from ${name} where ${key} = ${id}`;
 }
 
 /** The read of the rows that match. */

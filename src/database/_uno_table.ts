@@ -31,6 +31,15 @@ export class Shape {
   }
 }
 
+const prefixes = new Map<string, string>();
+
+/** A short one for each description: it is hashed with every read. */
+function prefixOf(description: string): string {
+  let prefix = prefixes.get(description);
+  if (prefix === undefined) prefixes.set(description, prefix = `${prefixes.size} `);
+  return prefix;
+}
+
 /** A table's names in SQL, and what is done with it in words. */
 export class TableFacts {
   readonly table: Table;
@@ -54,7 +63,7 @@ export class TableFacts {
     this.name = schema === undefined ? sql.id(name) : sql.id(schema, name);
     this.columns = sql.join(columns.map((column) => sql.id(column)));
     this.key = sql.id(key);
-    this.prefix = JSON.stringify([schema, name, key, columns]);
+    this.prefix = prefixOf(JSON.stringify([schema, name, key, columns]));
     this.getting = `get ${quoted} row`;
     this.filtering = `filter ${quoted}`;
     this.inserting = `insert into ${quoted}`;

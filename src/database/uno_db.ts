@@ -13,8 +13,9 @@ import {
   type FilterOptions,
   type Read,
   type ReadOptions,
-  readRow,
   readRows,
+  rowKey,
+  rowSql,
 } from "./_uno_reads.ts";
 import { factsOf, type Row } from "./_uno_table.ts";
 import { listTags, rowTags } from "./_uno_tags.ts";
@@ -139,8 +140,14 @@ export class UnoDb implements TableAccess, AsyncDisposable {
       if (here !== undefined) return here.get(table, id, options);
       const facts = factsOf("get row", table);
       checkRead(facts.getting, options);
+      const key = rowKey(facts, id);
+      // Nothing is made for a read that most are.
+      const kept = maySkip(options) ? this.#cache.kept(key) : undefined;
+      if (kept !== undefined) return Promise.resolve(kept.value as R | undefined);
       const tagsOf = (row: Row | undefined) => rowTags(facts.table, id, row !== undefined);
-      return this.#read(readRow(facts, id), options, first, tagsOf) as Promise<R | undefined>;
+      return this.#read({ sql: () => rowSql(facts, id), key }, options, first, tagsOf) as Promise<
+        R | undefined
+      >;
     } catch (error) {
       return Promise.reject(error);
     }
@@ -400,6 +407,11 @@ export class UnoDb implements TableAccess, AsyncDisposable {
 
 const first = ([row]: readonly Row[]): Row | undefined => row;
 const all = (rows: readonly Row[]): readonly Row[] => rows;
+
+/** Whether a read may be answered at once. */
+function maySkip({ cache, signal, timeoutMs }: ReadOptions): boolean {
+  return cache !== undefined && cache !== false && signal === undefined && timeoutMs === undefined;
+}
 
 /** Options that limit nothing cost as much as ones that do. */
 function limited(options: WaitOptions): WaitOptions | undefined {

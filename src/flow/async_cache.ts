@@ -17,6 +17,13 @@ import type {
   CacheLoadMany,
 } from "./async_cache_options.ts";
 
+let hitIn: <K, V>(cache: AsyncCache<K, V>, key: K) => V | undefined;
+
+/** What `get` would answer at once with, counted as a hit; `undefined` where that would take more. For the floors above. */
+export function hitOf<K, V>(cache: AsyncCache<K, V>, key: K): V | undefined {
+  return hitIn(cache, key);
+}
+
 /**
  * Keeps values that take time to load, and has each loaded once for all who want it at the same time.
  *
@@ -65,8 +72,12 @@ export class AsyncCache<K, V> implements AsyncDisposable {
   readonly #loads: Loads<K, V>;
   readonly #asking: Asking<K, V>;
   readonly #closers: WaitQueue<void, true>;
-  /** Whether a hit may have to begin a load, or be a failure. */
+  /** Whether a hit is a value and begins no load. */
   readonly #plainHits: boolean;
+
+  static {
+    hitIn = (cache, key) => cache.#hit(key);
+  }
 
   /**
    * Creates an empty cache.
@@ -382,6 +393,11 @@ export class AsyncCache<K, V> implements AsyncDisposable {
   /** Whether what stands in the place of a load is none, and the cache has one of its own. */
   #hasLoad(load: unknown): boolean {
     return load === undefined && this.#settings.load !== undefined;
+  }
+
+  #hit(key: K): V | undefined {
+    const slot = this.#plainHits ? this.#store.freshSlot(key) : NONE;
+    return slot === NONE ? undefined : this.#store.hit(slot) as V;
   }
 
   get #idle(): boolean {

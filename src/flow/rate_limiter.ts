@@ -237,7 +237,10 @@ export class RateLimiter implements Run<CallContext> {
     return Math.max(0, atMs - nowMs);
   }
 
-  /** How much could be taken at once now, by a call with this key or without one. */
+  /**
+   * How much of its own could be taken at once now, by a call with this key or without one. A parent may have less:
+   * {@linkcode waitMs} asks both.
+   */
   available(options?: Pick<RateLimiterTakeOptions, "key">): number {
     const key = keyOf(this.#gate, options);
     return this.#gate.available(key === undefined ? this.#gate.own : this.#gate.buckets.find(key));

@@ -76,7 +76,7 @@ export interface RateLimiterStatistics {
   readonly intervalMs: number;
   /** How much at once. */
   readonly burst: number;
-  /** How much calls without a key could take now. */
+  /** How much calls without a key could take now, whatever a parent has. */
   readonly available: number;
   /** Keys that are known: those that are not as good as new, and some that are. */
   readonly keys: number;
