@@ -29,6 +29,9 @@ export function checkAsk(
 ): Ask {
   if (typeof load === "object" && load !== null && options === undefined) options = load;
   else if (load !== undefined) checkFunction(doing, "load", load);
+  if (loader === undefined) {
+    throw new TypeError(`Cannot ${doing} as load must be given, here or to the cache: received none`);
+  }
   checkFunction(doing, "load", loader);
   if (options === undefined) return PLAIN;
   checkOptions(doing, options);

@@ -58,6 +58,7 @@ export class Asking<K, V> {
     }
     const under = loads.find(key);
     const call = under === undefined ? new Call() : undefined;
+    if (under !== undefined) loads.joined++;
     // First the wait: observers and the loader may do anything, such as to abort this very call.
     const waiting = loads.wait(under ?? loads.open(key, call!, ask.write), ask, lease);
     store.deliver();

@@ -21,6 +21,8 @@ export class Loads<K, V> implements LoadOwner {
   /** Those not ended, given up or not. */
   readonly calls = new Set<Call>();
   leases = 0;
+  /** Calls that wait for a load which another call had begun. */
+  joined = 0;
   started = 0;
   failed = 0;
   closed = false;

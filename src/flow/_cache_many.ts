@@ -118,7 +118,9 @@ export function getMany<K, V>(
   for (const key of many.places.keys()) {
     const found = store.look(key, ask.refresh);
     if (found === undefined) {
-      const load = loads.find(key) ?? open(key);
+      const under = loads.find(key);
+      if (under !== undefined) loads.joined++;
+      const load = under ?? open(key);
       if (asking !== undefined && load.call.needs(asking)) many.refuse(key, loads.cycle(key));
       else {
         many.join(load);

@@ -45,6 +45,10 @@ export class HedgePlan {
     const doing = `create ${subject("hedge", name)}`;
     if (quantile !== undefined) checkQuantile(doing, quantile, learns);
     const { delayMs = quantile === undefined ? undefined : Infinity } = options ?? {};
+    if (delayMs === undefined) {
+      const which = learns ? "delayMs or quantile" : "delayMs";
+      throw new TypeError(`Cannot ${doing} as ${which} must be given: received none`);
+    }
     if (typeof delayMs !== "function") checkDurationMs(doing, "delayMs", delayMs);
     checkInteger(doing, "max", max, 1);
     checkBoolean(doing, "waitForLosers", waitForLosers);

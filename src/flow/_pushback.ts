@@ -1,4 +1,5 @@
 /** The pause that a failure asks for by itself. */
+import type { RateLimitHeaders } from "./rate_limiter_options.ts";
 import { retryAfterOf } from "./retry_after.ts";
 
 /**
@@ -13,8 +14,10 @@ export function pushbackOf(failure: unknown): number | undefined {
       headers?: unknown;
       response?: { headers?: unknown } | null;
     };
-    const field = fieldsOf(headers) ?? fieldsOf(response?.headers);
-    return properMs(retryAfterMs) ?? (field && retryAfterOf({ headers: { get: field } }));
+    const own = properMs(retryAfterMs);
+    if (own !== undefined) return own;
+    const fields = isObject(headers) ? headers : response?.headers;
+    return isObject(fields) ? retryAfterOf({ headers: fields as RateLimitHeaders }) : undefined;
   } catch {
     return undefined; // Its getters throw: a failure all the same.
   }
@@ -25,17 +28,6 @@ export function properMs(value: unknown): number | undefined {
   return typeof value === "number" && value >= 0 ? value : undefined;
 }
 
-/** Reads header fields, whether they are `Headers` or a plain object, as clients for Node have it. */
-function fieldsOf(headers: unknown): ((name: string) => string | null) | undefined {
-  if (typeof headers !== "object" || headers === null) return undefined;
-  const { get } = headers as { get?: unknown };
-  if (typeof get === "function") return (name) => text(get.call(headers, name));
-  return (name) => {
-    const own = Object.keys(headers).find((key) => key.toLowerCase() === name);
-    return own === undefined ? null : text((headers as Record<string, unknown>)[own]);
-  };
-}
-
-function text(value: unknown): string | null {
-  return typeof value === "string" ? value : typeof value === "number" ? String(value) : null;
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null;
 }

@@ -1,5 +1,5 @@
 /** What changes a rate limiter from outside: its operator, and the server behind it. */
-import { checkFunction, checkInteger, checkOptions } from "../kernel/checks.ts";
+import { checkInteger, checkObject, checkOptions } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { emit } from "../kernel/observer.ts";
 import { Gcra } from "./_gcra.ts";
@@ -56,7 +56,7 @@ export class RateControl {
   heed(response: RateLimitResponse, key: string | undefined): number {
     const doing = `heed a response in ${this.#gate.describe()}`;
     checkOptions(`${doing} as the response`, response ?? null);
-    checkFunction(doing, "headers.get", response.headers?.get);
+    checkObject(doing, "headers", response.headers ?? null);
     const askedMs = retryAfterOf(response) ?? 0;
     const { status } = response;
     if (askedMs > 0) this.pause(askedMs, key);

@@ -83,7 +83,7 @@ export class Slots implements LeaseOwner<OwnedLease<Request>> {
       what: `enter ${this.kind}`,
       structure: this.kind,
       name: this.name,
-      behind: ({ weight }) => `${weight === 1 ? "" : `${weight} asked for, `}${this.behind()}`,
+      behind: ({ weight }: Request) => `${weight === 1 ? "" : `${weight} asked for, `}${this.behind()}`,
       // Those behind one who gave up may fit, where it did not.
       onLeave: () => this.letIn(),
     });

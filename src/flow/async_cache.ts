@@ -135,6 +135,7 @@ export class AsyncCache<K, V> implements AsyncDisposable {
       if (slot !== undefined && slot !== NONE) return Promise.resolve(store.hit(slot) as V);
       const under = slot === undefined ? this.#loads.find(key) : undefined;
       if (under !== undefined) {
+        this.#loads.joined++;
         const waiting = this.#loads.wait(under, PLAIN, false) as Promise<V>;
         store.missed(key);
         store.deliver();
@@ -357,7 +358,7 @@ export class AsyncCache<K, V> implements AsyncDisposable {
   /** A snapshot of what is in it, and the totals so far. */
   statistics(): AsyncCacheStatistics {
     const { size, weight, tags, hits, staleHits, misses, evicted, expired } = this.#store;
-    const { calls, leases, started, failed, closed } = this.#loads;
+    const { calls, leases, started, joined, failed, closed } = this.#loads;
     const { aborted, timedOut } = this.#loads.totals();
     return Object.freeze({
       size,
@@ -370,6 +371,7 @@ export class AsyncCache<K, V> implements AsyncDisposable {
       staleHits,
       misses,
       loads: started,
+      joined,
       failed,
       evicted,
       expired,

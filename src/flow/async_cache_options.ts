@@ -127,6 +127,8 @@ export interface AsyncCacheStatistics {
   readonly misses: number;
   /** Loads begun, by key. */
   readonly loads: number;
+  /** Reads that waited for a load which another had begun, by key. */
+  readonly joined: number;
   /** Loads that failed, by key. */
   readonly failed: number;
   /** Entries that had to go to make room. */

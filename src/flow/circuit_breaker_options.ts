@@ -37,7 +37,8 @@ export interface CircuitBreakerOptions {
   /** Whether an error is a failure of the service; other errors count as answers. Default: always. */
   when?: ((error: unknown) => boolean) | undefined;
   /** Whether a result is a failure of the service; it is returned all the same. Default: never. */
-  whenResult?: ((result: unknown) => boolean) | undefined;
+  // deno-lint-ignore no-explicit-any
+  whenResult?: ((result: any) => boolean) | undefined;
   /** Whether an error says nothing about the service, and is not counted at all. Default: never. */
   ignore?: ((error: unknown) => boolean) | undefined;
   /** Appears in messages and observer records: what is called. */

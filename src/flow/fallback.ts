@@ -32,14 +32,18 @@ export interface FallbackContext extends CallContext {
 /** Another way to a result. */
 export type Alternative<T> = (context: FallbackContext) => T | PromiseLike<T>;
 
-/** Options of {@linkcode fallback}; of a policy, the alternatives have to give what its functions give. */
-export type FallbackOptions<T = unknown> = {
+/**
+ * Options of {@linkcode fallback}; of a policy, the alternatives have to give what its functions give. `R` is what may be
+ * looked at by `whenResult`.
+ */
+// deno-lint-ignore no-explicit-any
+export type FallbackOptions<T = unknown, R = any> = {
   /** What to do instead; several are tried in order, each once. */
   to: Alternative<T> | readonly Alternative<T>[];
   /** Whether another way is to be tried after this error. Default: always. */
   when?: ((error: unknown) => boolean) | undefined;
   /** Whether another way is to be tried after this result. Default: never. */
-  whenResult?: ((result: T) => boolean) | undefined;
+  whenResult?: ((result: R) => boolean) | undefined;
   /** Appears in messages and observer records. */
   name?: string | undefined;
 };
@@ -221,27 +225,6 @@ async function run<T>(
 }
 
 /**
- * Makes a policy that falls back: `policy.run(fn)`, `policy(fn)`, or `@policy` on a method.
- *
- * The promises are those of the other form; bad options are refused here.
- *
- * @throws {TypeError | RangeError} When an option is not as it says.
- *
- * @example
- * ```ts
- * import { fallback } from "@uno/async/flow";
- * import assert from "node:assert/strict";
- *
- * const orDefault = fallback({ to: () => "default" });
- * const theme = orDefault(async (user: string) => {
- *   if (user !== "ada") throw new Error("no such user");
- *   return await Promise.resolve("dark");
- * });
- * assert.deepEqual([await theme("ada"), await theme("bob")], ["dark", "default"]);
- * ```
- */
-export function fallback(options: FallbackOptions): FallbackPolicy;
-/**
  * Runs `fn`, and when it fails, the alternatives, until one succeeds.
  *
  * **Order** — alternatives are tried in their order, each once, and get what failed before. **Failure** — when all have
@@ -271,11 +254,32 @@ export function fallback(options: FallbackOptions): FallbackPolicy;
  */
 export function fallback<T, U = T>(
   fn: (context: CallContext) => T | PromiseLike<T>,
-  options: FallbackOptions<U> & WaitOptions,
+  options: FallbackOptions<U, T | U> & WaitOptions,
 ): Promise<T | U>;
+/**
+ * Makes a policy that falls back: `policy.run(fn)`, `policy(fn)`, or `@policy` on a method.
+ *
+ * The promises are those of the other form; bad options are refused here.
+ *
+ * @throws {TypeError | RangeError} When an option is not as it says.
+ *
+ * @example
+ * ```ts
+ * import { fallback } from "@uno/async/flow";
+ * import assert from "node:assert/strict";
+ *
+ * const orDefault = fallback({ to: () => "default" });
+ * const theme = orDefault(async (user: string) => {
+ *   if (user !== "ada") throw new Error("no such user");
+ *   return await Promise.resolve("dark");
+ * });
+ * assert.deepEqual([await theme("ada"), await theme("bob")], ["dark", "default"]);
+ * ```
+ */
+export function fallback(options: FallbackOptions): FallbackPolicy;
 export function fallback<T, U = T>(
   first: ((context: CallContext) => T | PromiseLike<T>) | FallbackOptions,
-  options?: FallbackOptions<U> & WaitOptions,
+  options?: FallbackOptions<U, T | U> & WaitOptions,
 ): FallbackPolicy | Promise<T | U> {
   if (typeof first === "function") {
     refuseUncalled("fallback", options);

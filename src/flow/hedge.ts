@@ -8,31 +8,6 @@ import type { HedgeAttempt, HedgeOptions, HedgePolicy } from "./hedge_options.ts
 import { refuseUncalled, transformer } from "./policy.ts";
 
 /**
- * Makes a policy that hedges: `policy.run(fn)`, `policy(fn)`, or `@policy` on a method.
- *
- * The promises are those of the other form; bad options are refused here. With `quantile` it learns from its calls how
- * long they take, from the last 500 to 1,000 primary attempts, to within 5 %.
- *
- * Hedged requests as in Dean and Barroso, "The Tail at Scale".
- *
- * @throws {TypeError | RangeError} When an option is not as it says, or neither `delayMs` nor `quantile` is given.
- *
- * @example
- * ```ts
- * import { hedge, RetryBudget } from "@uno/async/flow";
- * import assert from "node:assert/strict";
- *
- * const hedged = hedge({ quantile: 0.95, delayMs: 50, budget: new RetryBudget({ ratio: 0.05 }) });
- * const read = hedged(async (key: string, { signal }: { signal?: AbortSignal }) => {
- *   signal?.throwIfAborted();
- *   return await Promise.resolve(`value of ${key}`);
- * });
- * assert.deepEqual(await read("a", {}), "value of a");
- * assert.deepEqual(hedged.statistics().hedges, 0);
- * ```
- */
-export function hedge(options: HedgeOptions): HedgePolicy;
-/**
  * Runs `fn`, and once more beside it when it does not answer in time; the first answer counts.
  *
  * **Order** — attempts begin `delayMs` apart, and the next at once when one fails; none any more when it
@@ -71,6 +46,31 @@ export function hedge<T>(
   fn: (context: HedgeAttempt) => T | PromiseLike<T>,
   options: HedgeOptions & WaitOptions,
 ): Promise<T>;
+/**
+ * Makes a policy that hedges: `policy.run(fn)`, `policy(fn)`, or `@policy` on a method.
+ *
+ * The promises are those of the other form; bad options are refused here. With `quantile` it learns from its calls how
+ * long they take, from the last 500 to 1,000 primary attempts, to within 5 %.
+ *
+ * Hedged requests as in Dean and Barroso, "The Tail at Scale".
+ *
+ * @throws {TypeError | RangeError} When an option is not as it says, or neither `delayMs` nor `quantile` is given.
+ *
+ * @example
+ * ```ts
+ * import { hedge, RetryBudget } from "@uno/async/flow";
+ * import assert from "node:assert/strict";
+ *
+ * const hedged = hedge({ quantile: 0.95, delayMs: 50, budget: new RetryBudget({ ratio: 0.05 }) });
+ * const read = hedged(async (key: string, { signal }: { signal?: AbortSignal }) => {
+ *   signal?.throwIfAborted();
+ *   return await Promise.resolve(`value of ${key}`);
+ * });
+ * assert.deepEqual(await read("a", {}), "value of a");
+ * assert.deepEqual(hedged.statistics().hedges, 0);
+ * ```
+ */
+export function hedge(options: HedgeOptions): HedgePolicy;
 export function hedge<T>(
   first: ((context: HedgeAttempt) => T | PromiseLike<T>) | HedgeOptions,
   options?: HedgeOptions & WaitOptions,

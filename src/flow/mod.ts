@@ -67,8 +67,10 @@ export {
   type CachePart,
   type PartStatistics,
   type Pipeline,
+  type PipelineCallOptions,
   type PipelineRunOptions,
   policy,
+  type PolicyBy,
   type PolicyContext,
   type PolicyPart,
 } from "./pipeline.ts";

@@ -8,7 +8,7 @@ import { layerOf, noteLayer, noteOrigin, originOf } from "./_layer.ts";
 import { warningsOf } from "./_policy_order.ts";
 import { signalToPass } from "./_work.ts";
 import { type Outcome, outcomeOf } from "./outcome.ts";
-import { type CallContext, type Policy, type Run, transformer } from "./policy.ts";
+import { type CallContext, type Policy, type Run, transform, transformerBy } from "./policy.ts";
 
 /** What work inside of several policies gets to know; the same, whichever they are. */
 export interface PolicyContext extends CallContext {
@@ -30,8 +30,10 @@ export interface PolicyContext extends CallContext {
 
 /** Options of a call through a {@linkcode Pipeline}; each policy heeds those that it knows. */
 export interface PipelineRunOptions extends WaitOptions {
-  /** For whom the call is: to limiters and circuit breakers by key; the key of a cache. */
+  /** For whom the call is, such as a user: to limiters, rate limiters and circuit breakers by key. */
   key?: string | undefined;
+  /** What the call asks for: its key in a cache, of the type that the cache takes. Has to be given if there is one. */
+  cacheKey?: unknown | undefined;
   /** How important the call is, to those who let calls wait. */
   priority?: number | undefined;
   /** How much the call takes, from limiters and rate limiters. */
@@ -46,7 +48,7 @@ export type PolicyPart = Run<any> | CachePart;
 export interface CachePart {
   /** The value of a key, loaded if it is not there. */
   // deno-lint-ignore no-explicit-any
-  get(key: string, load: (key: any, context: CallContext) => any, options?: WaitOptions): Promise<any>;
+  get(key: any, load: (key: any, context: CallContext) => any, options?: WaitOptions): Promise<any>;
 }
 
 /** Several policies as one; made by {@linkcode policy}. */
@@ -58,11 +60,43 @@ export interface Pipeline extends Policy<PolicyContext> {
     fn: (context: PolicyContext) => T | PromiseLike<T>,
     options?: PipelineRunOptions,
   ): Promise<Outcome<T>>;
+  /**
+   * Makes a transformer, and decorator, whose calls say of themselves what a function makes of their arguments: what they
+   * ask for, for whom they are, how important they are.
+   *
+   * @param options Called on the object and with the arguments of each call.
+   *
+   * @example
+   * ```ts
+   * import { AsyncCache, policy, retry } from "@uno/async/flow";
+   * import assert from "node:assert/strict";
+   *
+   * const careful = policy(new AsyncCache<number, string>({ ttlMs: 60_000 }), retry());
+   * let asked = 0;
+   * const nameOf = careful.by((id: number) => ({ cacheKey: id }))(async (id: number) => {
+   *   asked++;
+   *   return await Promise.resolve(`user ${id}`);
+   * });
+   * assert.deepEqual([await nameOf(1), await nameOf(1), asked], ["user 1", "user 1", 1]);
+   * ```
+   */
+  // deno-lint-ignore no-explicit-any
+  by<A extends any[]>(options: (...args: A) => PipelineCallOptions): PolicyBy<A>;
   /** What can't have been meant in this order of policies, in words; empty when all fits. */
   readonly warnings: readonly string[];
   /** The numbers of its policies, from the outermost to the innermost. */
   statistics(): readonly PartStatistics[];
 }
+
+/** What {@linkcode Pipeline.by} makes of the arguments of a call; its signal comes with them. */
+export type PipelineCallOptions = Omit<PipelineRunOptions, "signal">;
+
+/** What {@linkcode Pipeline.by} gives: transforms functions, and decorates methods, that take such arguments. */
+// deno-lint-ignore no-explicit-any
+export type PolicyBy<A extends any[]> = <F extends (this: any, ...args: A) => Promise<unknown>>(
+  fn: F,
+  context?: ClassMethodDecoratorContext,
+) => F;
 
 /** The numbers of one policy of a {@linkcode Pipeline}. */
 export interface PartStatistics {
@@ -184,8 +218,8 @@ function inside(
   if (options === undefined) return signal && { signal };
   const { timeoutMs: _, signal: __, ...rest } = options;
   if (signal !== undefined) return { ...rest, signal };
-  const { key, priority, weight } = rest;
-  return key === undefined && priority === undefined && weight === undefined ? undefined : rest;
+  for (const name in rest) if (rest[name as keyof typeof rest] !== undefined) return rest;
+  return undefined;
 }
 
 /**
@@ -200,7 +234,8 @@ function inside(
  * policies: a signal, a limit, and what all of them say of it reach the work as one signal.
  *
  * @param policies What has `run`: policies, limiters, breakers, other pipelines; or an `AsyncCache`, which is asked for
- * the `key` of the call.
+ * the `cacheKey` of the call. Functions are put under a pipeline with a cache, or with breakers by key, by
+ * {@linkcode Pipeline.by}.
  * @throws {TypeError} When there is none, or one is no policy.
  *
  * @example
@@ -242,8 +277,20 @@ export function policy(...policies: PolicyPart[]): Pipeline {
     const startedMs = parts[0]!.tells ? NaN : clock().now();
     return enter({ parts, fn, options, startedMs }, 0, undefined, options) as Promise<T>;
   };
-  const pipeline = Object.assign(transformer<PolicyContext>({ run }), {
+  const lacking = lackingKey(layers);
+  const whole: Run<PolicyContext> = { run };
+  const pipeline = Object.assign(transformerBy(whole, () => (refuseKeyless(lacking), whole)), {
     run,
+    // deno-lint-ignore no-explicit-any
+    by: <A extends any[]>(options: (...args: A) => PipelineCallOptions): PolicyBy<A> => {
+      checkFunction("transform by policy", "options", options);
+      return (fn, context) =>
+        transform<PolicyContext, typeof fn>(fn, context, async (work, given, self, args) => {
+          const own = options.apply(self, args as A);
+          checkOptions("run policy", own ?? null);
+          return await run(work, { ...own, ...given });
+        });
+    },
     outcome: <T>(
       fn: (context: PolicyContext) => T | PromiseLike<T>,
       options?: PipelineRunOptions,
@@ -272,16 +319,35 @@ function layersOf(part: PolicyPart, index: number): readonly Run<Said>[] {
 
 function throughCache(cache: CachePart): Run<Said> {
   const run: Run<Said>["run"] = async (fn, options: PipelineRunOptions = {}) => {
-    const { key, signal, timeoutMs } = options;
-    if (key === undefined) {
-      throw new TypeError("Cannot run policy as key must be given, for its cache: received undefined");
+    const { cacheKey, signal, timeoutMs } = options;
+    if (cacheKey === undefined) {
+      throw new TypeError("Cannot run policy as cacheKey must be given, for its cache: received undefined");
     }
     const bounds = signal === undefined && timeoutMs === undefined ? undefined : { signal, timeoutMs };
-    return await cache.get(key, (_, context) => fn(context), bounds);
+    return await cache.get(cacheKey, (_, context) => fn(context), bounds);
   };
   const part = { run };
   noteOrigin(part, cache);
   return noteLayer(part, { ...layerOf(cache), kind: "cache" });
+}
+
+/** The option without which no call gets through. */
+function lackingKey(layers: readonly Run<Said>[]): "key" | "cacheKey" | undefined {
+  for (const layer of layers) {
+    const { kind } = layerOf(layer);
+    if (kind === "cache") return "cacheKey";
+    if (kind === "circuit breaker" && typeof (originOf(layer) as { of?: unknown }).of === "function") {
+      return "key";
+    }
+  }
+  return undefined;
+}
+
+function refuseKeyless(lacking: "key" | "cacheKey" | undefined): void {
+  if (lacking === undefined) return;
+  throw new TypeError(
+    `Cannot transform by policy as ${lacking} must be made of each call's arguments, by policy.by(…): received none`,
+  );
 }
 
 function statisticsOf(policy: Run<Said>): PartStatistics {

@@ -60,12 +60,17 @@ export interface RateLimiterReservation {
   cancel(): void;
 }
 
+/** Header fields: `Headers`, or a plain object with names in any case, as clients for Node have it. */
+export type RateLimitHeaders =
+  | { get(name: string): string | null | undefined }
+  | { readonly [name: string]: unknown; readonly get?: never };
+
 /** The part of a `Response` that a {@linkcode RateLimiter} looks at. */
 export interface RateLimitResponse {
   /** The status code. */
   readonly status?: number | undefined;
   /** The header fields. */
-  readonly headers: { get(name: string): string | null };
+  readonly headers: RateLimitHeaders;
 }
 
 /** What an operator wants to know of a {@linkcode RateLimiter}. */

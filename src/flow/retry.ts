@@ -8,28 +8,6 @@ import { refuseUncalled, transformer } from "./policy.ts";
 import type { Attempt, RetryOptions, RetryPolicy } from "./retry_options.ts";
 
 /**
- * Makes a policy that tries again: `policy.run(fn)`, `policy(fn)`, or `@policy` on a method.
- *
- * The promises are those of the other form; bad options are refused here. Concurrent calls share nothing.
- *
- * @throws {TypeError | RangeError} When an option is not as it says.
- *
- * @example
- * ```ts
- * import { retry } from "@uno/async/flow";
- * import assert from "node:assert/strict";
- *
- * let calls = 0;
- * const load = retry({ attempts: 5, baseMs: 1 })(async function load(id: number) {
- *   if (++calls < 3) throw new Error("not yet");
- *   return await Promise.resolve(`item ${id}`);
- * });
- * assert.deepEqual(await load(7), "item 7");
- * assert.deepEqual(calls, 3);
- * ```
- */
-export function retry(options?: RetryOptions): RetryPolicy;
-/**
  * Runs `fn` until an attempt succeeds, with pauses that grow and scatter.
  *
  * **Error** — when no attempt is left, or `when` says no, the last error is thrown, itself; why no more was tried is
@@ -67,8 +45,30 @@ export function retry(options?: RetryOptions): RetryPolicy;
  */
 export function retry<T>(
   fn: (context: Attempt) => T | PromiseLike<T>,
-  options?: RetryOptions & WaitOptions,
+  options?: RetryOptions<T> & WaitOptions,
 ): Promise<T>;
+/**
+ * Makes a policy that tries again: `policy.run(fn)`, `policy(fn)`, or `@policy` on a method.
+ *
+ * The promises are those of the other form; bad options are refused here. Concurrent calls share nothing.
+ *
+ * @throws {TypeError | RangeError} When an option is not as it says.
+ *
+ * @example
+ * ```ts
+ * import { retry } from "@uno/async/flow";
+ * import assert from "node:assert/strict";
+ *
+ * let calls = 0;
+ * const load = retry({ attempts: 5, baseMs: 1 })(async function load(id: number) {
+ *   if (++calls < 3) throw new Error("not yet");
+ *   return await Promise.resolve(`item ${id}`);
+ * });
+ * assert.deepEqual(await load(7), "item 7");
+ * assert.deepEqual(calls, 3);
+ * ```
+ */
+export function retry(options?: RetryOptions): RetryPolicy;
 export function retry<T>(
   first?: ((context: Attempt) => T | PromiseLike<T>) | RetryOptions,
   options?: RetryOptions & WaitOptions,

@@ -1,6 +1,6 @@
 /** How long a server asks its callers to wait, as it says in the header fields of a response. */
 import { wallNow } from "../kernel/clock.ts";
-import type { RateLimitResponse } from "./rate_limiter_options.ts";
+import type { RateLimitHeaders, RateLimitResponse } from "./rate_limiter_options.ts";
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const MONTH = MONTHS.join("|");
@@ -96,16 +96,30 @@ export function parseRetryAfter(
  * ```
  */
 export function retryAfterOf(response: RateLimitResponse): number | undefined {
-  const { headers } = response;
-  const field = headers.get("retry-after");
-  if (field !== null && field !== undefined) {
-    const sentMs = parseHttpDate(headers.get("date")?.trim() ?? "", wallNow());
+  const fieldOf = reader(response.headers);
+  const field = fieldOf("retry-after");
+  if (field !== null) {
+    const sentMs = parseHttpDate(fieldOf("date")?.trim() ?? "", wallNow());
     const asked = parseRetryAfter(field, { nowMs: sentMs });
     if (asked !== undefined) return asked;
   }
-  return parseRateLimit(headers.get("ratelimit")) ??
-    resetOf(headers.get("ratelimit-remaining"), headers.get("ratelimit-reset")) ??
-    resetOf(headers.get("x-ratelimit-remaining"), headers.get("x-ratelimit-reset"), true);
+  return parseRateLimit(fieldOf("ratelimit")) ??
+    resetOf(fieldOf("ratelimit-remaining"), fieldOf("ratelimit-reset")) ??
+    resetOf(fieldOf("x-ratelimit-remaining"), fieldOf("x-ratelimit-reset"), true);
+}
+
+/** Reads header fields, whether they are `Headers` or a plain object, as clients for Node have it. */
+function reader(headers: RateLimitHeaders): (name: string) => string | null {
+  const { get } = headers;
+  if (typeof get === "function") return (name) => text(get.call(headers, name));
+  return (name) => {
+    const own = Object.keys(headers).find((key) => key.toLowerCase() === name);
+    return own === undefined ? null : text((headers as Record<string, unknown>)[own]);
+  };
+}
+
+function text(value: unknown): string | null {
+  return typeof value === "string" ? value : typeof value === "number" ? String(value) : null;
 }
 
 function resetOf(remaining: string | null, reset: string | null, absolute = false): number | undefined {

@@ -41,8 +41,9 @@ export interface RetryFailure {
   readonly previousMs: number | undefined;
 }
 
-/** Options of {@linkcode retry}; the pauses are those of `BackoffOptions`. */
-export type RetryOptions = BackoffOptions & {
+/** Options of {@linkcode retry}; the pauses are those of `BackoffOptions`. `R` is what `whenResult` may be given. */
+// deno-lint-ignore no-explicit-any
+export type RetryOptions<R = any> = BackoffOptions & {
   /** How many attempts at most, the first included; `Infinity` for no limit. Default 3. */
   attempts?: number | undefined;
   /** No attempt begins later than so many milliseconds after the call; one that runs is let finish. */
@@ -52,7 +53,7 @@ export type RetryOptions = BackoffOptions & {
   /** Whether to try again after this error. Default: always. */
   when?: ((error: unknown) => boolean) | undefined;
   /** Whether to try again after this result. Default: never. */
-  whenResult?: ((result: unknown) => boolean) | undefined;
+  whenResult?: ((result: R) => boolean) | undefined;
   /** The length of each pause, in milliseconds, instead of `kind`, `baseMs`, `maxMs` and `jitter`. */
   pauseMs?: ((failure: RetryFailure) => number) | undefined;
   /**
@@ -64,7 +65,7 @@ export type RetryOptions = BackoffOptions & {
    * The pause that an error, or a result that is not good enough, asks for, in milliseconds; `undefined` for none.
    * Default: its `retryAfterMs`, or the `Retry-After` of its headers or of its response's.
    */
-  retryAfterOf?: (failure: unknown) => number | undefined;
+  retryAfterOf?: ((failure: unknown) => number | undefined) | undefined;
   /** A failure that asks for a longer pause, in milliseconds, ends the call. Default `Infinity`. */
   maxRetryAfterMs?: number | undefined;
   /** What to do when a circuit breaker has refused the attempt: fail, or wait until it lets calls try. Default `"fail"`. */

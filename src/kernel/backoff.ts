@@ -6,7 +6,7 @@ import { clock } from "./clock.ts";
 export type BackoffOptions = {
   /** How it grows: always `baseMs`, by `baseMs` each time, or doubling. Default `"exponential"`. */
   kind?: "constant" | "linear" | "exponential" | undefined;
-  /** The first pause, in milliseconds. Default 100. */
+  /** The first pause, in milliseconds. Default 100, or `maxMs` if that is less. */
   baseMs?: number | undefined;
   /** The longest pause, in milliseconds. Default 10,000. */
   maxMs?: number | undefined;
@@ -48,7 +48,9 @@ export function backoffOf(
   within = "",
 ): (attempt: number, previousMs?: number) => number {
   checkOptions(doing, options);
-  const { kind = "exponential", baseMs = 100, jitter = "full" } = options;
+  const { kind = "exponential", jitter = "full" } = options;
+  if (options.maxMs !== undefined) checkDurationMs(doing, `${within}maxMs`, options.maxMs);
+  const { baseMs = Math.min(100, options.maxMs ?? 100) } = options;
   checkChoice(doing, `${within}kind`, kind, ["constant", "linear", "exponential"]);
   checkChoice(doing, `${within}jitter`, jitter, ["none", "full", "equal", "decorrelated"]);
   checkDurationMs(doing, `${within}baseMs`, baseMs);
@@ -56,10 +58,9 @@ export function backoffOf(
     throw new RangeError(`Cannot ${doing} as ${within}baseMs must be finite: received Infinity`);
   }
   const { maxMs = Math.max(10_000, baseMs) } = options;
-  checkDurationMs(doing, `${within}maxMs`, maxMs);
   if (maxMs < baseMs) {
     throw new RangeError(
-      `Cannot ${doing} as ${within}maxMs must be >= baseMs (${baseMs}): received ${maxMs}`,
+      `Cannot ${doing} as ${within}maxMs must be >= ${within}baseMs (${baseMs}): received ${maxMs}`,
     );
   }
   const grown = (attempt: number): number => {

@@ -13,7 +13,7 @@ import { type AbortTarget, subscribe, type Subscription } from "./signals.ts";
 import type { WaitOptions } from "./types.ts";
 
 /** How a {@linkcode WaitQueue} speaks of itself, and what it does when a waiter gives up. */
-export interface WaitQueueOptions<D = unknown> {
+export interface WaitQueueOptions {
   /** What is waited for, as it stands in messages after "Cannot": `acquire lock`. */
   what: string;
   /** The kind of structure, for the observer: `lock`. */
@@ -21,7 +21,8 @@ export interface WaitQueueOptions<D = unknown> {
   /** The structure's name. */
   name?: string | undefined;
   /** What a waiter is waiting behind, for the message of its time limit: `held by "import", 4 waiting`. */
-  behind?: ((data: D) => string) | undefined;
+  // deno-lint-ignore no-explicit-any
+  behind?: ((data: any) => string) | undefined;
   /** The error of a wait that reached its limit, for a structure that has one of its own. */
   expired?: ((operation: string, limitMs: number) => TimeoutError) | undefined;
   /**
@@ -141,14 +142,14 @@ interface QueueEnd<T, D> {
 
 /** A queue of waiters, each with data `D`, who are granted a `T`: first come, first served, or in an order of its own. */
 export class WaitQueue<T, D = undefined> {
-  readonly #options: WaitQueueOptions<D>;
+  readonly #options: WaitQueueOptions;
   readonly totals: WaitTotals = { granted: 0, aborted: 0, timedOut: 0 };
   #first: Waiter<T, D> | undefined;
   #last: Waiter<T, D> | undefined;
   #size = 0;
   #order: WaitOrder<D> | undefined;
 
-  constructor(options: WaitQueueOptions<NoInfer<D>>) {
+  constructor(options: WaitQueueOptions) {
     this.#options = options;
   }
 

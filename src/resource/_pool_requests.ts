@@ -12,10 +12,10 @@ import { clock } from "../kernel/clock.ts";
 import type { Request } from "./_pool_line.ts";
 import type { PoolAcquireOptions, PoolLease, PoolRunContext, PoolRunOptions } from "./pool_options.ts";
 
-/** The request of a caller; `watched`: it is noted where it comes from. */
+/** The request of a caller; `from` is the function it has called, if it is noted where it comes from. */
 export function requestOf(
   what: string,
-  watched: boolean,
+  from: object | undefined,
   options: PoolAcquireOptions | undefined,
   order: number,
 ): Request {
@@ -29,9 +29,16 @@ export function requestOf(
     rank: priority === undefined ? 0 : -priority,
     weight: 1,
     hold: owner === undefined && label === undefined ? undefined : { owner, label },
-    site: watched ? new Error() : undefined,
+    site: from && siteAbove(from),
     order,
   };
+}
+
+/** Where a function was called, without its own frames and those below it where the engine can leave them out. */
+function siteAbove(from: object): Error {
+  const site = new Error("leased here");
+  (Error as { captureStackTrace?: (site: Error, above: object) => void }).captureStackTrace?.(site, from);
+  return site;
 }
 
 /** Runs `fn` with a lease, which is given back when `fn` has settled, whatever became of its caller. */

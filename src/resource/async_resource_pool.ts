@@ -125,7 +125,7 @@ export class AsyncResourcePool<T> implements Run<PoolRunContext<T>>, AsyncDispos
     const refused = this.#pool.line.refusal(options);
     if (refused !== undefined) return refused;
     try {
-      return this.#acquire(this.#request(options), options?.signal, options?.timeoutMs);
+      return this.#acquire(this.#request(options, this.acquire), options?.signal, options?.timeoutMs);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -137,7 +137,7 @@ export class AsyncResourcePool<T> implements Run<PoolRunContext<T>>, AsyncDispos
    * @returns The lease, or `undefined`.
    */
   tryAcquire(options?: Pick<PoolAcquireOptions, "owner" | "label">): PoolLease<T> | undefined {
-    const request = this.#request(options);
+    const request = this.#request(options, this.tryAcquire);
     return this.closed ? undefined : this.#pool.take(request);
   }
 
@@ -212,8 +212,9 @@ export class AsyncResourcePool<T> implements Run<PoolRunContext<T>>, AsyncDispos
     return pool.wait(request, signal, timeoutMs);
   }
 
-  #request(options: PoolAcquireOptions | undefined): Request {
+  #request(options: PoolAcquireOptions | undefined, from: object): Request {
     const watched = this.#watched;
-    return options === undefined && !watched ? PLAIN : requestOf(this.#what, watched, options, 0);
+    if (options === undefined && !watched) return PLAIN;
+    return requestOf(this.#what, watched ? from : undefined, options, 0);
   }
 }

@@ -1,6 +1,7 @@
 import { checkFunction, checkInteger, subject } from "../kernel/checks.ts";
 import { checkDrain } from "./_drain.ts";
 import { Pool } from "./_pool.ts";
+import type { Request } from "./_pool_line.ts";
 import { requestOf, runLeased } from "./_pool_requests.ts";
 import { Room } from "./_pool_room.ts";
 import { checkPoolOptions, type PoolSettings, settingsOf } from "./_pool_settings.ts";
@@ -116,8 +117,7 @@ export class KeyedResourcePool<K, T> implements AsyncDisposable {
     try {
       const refused = pool.line.refusal(options);
       if (refused !== undefined) return refused;
-      const { leakAfterMs } = this.#settings;
-      const request = requestOf(this.#what, leakAfterMs !== Infinity, options, ++this.#requests);
+      const request = this.#request(options, this.acquire);
       if (this.closed) return Promise.reject(closedError(this.#what));
       const lease = pool.take(request);
       if (lease !== undefined) return Promise.resolve(lease);
@@ -131,8 +131,7 @@ export class KeyedResourcePool<K, T> implements AsyncDisposable {
 
   /** Leases a resource of a key if one is idle; see {@linkcode AsyncResourcePool.tryAcquire}. */
   tryAcquire(key: K, options?: Pick<PoolAcquireOptions, "owner" | "label">): PoolLease<T> | undefined {
-    const watched = this.#settings.leakAfterMs !== Infinity;
-    const request = requestOf(this.#what, watched, options, ++this.#requests);
+    const request = this.#request(options, this.tryAcquire);
     return this.closed ? undefined : this.#pools.get(key)?.take(request);
   }
 
@@ -233,6 +232,11 @@ export class KeyedResourcePool<K, T> implements AsyncDisposable {
   #count(pool: Pool<T>): void {
     const statistics = pool.statistics();
     for (const name of TOTALS) this.#totals[name] += statistics[name];
+  }
+
+  #request(options: PoolAcquireOptions | undefined, from: object): Request {
+    const watched = this.#settings.leakAfterMs !== Infinity;
+    return requestOf(this.#what, watched ? from : undefined, options, ++this.#requests);
   }
 
   async #close(pools: Pool<T>[], graceMs: number): Promise<PoolCloseReport> {

@@ -22,14 +22,14 @@ export interface PoolBehaviour<T> {
   /** Appears in messages and observer records. */
   name?: string | undefined;
   /** Ends a resource; default: its own disposal, if it has one. */
-  destroy?(value: T, context: PoolContext): unknown;
+  destroy?: ((value: T, context: PoolContext) => unknown) | undefined;
   /**
    * Whether a resource is still good: not when it gives `false` or fails. Asked before it is leased, unless it was
    * known to be good within `freshMs`, and while it is idle, every `validateIdleMs`.
    */
-  validate?(value: T, context: PoolContext): unknown;
+  validate?: ((value: T, context: PoolContext) => unknown) | undefined;
   /** Makes a resource that came back ready for its next user; one for which it gives `false` or fails is destroyed. */
-  recycle?(value: T, context: PoolContext): unknown;
+  recycle?: ((value: T, context: PoolContext) => unknown) | undefined;
   /** For how long a resource counts as good after it was created, used or validated. Default 500. */
   freshMs?: number | undefined;
   /** How often an idle resource is validated, so that it stays alive. Default `Infinity`: only before it is leased. */

@@ -8,7 +8,7 @@ export interface AsyncResourceOptions<T> {
   /** Opens it; `signal` is aborted when nobody wants it any more. */
   open(context: { signal: AbortSignal }): T | PromiseLike<T>;
   /** Closes it; default: its own disposal, if it has one. `signal` is aborted at {@linkcode closeTimeoutMs}. */
-  close?(value: T, context: { signal: AbortSignal }): unknown;
+  close?: ((value: T, context: { signal: AbortSignal }) => unknown) | undefined;
   /** How long it stays open after its last user has left, in milliseconds. Default 0; `Infinity` until disposed. */
   lingerMs?: number | undefined;
   /**

@@ -206,12 +206,22 @@ describe("AsyncCache: what is in it", () => {
       staleHits: 0,
       misses: 5,
       loads: 4,
+      joined: 0,
       failed: 1,
       evicted: 1,
       expired: 0,
       aborted: 0,
       timedOut: 0,
     });
+  });
+
+  test("statistics tell who joined a load of another from who began one", async () => {
+    const cache = new AsyncCache<number, number>({ load: async (key) => await Promise.resolve(key) });
+    const { signal } = new AbortController();
+    await Promise.all([cache.get(1), cache.get(1), cache.get(1, { signal }), cache.getMany([1, 2])]);
+    await cache.get(1);
+    const { hits, misses, loads, joined } = cache.statistics();
+    assert.deepEqual({ hits, misses, loads, joined }, { hits: 1, misses: 5, loads: 2, joined: 3 });
   });
 
   test("an observer is told of hits, misses, loads, evictions and expiry", async () => {
@@ -278,7 +288,7 @@ describe("AsyncCache: what is in it", () => {
       for (const ask of [cache.get.bind(cache), cache.lease.bind(cache)]) {
         await assert.rejects(ask(key), {
           name: "TypeError",
-          message: "Cannot get from cache as load must be a function: received undefined",
+          message: "Cannot get from cache as load must be given, here or to the cache: received none",
         });
         await assert.rejects(ask(key, 5 as never), TypeError);
         await assert.rejects(ask(key, null as never), TypeError);

@@ -83,6 +83,10 @@ describe("hedge", () => {
     for (const options of kinds) assert.throws(() => hedge(options as never), TypeError);
     await assert.rejects(hedge(() => 1, undefined as never), TypeError);
     await assert.rejects(hedge(() => assert.fail("ran"), { delayMs: 1, max: 0 }), RangeError);
+    assert.throws(() => hedge({} as never), {
+      name: "TypeError",
+      message: "Cannot create hedge as delayMs or quantile must be given: received none",
+    });
     await assert.rejects(hedge(() => assert.fail("ran"), { quantile: 0.9 }), {
       message: "Cannot create hedge as quantile must be an option of a policy, hedge(options), " +
         "which learns from its calls: received 0.9 for a single call",

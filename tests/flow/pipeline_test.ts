@@ -249,16 +249,16 @@ describe("policy", () => {
     });
   });
 
-  test("a cache is asked for the key, and what is inside runs when it has nothing", async () => {
+  test("a cache is asked for the cacheKey, and what is inside runs when it has nothing", async () => {
     const store = cache();
     const cached = policy(store, retry());
     let loads = 0;
-    const load = ({ key }: PolicyContext) => `${key} ${++loads}`;
-    assert.equal(await cached.run(load, { key: "a" }), "a 1");
-    assert.equal(await cached.run(load, { key: "a" }), "a 1");
-    assert.equal(await cached.run(load, { key: "b" }), "b 2");
+    const load = () => `value ${++loads}`;
+    assert.equal(await cached.run(load, { cacheKey: "a" }), "value 1");
+    assert.equal(await cached.run(load, { cacheKey: "a" }), "value 1");
+    assert.equal(await cached.run(load, { cacheKey: "b" }), "value 2");
     await assert.rejects(cached.run(load), {
-      message: "Cannot run policy as key must be given, for its cache: received undefined",
+      message: "Cannot run policy as cacheKey must be given, for its cache: received undefined",
     });
   });
 
@@ -281,12 +281,15 @@ describe("policy", () => {
         if (attempt === 1) throw down;
         return `${key} at ${w.now}`;
       };
-      const [a, b] = await Promise.all([careful.run(load, { key: "a" }), careful.run(load, { key: "b" })]);
-      assert.equal(await careful.run(load, { key: "a" }), a);
+      const [a, b] = await Promise.all([
+        careful.run(load, { key: "a", cacheKey: "a" }),
+        careful.run(load, { key: "b", cacheKey: "b" }),
+      ]);
+      assert.equal(await careful.run(load, { key: "a", cacheKey: "a" }), a);
       assert.deepEqual([a, b], ["a at 30", "b at 60"]);
       assert.equal(slots.statistics().inUse, 0);
       const controller = new AbortController();
-      const call = careful.run(load, { key: "c", signal: controller.signal });
+      const call = careful.run(load, { key: "c", cacheKey: "c", signal: controller.signal });
       controller.abort("gone");
       assert.equal(await call.catch((error) => error), "gone");
       await w.idle();
@@ -535,7 +538,7 @@ describe("policy.statistics", () => {
         transformer(new CircuitBreaker({ name: "db" })),
         foreign(),
       );
-      await careful.run(() => 1, { key: "a" });
+      await careful.run(() => 1, { cacheKey: "a" });
       const statistics = careful.statistics();
       assert.deepEqual(statistics.map(({ kind, name }) => [kind, name]), [
         ["cache", "users"],
@@ -565,10 +568,90 @@ describe("what a call through a policy says of itself", () => {
     });
   });
 
-  test("is a string, as the key of a cache of others can't be", () => {
-    // @ts-expect-error: The key of a call is a string.
-    const numbered = policy(new AsyncCache<number, string>());
-    assert.deepEqual(policy(new AsyncCache<string, string>()).warnings, numbered.warnings);
+  test("for whom it is and what it asks for are two things", async () => {
+    await world(async () => {
+      const names = new AsyncCache<number, string>();
+      const rates = new RateLimiter({ limit: 2, intervalMs: 60_000 });
+      const careful = policy(names, rates);
+      const nameOf = (id: number, key: string) =>
+        careful.run(() => `user ${id}`, { cacheKey: id, key, timeoutMs: 1_000 });
+      assert.deepEqual(await Promise.all([1, 1, 2].map((id) => nameOf(id, "ada"))), [
+        "user 1",
+        "user 1",
+        "user 2",
+      ]);
+      await assert.rejects(nameOf(3, "ada"), { name: "RateLimitError" });
+      assert.equal(await nameOf(3, "bob"), "user 3");
+      assert.deepEqual([await nameOf(3, "ada"), names.peek(1)], ["user 3", "user 1"]);
+      await names.close();
+    });
+  });
+});
+
+describe("policy.by", () => {
+  test("makes of the arguments what a call says of itself, of functions and methods", async () => {
+    await world(async () => {
+      const names = new AsyncCache<number, string>();
+      const seen: unknown[] = [];
+      const careful = policy(names, new KeyedCircuitBreaker({ failures: 1 }), retry({ attempts: 1 }));
+      class Users {
+        readonly tenant: string;
+        constructor(tenant: string) {
+          this.tenant = tenant;
+        }
+        nameOf = careful.by((id: number, _options?: { signal?: AbortSignal }) => ({
+          cacheKey: id,
+          key: this.tenant,
+        }))(async (id: number, options?: { signal?: AbortSignal }): Promise<string> => {
+          seen.push([id, this.tenant, options?.signal instanceof AbortSignal]);
+          if (id < 0) throw down;
+          return await Promise.resolve(`user ${id}`);
+        });
+      }
+      const [acme, zoo] = [new Users("acme"), new Users("zoo")];
+      assert.deepEqual([await acme.nameOf(1, { signal: undefined }), await acme.nameOf(1)], [
+        "user 1",
+        "user 1",
+      ]);
+      await assert.rejects(acme.nameOf(-1), (error) => error === down);
+      await assert.rejects(acme.nameOf(2), CircuitOpenError);
+      assert.equal(await zoo.nameOf(2), "user 2");
+      assert.deepEqual(seen, [[1, "acme", true], [-1, "acme", false], [2, "zoo", false]]);
+      const gone = AbortSignal.abort("gone");
+      assert.equal(await zoo.nameOf(7, { signal: gone }).catch((error) => error), "gone");
+      await names.close();
+    });
+  });
+
+  test("keeps the name and the `this` of what it transforms, and rejects what it can't make options of", async () => {
+    const plain = policy(retry({ attempts: 1 }));
+    const named = plain.by(function (this: { factor: number }, n: number) {
+      return { priority: n * this.factor };
+    })(async function double(this: { factor: number }, n: number) {
+      return await Promise.resolve(n * this.factor);
+    });
+    assert.deepEqual([named.name, named.length, await named.call({ factor: 2 }, 4)], ["double", 1, 8]);
+    const failing = plain.by(() => assert.fail("no options"))(() => Promise.resolve(1));
+    await assert.rejects(failing(), { message: "no options" });
+    await assert.rejects(plain.by((() => 5) as never)(() => Promise.resolve(1))(), TypeError);
+    assert.throws(() => plain.by(5 as never), {
+      message: "Cannot transform by policy as options must be a function: received 5",
+    });
+  });
+
+  test("is needed where no call gets through without a key", () => {
+    const cached = policy(new AsyncCache(), retry());
+    assert.throws(() => cached(() => Promise.resolve(1)), {
+      name: "TypeError",
+      message:
+        "Cannot transform by policy as cacheKey must be made of each call's arguments, by policy.by(…): " +
+        "received none",
+    });
+    assert.throws(
+      () => policy(retry(), policy(new KeyedCircuitBreaker()))(() => Promise.resolve(1)),
+      /as key must be/,
+    );
+    assert.equal(typeof policy(retry())(() => Promise.resolve(1)), "function");
   });
 });
 

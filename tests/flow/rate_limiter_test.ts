@@ -551,6 +551,20 @@ test("RateLimiter: a penalty while others wait refuses those whose maxWaitMs it 
   });
 });
 
+test("RateLimiter.heed takes header fields as clients for Node have them, and as maps have", () => {
+  const limiter = new RateLimiter({ limit: 10, intervalMs: 1_000 });
+  assert.equal(limiter.heed({ status: 429, headers: { "Retry-After": "3", "set-cookie": ["a"] } }), 3_000);
+  assert.equal(
+    limiter.heed({ status: 429, headers: { "ratelimit-remaining": 0, "ratelimit-reset": 4 } }),
+    4_000,
+  );
+  assert.equal(limiter.heed({ headers: new Map([["retry-after", "1"]]) }), 1_000);
+  assert.equal(limiter.heed({ headers: {} }), 0);
+  assert.throws(() => limiter.heed({ headers: "retry-after: 1" as never }), {
+    message: 'Cannot heed a response in rate limiter as headers must be an object: received "retry-after: 1"',
+  });
+});
+
 test("RL-12 RateLimiter.pauseFor: all wait so long; a later, shorter one and a success change nothing", async () => {
   await world(async (w) => {
     const limiter = new RateLimiter({ limit: 10, intervalMs: 1_000, burst: 1 });

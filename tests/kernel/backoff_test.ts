@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { AsyncCache } from "../../src/flow/async_cache.ts";
+import { retry } from "../../src/flow/retry.ts";
 import { backoff, type BackoffOptions } from "../../src/kernel/backoff.ts";
 import { clock, replaceClock } from "../../src/kernel/clock.ts";
+import { AsyncResourcePool } from "../../src/resource/async_resource_pool.ts";
 
 /** Pauses after the first attempts, with chance fixed. */
 function pauses(options: BackoffOptions, random: number, attempts = 5): number[] {
@@ -66,9 +69,27 @@ describe("backoff", () => {
       name: "RangeError",
       message: "Cannot create backoff as maxMs must be >= baseMs (10): received 5",
     });
+    assert.throws(() => backoff({ maxMs: -1 }), {
+      message: "Cannot create backoff as maxMs must be a number of milliseconds >= 0: received -1",
+    });
+    assert.equal(backoff({ maxMs: 5, jitter: "none" })(1), 5);
     assert.throws(() => backoff({ kind: "cubic" as "linear" }), RangeError);
     assert.throws(() => backoff({ jitter: 1 as unknown as "none" }), TypeError);
     assert.throws(() => backoff(null as unknown as BackoffOptions), TypeError);
+  });
+
+  test("a structure with such options says what it could not do, and where the option is", () => {
+    assert.throws(() => retry({ name: "mail", baseMs: -1 }), {
+      message: 'Cannot create retry "mail" as baseMs must be a number of milliseconds >= 0: received -1',
+    });
+    const pool = { max: 1, create: () => 1, backoff: { baseMs: 10, maxMs: 5 } };
+    assert.throws(() => new AsyncResourcePool({ ...pool, name: "db" }), {
+      message: 'Cannot create pool "db" as backoff.maxMs must be >= backoff.baseMs (10): received 5',
+    });
+    assert.throws(
+      () => new AsyncCache({ backoff: { jitter: "some" as "none" } }),
+      /^RangeError: .* as backoff\.jitter/,
+    );
   });
 
   test("says itself what is wrong with a pause that is no number", () => {
