@@ -36,7 +36,7 @@ export function requestOf(
 
 /** Where a function was called, without its own frames and those below it where the engine can leave them out. */
 function siteAbove(from: object): Error {
-  const site = new Error("leased here");
+  const site = new Error();
   (Error as { captureStackTrace?: (site: Error, above: object) => void }).captureStackTrace?.(site, from);
   return site;
 }
