@@ -106,6 +106,7 @@ export type {
   RateLimiterRunOptions,
   RateLimiterStatistics,
   RateLimiterTakeOptions,
+  RateLimitHeaders,
   RateLimitResponse,
 } from "./rate_limiter_options.ts";
 export { MemoryRateStore, type RateStore, type RateStoreRequest } from "./rate_store.ts";
