@@ -6,7 +6,7 @@ import type { Atomically } from "./_uno_atomically.ts";
 import type { UnoCache } from "./_uno_cache.ts";
 import { insertRows, type Update, updateRows } from "./_uno_statements.ts";
 import type { Row, Shape } from "./_uno_table.ts";
-import { changeTags, insertTags } from "./_uno_tags.ts";
+import { changeTags, insertTags, likeness } from "./_uno_tags.ts";
 import type { Dialect } from "./driver.ts";
 import { DatabaseError } from "./errors.ts";
 import type { Scope } from "./transaction_scope.ts";
@@ -117,8 +117,9 @@ export class UnoBatches {
 function rounds(items: readonly Change[]): readonly (readonly Change[])[] {
   const all: Change[][] = [];
   const seen = new Map<string, number>();
+  const like = likeness(items.map(({ id }) => id));
   for (const item of items) {
-    const tag = changeTags({ table: "", id: item.id }).join();
+    const tag = like(item.id);
     const round = seen.get(tag) ?? 0;
     seen.set(tag, round + 1);
     (all[round] ??= []).push(item);

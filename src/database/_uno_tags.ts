@@ -1,5 +1,5 @@
 /** What a cached read depends on, and what a write changes, as tags. Rather too coarse than too fine. */
-import type { Table } from "./table.ts";
+import { keysKnown, type Table } from "./table.ts";
 import { isDate } from "./where.ts";
 
 /** What was written: a row of a table, or anything of it. */
@@ -38,13 +38,21 @@ export function listTags({ name }: Table): readonly string[] {
 /** The tags of an insert; the key as far as it is known. */
 export function insertTags({ table, id }: Change): readonly string[] {
   const name = nameOf(table);
-  return id === undefined ? [lists(name), absent(name)] : [lists(name), absent(name), row(name, id)];
+  return [lists(name), absent(name), ...(id === undefined ? [] : changed(table, id))];
 }
 
 /** The tags of a change of one row. */
 export function changeTags({ table, id }: Change): readonly string[] {
+  return [lists(nameOf(table)), ...changed(table, id)];
+}
+
+/** The tags of those reads of one row that may have been of this one. */
+function changed(table: string, id: unknown): readonly string[] {
   const name = nameOf(table);
-  return [lists(name), row(name, id)];
+  const own = folded(id);
+  // By which other keys its row was read is not known.
+  if (own === FOREIGN || keysKnown(table) > 1) return [all(name)];
+  return isNumeric(id) ? [row(name, id)] : [row(name, id), `${name} ${FOREIGN}`];
 }
 
 /** The tags of whatever has become of a row, or of a table. */
@@ -57,7 +65,7 @@ export function anyTags(change: Change): readonly string[] {
  * and its bytes. That others fall together as well only means that more is read again.
  */
 function folded(id: unknown): string {
-  if (typeof id === "bigint" || typeof id === "number" || typeof id === "boolean") return String(Number(id));
+  if (isNumeric(id)) return String(Number(id));
   if (isDate(id)) return "date";
   if (id instanceof Uint8Array) return foldedBytes(id);
   if (typeof id !== "string") return "other";
@@ -65,9 +73,23 @@ function folded(id: unknown): string {
   if (/^\\x(?:[0-9a-f]{2})*$/i.test(id)) {
     return foldedBytes(Uint8Array.from(id.slice(2).match(/../g) ?? [], (byte) => parseInt(byte, 16)));
   }
+  if (/[^\0-\x7f]/.test(id)) return FOREIGN;
   const number = Number(id);
-  if (id.trim() !== "" && !Number.isNaN(number)) return String(number);
-  return id.normalize("NFKD").toUpperCase().toLowerCase().replaceAll(/[^\p{L}\p{N}]/gu, "");
+  if (id.trim() !== "" && Number.isFinite(number)) return String(number);
+  return id.toLowerCase().replaceAll(/[^a-z0-9]/g, "");
+}
+
+/** For keys that may be of one row: the same for those that a database may take for equal. */
+export function likeness(ids: readonly unknown[]): (id: unknown) => string {
+  const some = ids.some((id) => folded(id) === FOREIGN);
+  return (id) => some && !isNumeric(id) ? FOREIGN : folded(id);
+}
+
+/** Texts beyond ASCII: which of them, and of the others, are equal depends on the collation. */
+const FOREIGN = "~";
+
+function isNumeric(id: unknown): boolean {
+  return typeof id === "bigint" || typeof id === "number" || typeof id === "boolean";
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });

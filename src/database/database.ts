@@ -5,7 +5,7 @@ import type { HoldOptions, WaitOptions } from "../kernel/types.ts";
 import type { PoolCloseReport } from "../resource/pool_options.ts";
 import type { Dialect, Driver } from "./driver.ts";
 import { controlsTransaction } from "./_transaction_control.ts";
-import { ambientOf, noteAmbient } from "./propagation.ts";
+import { ambientOf, isOpen, noteAmbient } from "./propagation.ts";
 import { FOR_TRANSACTION, type QueryResult, type Session, type SessionSource } from "./session.ts";
 import { type SessionInfo, Sessions } from "./sessions.ts";
 import { type DatabaseOptions, noteDatabase, settingsOf } from "./settings.ts";
@@ -124,7 +124,7 @@ export class Database implements SessionSource, AsyncDisposable {
       const session = this.#sessions.tryAcquire(options);
       if (session !== undefined) return Promise.resolve(session);
     }
-    return this.#sessions.acquire(options, ambientOf(this)?.current?.owner);
+    return this.#sessions.acquire(options, ambientOf(this)?.holding?.owner);
   }
 
   /**
@@ -267,10 +267,10 @@ export class Database implements SessionSource, AsyncDisposable {
 
   /** Throws for what can't be meant on a session of its own. */
   #refuseUnfit(doing: string, sql: string | Sql): void {
-    const inside = this.current !== undefined;
-    if (!inside && !controlsTransaction(sql)) return;
-    const why = inside
-      ? ": a transaction is in effect here, and this would not be part of it"
+    const current = ambientOf(this)?.current;
+    if (current === undefined && !controlsTransaction(sql)) return;
+    const why = current !== undefined
+      ? `: a transaction ${isOpen(current) ? "is" : "was"} in effect here, and this would not be part of it`
       : " as what begins or ends a transaction must go through the session of what is in between: " +
         "this takes any; use db.transaction(), or a db.session()";
     throw new MisuseError(`Cannot ${doing} ${subject("database", this.name)}${why}`);

@@ -15,6 +15,8 @@ import {
   TransactionConflictError,
   type TransactionDoomedError,
 } from "./errors.ts";
+import { ambientOf } from "./propagation.ts";
+import { databaseOf } from "./settings.ts";
 import type { LeasedSession } from "./session.ts";
 import { type Hooks, type Root, Scope } from "./transaction_scope.ts";
 import { anybody, type Sender, type Wire } from "./wire.ts";
@@ -259,9 +261,11 @@ export class Outermost extends Scope implements Root {
     await puttingInOrder;
     // What became of it is not known, so neither kind is due.
     if (outcome === "unknown") return;
+    const ambient = ambientOf(databaseOf(this.wire.settings) ?? this);
     for (const hook of [...this.due ?? [], ...hooks ?? []]) {
       try {
-        await hook();
+        // Not in the transaction that has ended, if it ended where it was in effect.
+        await (ambient === undefined ? hook() : ambient.run(ambient.holding, hook));
       } catch (error) {
         emit("hook.failed", "transaction", this.wire.settings.name, { outcome, error });
       }

@@ -1,7 +1,9 @@
 /** Transactions that code further in finds by itself: what it does with the one it is in. */
+import { timeout } from "../cancel/timeout.ts";
 import { checkChoice, subject } from "../kernel/checks.ts";
 import { isThenable } from "../kernel/deferred.ts";
 import { MisuseError } from "../kernel/errors.ts";
+import type { WaitOptions } from "../kernel/types.ts";
 import type { ContextCarrier } from "./context_carrier.ts";
 import type { TxModes } from "./driver.ts";
 import type { Transaction } from "./transaction_scope.ts";
@@ -44,7 +46,7 @@ export interface Joinable extends Transaction {
 }
 
 /** What of a transaction's options matters when it joins another one. */
-interface JoinOptions extends TxModes {
+interface JoinOptions extends TxModes, WaitOptions {
   readonly propagation?: Propagation | undefined;
   readonly retry?: unknown;
 }
@@ -84,11 +86,20 @@ export class Ambient {
     this.#name = name;
   }
 
-  /** The transaction that is in effect here. */
+  /** The transaction that is in effect here; one that has ended stays so, for what it has left behind. */
   get current(): Joinable | undefined {
+    return this.#innermost(() => true)?.tx;
+  }
+
+  /** The innermost that has not ended, and so holds a session, be it in effect here or not. */
+  get holding(): Joinable | undefined {
+    return this.#innermost(({ tx }) => tx !== undefined && isOpen(tx))?.tx;
+  }
+
+  #innermost(fits: (carried: Carried) => boolean): Carried | undefined {
     let at = this.#carrier.getStore() as Carried | undefined;
-    while (at !== undefined && at.of !== this) at = at.outer;
-    return at?.tx;
+    while (at !== undefined && !(at.of === this && fits(at))) at = at.outer;
+    return at;
   }
 
   /** Runs `fn` with `tx` in effect, or with none. */
@@ -118,6 +129,10 @@ export class Ambient {
       );
     }
     checkChoice(doing, "propagation", propagation, PROPAGATIONS);
+    const joins = propagation !== "requiresNew" && propagation !== "notSupported" && propagation !== "never";
+    if (joins && current !== undefined && !isOpen(current)) {
+      throw new MisuseError(`Cannot ${doing} as propagation "${propagation}": the one around it has ended`);
+    }
     switch (propagation) {
       case "required":
         return current === undefined ? await begin(undefined) : await this.#join(current, fn, options, doing);
@@ -126,7 +141,9 @@ export class Ambient {
       case "nested":
         if (current === undefined) return await begin(undefined);
         checkModes(current, options, doing);
-        return await current.savepoint((inner) => this.run(inner as Joinable, () => fn(inner)));
+        return await current.savepoint((inner) =>
+          within(doing, options, () => this.run(inner as Joinable, () => fn(inner)))
+        );
       case "mandatory":
         if (current !== undefined) return await this.#join(current, fn, options, doing);
         throw new MisuseError(
@@ -134,11 +151,11 @@ export class Ambient {
         );
       case "supports":
         if (current !== undefined) return await this.#join(current, fn, options, doing);
-        return await fn(none(doing));
+        return await within(doing, options, (signal) => fn(none(doing, signal)));
       case "notSupported":
-        return await this.run(undefined, () => fn(none(doing)));
+        return await within(doing, options, (signal) => this.run(undefined, () => fn(none(doing, signal))));
       case "never":
-        if (current === undefined) return await fn(none(doing));
+        if (current === undefined) return await within(doing, options, (signal) => fn(none(doing, signal)));
         throw new MisuseError(
           `Cannot ${doing} as propagation "never" allows none around it: it is inside one`,
         );
@@ -152,9 +169,9 @@ export class Ambient {
     doing: string,
   ): Promise<T> {
     checkModes(tx, options, doing);
+    if (options.signal?.aborted) throw options.signal.reason;
     try {
-      const value = fn(tx);
-      return isThenable(value) ? await value : value;
+      return await within(doing, options, () => fn(tx));
     } catch (error) {
       // Half of what was to be done must not be committed, even if somebody further out catches this.
       tx.doom ??= { cause: error };
@@ -164,8 +181,11 @@ export class Ambient {
 }
 
 /** What joins can't have other modes than what it joins: it would get them silently ignored. */
-function checkModes(tx: Joinable, { isolation, readOnly, retry }: JoinOptions, doing: string): void {
+function checkModes(tx: Joinable, { isolation, readOnly, retry, server }: JoinOptions, doing: string): void {
   const { modes } = tx;
+  if (server !== undefined) {
+    throw new MisuseError(`Cannot ${doing}: server must be left out, as its limits are the outermost one's`);
+  }
   if (retry) {
     throw new MisuseError(`Cannot ${doing}: retry must be left out, as only the outermost one can run again`);
   }
@@ -181,10 +201,30 @@ function checkModes(tx: Joinable, { isolation, readOnly, retry }: JoinOptions, d
   }
 }
 
-/** Stands for the transaction where there is none; using it is an error. */
-function none(doing: string): Transaction {
+/** Whether it has not ended. */
+export function isOpen({ state }: Joinable): boolean {
+  return state === "open" || state === "ending";
+}
+
+/** Runs what has no session of its own within its own limits; it has what is left of them in its signal. */
+async function within<T>(
+  doing: string,
+  { signal, timeoutMs }: WaitOptions,
+  work: (signal: AbortSignal | undefined) => T | PromiseLike<T>,
+): Promise<T> {
+  if (signal === undefined && timeoutMs === undefined) {
+    const value = work(undefined);
+    return isThenable(value) ? await value : value;
+  }
+  const options = { signal, operation: doing.replace("run ", "") };
+  return await timeout(timeoutMs ?? Infinity, (scope) => work(scope.signal), options);
+}
+
+/** Stands for the transaction where there is none; using it is an error, but for its signal. */
+function none(doing: string, signal: AbortSignal = new AbortController().signal): Transaction {
   return new Proxy({} as Transaction, {
     get(_, name) {
+      if (name === "signal") return signal;
       if (name === "then" || typeof name === "symbol") return undefined;
       throw new MisuseError(
         `Cannot use ${name} of transaction: ${doing.replace("run ", "")} runs without one here`,

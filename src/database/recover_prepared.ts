@@ -1,4 +1,5 @@
-import { checkChoice, checkFunction, checkOptions, show } from "../kernel/checks.ts";
+import { timeout } from "../cancel/timeout.ts";
+import { checkChoice, checkFunction, checkOptions, checkWaitOptions, show } from "../kernel/checks.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import { PREFIX } from "./_two_phase.ts";
 import { LeasedSession, type SessionSource } from "./session.ts";
@@ -33,7 +34,9 @@ export interface RecoverOptions extends WaitOptions {
  * application starts, for each database.
  *
  * @param on The database to look into.
- * @returns What was found, and done about it. Only transactions of such groups are looked at.
+ * @param options `signal` and `timeoutMs` bound the whole.
+ * @returns What was found, and done about it. Only transactions of such groups are looked at; those that somebody else has
+ * ended meanwhile are left out.
  * @throws {RangeError} When the driver has no two phases.
  *
  * @example
@@ -53,12 +56,14 @@ export async function recoverPrepared(
   }
   checkOptions(doing, options ?? null);
   checkFunction(doing, "decide", options.decide);
-  await using session = await on.session(options);
+  checkWaitOptions(doing, options);
+  using limit = timeout(options.timeoutMs ?? Infinity, { signal: options.signal, operation: doing });
+  const { signal } = limit;
+  await using session = await on.session({ signal });
   if (!(session instanceof LeasedSession)) throw new TypeError(`Cannot ${doing} as on must be a Database`);
   const { driver } = session.wire;
   const { twoPhase } = driver;
   if (twoPhase === undefined) throw new RangeError(`Cannot ${doing}: ${driver.name} has none`);
-  const { signal } = options;
   const { rows } = await session.query<{ gid: string }>(twoPhase.list, [], { signal });
   const found: RecoveredTransaction[] = [];
   for (const row of rows) {
@@ -67,8 +72,18 @@ export async function recoverPrepared(
     if (!gid.startsWith(PREFIX) || group === undefined || !/^[\w-]+$/.test(gid)) continue;
     const decision = await options.decide({ gid, group });
     checkChoice(doing, "decide's answer", decision, ["commit", "rollback", "leave"]);
-    if (decision !== "leave") await session.query(twoPhase[decision](gid), [], { signal });
-    const outcome = decision === "commit" ? "committed" : decision === "rollback" ? "rolled back" : "left";
+    let outcome: RecoveredTransaction["outcome"] = "left";
+    try {
+      if (decision !== "leave") {
+        await session.query(twoPhase[decision](gid), [], { signal });
+        outcome = decision === "commit" ? "committed" : "rolled back";
+      }
+    } catch (error) {
+      if (!twoPhase.isMissing(error)) throw error;
+      // MySQL calls those missing, too, that another connection still holds.
+      const { rows } = await session.query<{ gid: string }>(twoPhase.list, [], { signal });
+      if (!rows.some((row) => (twoPhase.gidOf?.(row) ?? row.gid) === gid)) continue;
+    }
     found.push({ gid, group, outcome });
   }
   return found;

@@ -95,7 +95,9 @@ class Stream implements Reading {
   #reader: "cursor" | RowReader | undefined;
   /** Whether it has begun a transaction for itself. */
   #begun = false;
-  /** Whether the last read failed: then PostgreSQL takes nothing more in this transaction. */
+  /** Whether a cursor was asked for. */
+  #declared = false;
+  /** Whether a statement of it was refused: then PostgreSQL takes nothing more in this transaction. */
   #failed = false;
   /** Whether nothing is left to be closed. */
   #over = false;
@@ -123,7 +125,8 @@ class Stream implements Reading {
     if (!inside && !wire.inTransaction) {
       for (const sql of driver.begin({ readOnly: true })) await this.#run({ sql }, () => this.#begun = true);
     }
-    await this.#run({ sql: `DECLARE ${CURSOR} NO SCROLL CURSOR FOR ${text}`, params });
+    const sql = `DECLARE ${CURSOR} NO SCROLL CURSOR FOR ${text}`;
+    await this.#run({ sql, params }, () => this.#declared = true);
   }
 
   /** The next rows; fewer than asked for are the last ones. */
@@ -145,7 +148,7 @@ class Stream implements Reading {
     if (this.#reader !== "cursor") return await this.stop();
     this.#stopped = true;
     if (this.#begun) return await wire.rollback();
-    if (this.#failed || wire.inTransaction === false) return;
+    if (!this.#declared || this.#failed || wire.inTransaction === false) return;
     await this.#within(
       wire.settings.rollbackTimeoutMs,
       () => wire.run({ sql: CLOSE, params: [], stage: "body", sender: anybody }),
@@ -184,17 +187,17 @@ class Stream implements Reading {
     const { wire, sender } = this.#place;
     // What is around it says why nothing more can be read.
     if (this.#stopped) sender.admit();
-    this.#failed = true;
-    const own: Sender = sent === undefined ? sender : {
+    const own: Sender = {
       admit() {
         sender.admit();
-        sent();
+        sent?.();
       },
-      refused: (failure, error) => sender.refused(failure, error),
+      refused: (failure, error) => {
+        this.#failed = true;
+        sender.refused(failure, error);
+      },
     };
-    const result = await wire.run({ params: [], stage: "body", ...what, sender: own, signal: this.#signal });
-    this.#failed = false;
-    return result;
+    return await wire.run({ params: [], stage: "body", ...what, sender: own, signal: this.#signal });
   }
 
   async #within(ms: number, work: () => unknown): Promise<void> {

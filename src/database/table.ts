@@ -34,6 +34,14 @@ export interface TableOptions<C extends string, K extends C = C> {
 /** Those made here: their names have been checked. */
 const made = new WeakSet<object>();
 
+/** By which keys each table has been described, whatever the case of its name. */
+const keys = new Map<string, Set<string>>();
+
+/** By how many different keys a table has been described. */
+export function keysKnown(name: string): number {
+  return keys.get(name.toLowerCase())?.size ?? 0;
+}
+
 /**
  * Describes a table, so that it can be used through {@linkcode UnoDb}. The database is not asked.
  *
@@ -93,6 +101,9 @@ export function table(name: string, options: TableOptions<string>): Table {
   if (schema !== undefined) checkText(doing, "schema", schema);
   const table: Table = Object.freeze({ name, schema, key, columns: Object.freeze([...columns]), version });
   made.add(table);
+  const known = keys.get(name.toLowerCase());
+  if (known === undefined) keys.set(name.toLowerCase(), new Set([key]));
+  else known.add(key);
   return table;
 }
 

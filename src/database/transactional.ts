@@ -1,3 +1,4 @@
+import { linkSignals } from "../cancel/link_signals.ts";
 import { checkFunction, checkOptions, show } from "../kernel/checks.ts";
 import { type AsyncMethod, type CallContext, type Policy, transformer } from "../flow/policy.ts";
 import type { Database } from "./database.ts";
@@ -57,7 +58,11 @@ export function transactional(
     if (policy === undefined) {
       policy = transformer<CallContext>({
         run: (fn, call) =>
-          transaction(db, (tx) => fn({ signal: tx.signal }), { ...rest, ...call, propagation, retry }),
+          transaction(db, async (tx) => {
+            // A transaction that was joined has no part in the signal of the call.
+            using both = linkSignals(tx.signal, call?.signal);
+            return await fn({ signal: both.signal });
+          }, { ...rest, ...call, propagation, retry }),
       });
       policies.set(db, policy);
     }

@@ -249,7 +249,8 @@ export class Wire {
       return result;
     } catch (error) {
       if (!signal?.aborted) throw this.#typed(error, order);
-      await this.#interrupt(pending);
+      // What it came to is nobody's to know but the sender's, whose transaction it may have ended.
+      if (await this.#interrupt(pending)) await pending.then(ignore, (cause) => this.#typed(cause, order));
       throw signal.reason;
     } finally {
       this.#running = undefined;
@@ -257,8 +258,12 @@ export class Wire {
     }
   }
 
-  /** Stops what runs. Both sides are waited for: a cancel request that is still under way would strike the next one. */
-  async #interrupt(pending: PromiseLike<unknown>): Promise<void> {
+  /**
+   * Stops what runs. Both sides are waited for: a cancel request that is still under way would strike the next one.
+   *
+   * @returns Whether it has ended; else its connection is destroyed.
+   */
+  async #interrupt(pending: PromiseLike<unknown>): Promise<boolean> {
     let over = false;
     const ended = Promise.allSettled([pending]).then(() => {
       over = true;
@@ -277,6 +282,7 @@ export class Wire {
     } catch (error) {
       this.destroy("statement did not end", error);
     }
+    return over;
   }
 
   #next(): void {
@@ -309,7 +315,9 @@ export class Wire {
     const failure = this.driver.classify(cause);
     if (failure.kind === "usage") return cause;
     const { kind, state, lost, violation } = failure;
-    const message = `Cannot ${this.#doing(sql, stage)}${limitOf(kind, sender)}: ${textOf(cause)}`;
+    const message = `Cannot ${this.#doing(sql, stage)}${limitOf(kind, sender, textOf(cause))}: ${
+      textOf(cause)
+    }`;
     const options = { dialect: this.driver.dialect, stage, failure: kind, state, cause };
     let error: DatabaseError | ClosedError;
     if (lost) error = this.#takenAway(stage) ?? new ConnectionLostError(message, options);
@@ -331,9 +339,9 @@ export class Wire {
   }
 }
 
-/** The server's limit that was reached, as far as it was set with the transaction. */
-function limitOf(kind: FailureKind, { modes }: Sender): string {
-  if (kind !== "statementTimeout" && kind !== "lockTimeout") return "";
+/** The server's limit that was reached, as far as it was set with the transaction, and the server says it was that. */
+function limitOf(kind: FailureKind, { modes }: Sender, text: string): string {
+  if (kind !== "statementTimeout" && kind !== "lockTimeout" || !/\btimeout\b/.test(text)) return "";
   const ms = modes?.server?.[`${kind}Ms`];
   return ms === undefined ? "" : ` within its ${kind}Ms of ${ms} ms`;
 }

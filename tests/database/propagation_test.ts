@@ -236,6 +236,111 @@ describe("transactions that are carried along", () => {
       await db.close();
     }));
 
+  it("what has none runs without one, by transactional too, within its own limits", () =>
+    world(async () => {
+      const { db, server } = setUp();
+      for (const propagation of ["supports", "never", "notSupported"] as const) {
+        const free = transactional({ db, propagation })(
+          async (value: string, options: { signal?: AbortSignal }) => {
+            assert.equal(db.current, undefined);
+            await db.query("INSERT", [value]);
+            await sleep(50, options);
+            return value;
+          },
+        );
+        assert.equal(await free(propagation, { signal: undefined }), propagation);
+        const stop = new AbortController();
+        const stopped = free("stopped", { signal: stop.signal });
+        await sleep(10);
+        stop.abort("enough");
+        await assert.rejects(stopped, (reason) => reason === "enough");
+        const slow = db.transaction(() => sleep(50), { propagation, timeoutMs: 20 });
+        await assert.rejects(slow, { name: "TimeoutError" });
+        await sleep(50);
+      }
+      assert.equal(server.autocommitted.length, 6);
+      await db.close();
+    }));
+
+  it("what joins keeps its own signal and limit, and takes the whole with it", () =>
+    world(async () => {
+      for (const propagation of ["required", "mandatory", "supports", "nested"] as const) {
+        const { db, server } = setUp();
+        const outer = db.transaction(async (tx) => {
+          await insert(tx, "outer");
+          const early = db.transaction(() => assert.fail("called"), {
+            propagation,
+            signal: AbortSignal.abort("no"),
+          });
+          await assert.rejects(early, (reason) => reason === "no");
+          const slow = db.transaction(async (inner) => {
+            await insert(inner, "inner");
+            await sleep(200);
+          }, { propagation, timeoutMs: 20 });
+          await assert.rejects(slow, { name: "TimeoutError" });
+          await assert.rejects(
+            db.transaction(() => {}, { propagation, server: { lockTimeoutMs: 5 } }),
+            MisuseError,
+          );
+        });
+        if (propagation === "nested") await outer;
+        else await assert.rejects(outer, TransactionDoomedError);
+        assert.deepEqual(server.rows, propagation === "nested" ? ["outer"] : []);
+        await sleep(200);
+        await db.close();
+      }
+    }));
+
+  it("transactional gives the caller's signal on to what it joins", () =>
+    world(async () => {
+      const { db, server } = setUp();
+      const work = transactional({ db })(async (options: { signal?: AbortSignal }) => {
+        await insert(db.current, "inner");
+        await sleep(500, options);
+      });
+      const stop = new AbortController();
+      const outer = db.transaction(async () => await work({ signal: stop.signal }));
+      await sleep(10);
+      stop.abort("enough");
+      await assert.rejects(outer, (reason) => reason === "enough");
+      assert.deepEqual(server.rows, []);
+      await db.close();
+    }));
+
+  it("hooks run outside of a transaction that ended where it was in effect", () =>
+    world(async () => {
+      const { db, server } = setUp();
+      const seen: unknown[] = [];
+      await db.transaction(async (outer) => {
+        await db.transaction(async (tx) => {
+          tx.afterCommit(() => void seen.push(db.current === outer));
+          await tx.commit();
+        }, { propagation: "requiresNew" });
+      });
+      await db.transaction(async (tx) => {
+        tx.afterCommit(async () => void seen.push(await db.query("INSERT", ["hook"])));
+        await tx.commit();
+        await assert.rejects(db.transaction(() => assert.fail("called"), { propagation: "required" }), {
+          message:
+            'Cannot run transaction on database as propagation "required": the one around it has ended',
+        });
+        await assert.rejects(db.query("INSERT", ["past"]), { message: /a transaction was in effect here/ });
+      });
+      assert.deepEqual([seen.length, seen[0], server.autocommitted], [2, true, ["hook"]]);
+      await db.close();
+    }));
+
+  it("notSupported: what waits for the session that is held behind it is told at once", () =>
+    world(async (w) => {
+      const { db } = setUp({ max: 1 });
+      await db.transaction(async () => {
+        const waiting = db.transaction(() => db.query("SELECT"), { propagation: "notSupported" });
+        await assert.rejects(waiting, PoolSelfDeadlockError);
+      });
+      assert.ok(w.now < 1_000, `${w.now}`);
+      await db.close();
+    }));
+
   it("outlived by the flow of control are closed, not another connection", () =>
     world(async () => {
       const { db } = setUp();

@@ -12,7 +12,9 @@ import {
   UnoDb,
   type UnoTransaction,
 } from "@uno/async/database";
+import { sqliteDriver } from "@uno/async/database/sqlite";
 import { sweep, world } from "@uno/async/testing";
+import { changeTags, rowTags } from "../../src/database/_uno_tags.ts";
 import { RowsServer } from "./_rows_driver.ts";
 
 const rows = table<{ id: number; total: number }, "id">("rows", { key: "id", columns: ["id", "total"] });
@@ -45,6 +47,47 @@ const stepArb = fc.oneof(
     }),
   },
 );
+
+describe("tags of reads and writes", () => {
+  it("meet where a database may take keys for equal", () => {
+    const keyed = table("folded", { key: "id", columns: ["id"] });
+    const meets = (read: unknown, written: unknown): boolean => {
+      const tags = new Set(rowTags(keyed, read, true));
+      return changeTags({ table: "FOLDED", id: written }).some((tag) => tags.has(tag));
+    };
+    const equal: [unknown, unknown][] = [
+      ["Infinity", "infinity"],
+      ["12", "١٢"],
+      ["oe", "œ"],
+      ["øre", "ore"],
+      ["Straße", "STRASSE"],
+      ["5", 5],
+      ["5.0", 5n],
+      ["a-b", "A B"],
+    ];
+    for (const [a, b] of equal) assert.deepEqual([meets(a, b), meets(b, a)], [true, true], `${a} ${b}`);
+    assert.deepEqual([meets(1, 2), meets("ada", "bob"), meets("ada", 7)], [false, false, false]);
+  });
+
+  it("meet for all rows of a table that is described with several keys", async () => {
+    await using db = new Database(sqliteDriver({ file: ":memory:" }));
+    await db.query("create table people (id integer primary key, email text unique, n integer)");
+    await using uno = new UnoDb(db);
+    const columns = ["id", "email", "n"] as const;
+    const byId = table<{ id: number; email: string; n: number }, "id">("people", { key: "id", columns });
+    const byEmail = table<{ id: number; email: string; n: number }, "email">("people", {
+      key: "email",
+      columns,
+    });
+    await uno.insert(byId, { id: 1, email: "ada@home", n: 1 });
+    const read = async () => (await uno.get(byEmail, "ada@home", { cache: true }))?.n;
+    assert.equal(await read(), 1);
+    await uno.update(byId, 1, { n: 2 });
+    assert.equal(await read(), 2);
+    await uno.delete(byId, 1);
+    assert.equal(await read(), undefined);
+  });
+});
 
 describe("UnoDb cache", () => {
   it("gives nothing from before a commit that was acknowledged before the read", async () => {

@@ -33,11 +33,6 @@ export class MysqlAnswers {
     return { rows: [], rowCount: affectedRows, insertId: insertId || undefined };
   }
 
-  /** An error ended the transaction, of which no status tells. */
-  rolledBack(): void {
-    this.#status &= ~IN_TRANSACTION;
-  }
-
   /** The session is as new. */
   reset(): void {
     this.#status = AUTOCOMMIT;

@@ -43,7 +43,7 @@ interface LineConfig {
 /** Opens a connection. The package hands it out when it is open, so the line is made here: it can then be given up before. */
 export function open(
   module: Mysql2Module,
-  options: { readonly stream?: unknown },
+  options: Readonly<Record<string, unknown>>,
   signal: AbortSignal,
 ): Promise<Mysql2Connection> {
   const { stream: given } = options;
@@ -74,4 +74,14 @@ export function closedError(): Error {
   return Object.assign(new Error("Cannot query: the connection was closed"), {
     code: "PROTOCOL_CONNECTION_LOST",
   });
+}
+
+/** That blanks may stand before the parenthesis of a function: a flag of the handshake. */
+export const IGNORE_SPACE = 0x100;
+
+/** Whether a connection was opened with a flag. */
+export function hasFlag({ connection }: Mysql2Connection, flag: number): boolean {
+  const { clientFlags = 0 } =
+    (connection as { readonly config?: { clientFlags?: number } } | undefined)?.config ?? {};
+  return (clientFlags & flag) !== 0;
 }

@@ -21,6 +21,8 @@ export class MysqlRows implements RowReader {
   #rows: unknown[] = [];
   #ended = false;
   #error: { readonly error: unknown } | undefined;
+  /** Whether the server has refused it, or stopped it. */
+  failed = false;
   #max = 1;
   #held = false;
   #closed = false;
@@ -68,6 +70,7 @@ export class MysqlRows implements RowReader {
 
   /** Nothing more comes, by a failure. */
   fail(error: unknown): void {
+    this.failed = true;
     if (!this.#closed) this.#error ??= { error };
     this.#end();
   }

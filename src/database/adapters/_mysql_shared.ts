@@ -24,7 +24,14 @@ export function begin({ isolation, readOnly, server }: TxModes): readonly string
 
 /** XA, with the group's name as the global part of the id. */
 export const twoPhase: TwoPhase = {
-  begin: (gid, modes) => [...begin({ ...modes, readOnly: false }).slice(0, -1), `XA START '${gid}'`],
+  begin(gid, modes) {
+    if (modes.readOnly) {
+      throw new RangeError(
+        "Cannot begin transaction as readOnly must be false with two phases: received true",
+      );
+    }
+    return [...begin(modes).slice(0, -1), `XA START '${gid}'`];
+  },
   prepare: (gid) => [`XA END '${gid}'`, `XA PREPARE '${gid}'`],
   commit: (gid) => `XA COMMIT '${gid}'`,
   rollback: (gid) => `XA ROLLBACK '${gid}'`,

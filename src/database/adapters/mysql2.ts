@@ -7,7 +7,16 @@ import { checkOptions, show } from "../../kernel/checks.ts";
 import type { Connection, Driver, Result, RowReader } from "../driver.ts";
 import { Loss } from "./_lifeline.ts";
 import { MysqlAnswers } from "./_mysql_answers.ts";
-import { closedError, destroy, type Mysql2Connection, type Mysql2Module, open } from "./_mysql_module.ts";
+import {
+  closedError,
+  destroy,
+  hasFlag,
+  IGNORE_SPACE,
+  type Mysql2Connection,
+  type Mysql2Module,
+  open,
+} from "./_mysql_module.ts";
+import { checkParams } from "./_mysql_placeholders.ts";
 import { type Mysql2Line, MysqlRows } from "./_mysql_rows.ts";
 import { begin, classify, twoPhase } from "./_mysql_shared.ts";
 import { targetOf } from "./_postgres_shared.ts";
@@ -49,7 +58,9 @@ export function mysql2Driver(module: Mysql2Module, options: Mysql2Options = {}):
   if (options.multipleStatements) {
     throw new RangeError(`Cannot ${doing} as multipleStatements must be off: received true`);
   }
-  const another: Opener = (signal) => open(module, options, signal);
+  // Each is one of the server's, which has only so many for all; texts of batches differ by their number of rows.
+  const config: Mysql2Options = { maxPreparedStatements: 200, ...options };
+  const another: Opener = (signal) => open(module, config, signal);
   return {
     name: "mysql2",
     dialect: "mysql",
@@ -91,21 +102,33 @@ class MysqlConnection implements Connection {
   }
 
   stream(sql: string, params: readonly unknown[]): RowReader {
+    checkParams(sql, params);
     const rows = new MysqlRows(this.raw.connection as Mysql2Line, sql, params, () => this.cancel());
     this.#loss.whoWaits((error) => rows.fail(error));
-    return rows;
+    const failed = (): Promise<void> | undefined => rows.failed ? this.#refused() : undefined;
+    return {
+      read: (maxRows) => rows.read(maxRows).catch(async (error) => (await failed(), Promise.reject(error))),
+      close: async () => (await rows.close(), await failed()),
+    };
   }
 
   async #query(sql: string, params: readonly unknown[]): Promise<Result> {
+    checkParams(sql, params);
+    const { raw } = this;
     try {
-      const { raw } = this;
       return this.#answers.read(
         params.length === 0 ? await raw.query(sql) : await raw.execute(sql, params as never),
       );
     } catch (error) {
-      if (classify(error).txGone) this.#answers.rolledBack();
+      await this.#refused();
       throw error;
     }
+  }
+
+  /** No status comes with an error, some of which end the transaction: it is asked for with a statement that does nothing. */
+  async #refused(): Promise<void> {
+    if (this.#loss.happened || !this.inTransaction()) return;
+    await this.raw.query("DO 0").then((answer) => void this.#answers.read(answer), () => {});
   }
 
   inTransaction(): boolean {
@@ -129,6 +152,12 @@ class MysqlConnection implements Connection {
   async reset(): Promise<void> {
     await this.#loss.unlessGone(this.raw.reset());
     this.#answers.reset();
+    // What the package asks for by a flag of the handshake, of which the server keeps no note.
+    if (hasFlag(this.raw, IGNORE_SPACE)) {
+      await this.#loss.unlessGone(
+        this.raw.query("SET SESSION sql_mode = CONCAT(@@sql_mode, ',IGNORE_SPACE')"),
+      );
+    }
   }
 
   async close({ force }: { readonly force: boolean }): Promise<void> {

@@ -54,7 +54,7 @@ export function pgliteDriver(module: PgliteModule, options: Readonly<Record<stri
     throw new TypeError(`Cannot ${doing} as module must be the class PGlite: received ${show(module)}`);
   }
   checkOptions(doing, options ?? null);
-  const { dataDir } = options;
+  const { dataDir, username } = options;
   return {
     dialect: postgres.dialect,
     commitCheck: postgres.commitCheck,
@@ -72,7 +72,11 @@ export function pgliteDriver(module: PgliteModule, options: Readonly<Record<stri
     async connect({ signal }) {
       const engine = new module(options as never);
       await engine.waitReady;
-      if (!signal.aborted) return new PgliteConnection(engine);
+      if (!signal.aborted) {
+        const asRole = "select current_setting('role') as role";
+        const { rows } = username === undefined ? { rows: [] } : await engine.query(asRole);
+        return new PgliteConnection(engine, (rows[0] as { role?: string } | undefined)?.role);
+      }
       await engine.close();
       throw signal.reason;
     },
@@ -83,8 +87,12 @@ class PgliteConnection implements Connection {
   readonly raw: Pglite;
   readonly #transaction = new TransactionTracker();
 
-  constructor(engine: Pglite) {
+  readonly #role: string | undefined;
+
+  /** @param role Whose rights it has taken on, if it was told to. */
+  constructor(engine: Pglite, role: string | undefined) {
     this.raw = engine;
+    this.#role = role;
   }
 
   async query(sql: string, params: readonly unknown[]): Promise<Result> {
@@ -100,6 +108,9 @@ class PgliteConnection implements Connection {
 
   async reset(): Promise<void> {
     for (const sql of RESET.split("; ")) await this.raw.query(sql);
+    if (this.#role !== undefined) {
+      await this.raw.query("select set_config('role', $1, false)", [this.#role]);
+    }
   }
 
   async close(): Promise<void> {

@@ -82,6 +82,12 @@ export function postgresJsDriver(module: PostgresJsModule, options: PostgresJsOp
     make: (onclose) => module({ ...config, onclose: () => onclose() } as never),
     script: (sql, text) => sql.unsafe(text, [] as never, SIMPLE),
     async run(sql, text, params) {
+      const missing = params.indexOf(undefined);
+      if (missing >= 0) {
+        throw new TypeError(
+          `Cannot run statement as value ${missing + 1} must not be undefined: received undefined`,
+        );
+      }
       const result = await sql.unsafe(
         text,
         params as never,
