@@ -164,6 +164,46 @@ for (const subject of subjects) {
         assert.equal(db.statistics().inUse, 0);
       }));
 
+    it("recoverPrepared by two at once: each tells what it has done, and neither fails", () =>
+      withTwo(subject, async (a, b, name, again) => {
+        const [lost] = again();
+        const crashed = SessionOperationGroup.run(lost, (group) => {
+          group.spawn(insert("x"));
+          group.spawn(insert("y"));
+        }, { protocol: "two-phase", name, onDecision: () => lost.close({ graceMs: 0 }) });
+        await assert.rejects(crashed, PartialCommitError);
+        const mine = ({ group }: { group: string }) => group.startsWith(`uno_${name}_`);
+        const decide = async (found: { group: string }): Promise<"commit" | "leave"> => {
+          if (!mine(found)) return "leave";
+          // The other one comes while this one is deciding.
+          other ??= recoverPrepared(a, { decide: (found) => mine(found) ? "commit" : "leave" });
+          await other;
+          return "commit";
+        };
+        let other: ReturnType<typeof recoverPrepared> | undefined;
+        const late = await recoverPrepared(dialect === "postgres" ? a : b, { decide });
+        const done = await other!;
+        assert.deepEqual([late.filter(mine), done.filter(mine).map(({ outcome }) => outcome)], [
+          [],
+          ["committed", "committed"],
+        ]);
+        assert.deepEqual(await ids(a), ["x", "y"]);
+      }));
+
+    it("operations that only read can't be part of it where that is not kept", {
+      skip: dialect === "mysql" ? false : "PostgreSQL keeps it",
+    }, () =>
+      withTwo(subject, async (a, _, name) => {
+        const reading = SessionOperationGroup.run(a, (group) => {
+          group.spawn(insert("x"), { readOnly: true });
+        }, { protocol: "two-phase", name });
+        await assert.rejects(reading, {
+          name: "RangeError",
+          message: "Cannot begin transaction as readOnly must be false with two phases: received true",
+        });
+        assert.deepEqual(await ids(a), []);
+      }));
+
     it("recoverPrepared ends what a crash left, as decided", () =>
       withTwo(subject, async (a, b, name, again) => {
         const ofDecision = { commit: ["x"], rollback: [] };

@@ -76,12 +76,13 @@ export function closedError(): Error {
   });
 }
 
-/** That blanks may stand before the parenthesis of a function: a flag of the handshake. */
-export const IGNORE_SPACE = 0x100;
+/** That blanks may stand before the parenthesis of a function. */
+const IGNORE_SPACE = 0x100;
 
-/** Whether a connection was opened with a flag. */
-export function hasFlag({ connection }: Mysql2Connection, flag: number): boolean {
-  const { clientFlags = 0 } =
-    (connection as { readonly config?: { clientFlags?: number } } | undefined)?.config ?? {};
-  return (clientFlags & flag) !== 0;
+/** Has the server forget the settings of the session, but for what the package asks for in the handshake. */
+export async function resetSession(connection: Mysql2Connection): Promise<void> {
+  await connection.reset();
+  const { config } = (connection.connection ?? {}) as { readonly config?: { readonly clientFlags?: number } };
+  if (((config?.clientFlags ?? 0) & IGNORE_SPACE) === 0) return;
+  await connection.query("SET SESSION sql_mode = CONCAT(@@sql_mode, ',IGNORE_SPACE')");
 }

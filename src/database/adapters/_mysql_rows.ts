@@ -14,24 +14,30 @@ export interface Mysql2Line {
   resume(): void;
 }
 
+/** What is done about the statement beside reading. */
+export interface RowsDoing {
+  /** Has the server stop it. */
+  cancel(): Promise<void>;
+  /** The server has refused it, or stopped it. */
+  refused(): Promise<void>;
+}
+
 /** Reads the rows of one statement. */
 export class MysqlRows implements RowReader {
   readonly #line: Mysql2Line;
-  readonly #cancel: () => Promise<void>;
+  readonly #doing: RowsDoing;
   #rows: unknown[] = [];
   #ended = false;
   #error: { readonly error: unknown } | undefined;
-  /** Whether the server has refused it, or stopped it. */
-  failed = false;
+  #refused = false;
   #max = 1;
   #held = false;
   #closed = false;
   #wake: (() => void) | undefined;
 
-  /** @param cancel Has the server stop the statement. */
-  constructor(line: Mysql2Line, sql: string, params: readonly unknown[], cancel: () => Promise<void>) {
+  constructor(line: Mysql2Line, sql: string, params: readonly unknown[], doing: RowsDoing) {
     this.#line = line;
-    this.#cancel = cancel;
+    this.#doing = doing;
     const command = params.length === 0 ? line.query(sql) : line.execute(sql, params as never);
     command.on("result", (row) => {
       if (this.#closed) return;
@@ -52,6 +58,7 @@ export class MysqlRows implements RowReader {
       this.#goOn();
       await woken;
     }
+    if (this.#refused) await this.#doing.refused();
     if (this.#error !== undefined) throw this.#error.error;
     return this.#rows.splice(0, maxRows);
   }
@@ -64,13 +71,14 @@ export class MysqlRows implements RowReader {
     const ended = new Promise<void>((resolve) => this.#wake = resolve);
     this.#goOn();
     // Without a connection to do that with, the rest may still come in time.
-    await this.#cancel().catch(() => {});
+    await this.#doing.cancel().catch(() => {});
     if (!this.#ended) await ended;
+    if (this.#refused) await this.#doing.refused();
   }
 
   /** Nothing more comes, by a failure. */
   fail(error: unknown): void {
-    this.failed = true;
+    this.#refused = true;
     if (!this.#closed) this.#error ??= { error };
     this.#end();
   }

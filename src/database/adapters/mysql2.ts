@@ -10,11 +10,10 @@ import { MysqlAnswers } from "./_mysql_answers.ts";
 import {
   closedError,
   destroy,
-  hasFlag,
-  IGNORE_SPACE,
   type Mysql2Connection,
   type Mysql2Module,
   open,
+  resetSession,
 } from "./_mysql_module.ts";
 import { checkParams } from "./_mysql_placeholders.ts";
 import { type Mysql2Line, MysqlRows } from "./_mysql_rows.ts";
@@ -103,13 +102,12 @@ class MysqlConnection implements Connection {
 
   stream(sql: string, params: readonly unknown[]): RowReader {
     checkParams(sql, params);
-    const rows = new MysqlRows(this.raw.connection as Mysql2Line, sql, params, () => this.cancel());
+    const rows = new MysqlRows(this.raw.connection as Mysql2Line, sql, params, {
+      cancel: () => this.cancel(),
+      refused: () => this.#refused(),
+    });
     this.#loss.whoWaits((error) => rows.fail(error));
-    const failed = (): Promise<void> | undefined => rows.failed ? this.#refused() : undefined;
-    return {
-      read: (maxRows) => rows.read(maxRows).catch(async (error) => (await failed(), Promise.reject(error))),
-      close: async () => (await rows.close(), await failed()),
-    };
+    return rows;
   }
 
   async #query(sql: string, params: readonly unknown[]): Promise<Result> {
@@ -150,14 +148,8 @@ class MysqlConnection implements Connection {
   }
 
   async reset(): Promise<void> {
-    await this.#loss.unlessGone(this.raw.reset());
+    await this.#loss.unlessGone(resetSession(this.raw));
     this.#answers.reset();
-    // What the package asks for by a flag of the handshake, of which the server keeps no note.
-    if (hasFlag(this.raw, IGNORE_SPACE)) {
-      await this.#loss.unlessGone(
-        this.raw.query("SET SESSION sql_mode = CONCAT(@@sql_mode, ',IGNORE_SPACE')"),
-      );
-    }
   }
 
   async close({ force }: { readonly force: boolean }): Promise<void> {
