@@ -220,10 +220,10 @@ export class Pool<T> implements Lender<T>, Customer<T>, Storekeeper<T>, Closing,
 
   /** One in use that may have another user: not one that will end when it comes back. */
   get #shared(): Item<T> | undefined {
+    if (this.#resized && this.#live > this.max) return undefined;
     const now = this.#now();
     return this.#leases.open(({ isLost, isDiscarded, wave, uses, expiresMs }) =>
-      !isLost && !isDiscarded && wave === this.#wave && uses < this.settings.maxUses && now < expiresMs &&
-      !(this.#resized && this.#live > this.max)
+      !isLost && !isDiscarded && wave === this.#wave && uses < this.settings.maxUses && now < expiresMs
     );
   }
 

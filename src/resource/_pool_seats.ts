@@ -13,7 +13,12 @@ export class Seats<T> {
     this.each = each;
   }
 
-  /** One with a seat left; those of which `mayBe` says no are not asked for again before they have come back. */
+  /**
+   * One with a seat left.
+   *
+   * @param mayBe Whether it may have another user. After a no it has none before it has come back: what says no for a
+   * while only is asked before this is called.
+   */
   open(mayBe: (item: Item<T>) => boolean): Item<T> | undefined {
     for (let item = this.#open.first; item !== undefined; item = this.#open.first) {
       if (mayBe(item)) return item;

@@ -152,6 +152,37 @@ describe("AsyncResourcePool with several leases for each resource", () => {
     });
   });
 
+  test("seats that nobody may have while there are too many resources are given again after that", async () => {
+    await world(async () => {
+      const { pool } = lines({ leasesPerResource: 3 });
+      const held = await Promise.all([1, 2, 3, 4].map(() => pool.acquire()));
+      held[0]!.release();
+      pool.resize(1);
+      assert.equal(pool.tryAcquire(), undefined);
+      pool.resize(2);
+      assert.equal(pool.statistics().free, 3);
+      const more = [1, 2, 3].map(() => pool.tryAcquire());
+      assert.deepEqual(more.map((lease) => lease?.value.id), [2, 2, 1]);
+      for (const lease of [...held.slice(1), ...more]) lease!.release();
+      await pool.close();
+    });
+  });
+
+  test("a seat is given to who waits once there are not too many resources any more", async () => {
+    await world(async () => {
+      const { pool } = lines({ leasesPerResource: 3, acquireTimeoutMs: 10 });
+      const held = await Promise.all([1, 2, 3, 4].map(() => pool.acquire()));
+      held[0]!.release();
+      pool.resize(1);
+      const waiting = pool.acquire();
+      held[3]!.release();
+      const lease = await waiting;
+      assert.equal(lease.value.id, 1);
+      for (const one of [held[1]!, held[2]!, lease]) one.release();
+      await pool.close();
+    });
+  });
+
   test("is recycled when all have given it back, and validated before the first only", async () => {
     await world(async () => {
       const looks: string[] = [];
