@@ -1,4 +1,5 @@
 import { checkFunction, checkInteger, subject } from "../kernel/checks.ts";
+import { deferred } from "../kernel/deferred.ts";
 import { checkDrain } from "./_drain.ts";
 import { Pool } from "./_pool.ts";
 import type { Request } from "./_pool_line.ts";
@@ -174,7 +175,11 @@ export class KeyedResourcePool<K, T> implements AsyncDisposable {
         for (const pool of pools) void pool.close(graceMs);
         return this.#closing;
       }
-      return this.#closing = this.#close(pools, graceMs);
+      // It is there before the pools end, as those who are told on the way may come back.
+      const { promise, resolve } = deferred<PoolCloseReport>();
+      this.#closing = promise;
+      resolve(this.#close(pools, graceMs));
+      return promise;
     } catch (error) {
       return Promise.reject(error);
     }

@@ -300,6 +300,35 @@ describe("KeyedResourcePool", () => {
     });
   });
 
+  test("close: who comes back while it begins is refused, and closes the same", async () => {
+    await world(async () => {
+      const created: string[] = [];
+      const late: Promise<unknown>[] = [];
+      let again: Promise<unknown> | undefined;
+      const pool: KeyedResourcePool<string, string> = new KeyedResourcePool({
+        max: 5,
+        create: (key, { signal }) => {
+          created.push(key);
+          return new Promise<string>((_, reject) => {
+            signal.addEventListener("abort", () => {
+              reject(signal.reason);
+              late.push(failureOf(pool.acquire("b")));
+              assert.equal(pool.tryAcquire("b"), undefined);
+              again = pool.close({ graceMs: 5 });
+            });
+          });
+        },
+      });
+      const waiting = failureOf(pool.acquire("a"));
+      await sleep(1);
+      const closing = pool.close();
+      assert.equal(again, closing);
+      assert.deepEqual((await closing).stragglers, []);
+      for (const refused of [waiting, ...late]) assert.ok(await refused instanceof PoolClosedError);
+      assert.deepEqual([created, late.length, pool.keys()], [["a"], 1, []]);
+    });
+  });
+
   test("aborted at any point, nothing is left, and no room is lost", async () => {
     let store: KeyedStore;
     await sweep(async (signal) => {
