@@ -90,11 +90,10 @@ export class BatchIntake<I, O> {
       checkOptions(doing, options);
       const { pending = "flush" } = options;
       checkChoice(doing, "pending", pending, ["flush", "reject"]);
-      if (pending === "reject") this.#refuseAll(this.#closedError());
+      return this.#close(pending === "reject");
     } catch (error) {
       return Promise.reject(error);
     }
-    return this.#closing ??= this.#flush();
   }
 
   statistics(): AsyncBatcherStatistics {
@@ -275,6 +274,19 @@ export class BatchIntake<I, O> {
     this.#admit();
     this.#pump();
     this.#tellFlushers();
+  }
+
+  #close(refuses: boolean): Promise<void> {
+    if (this.#closing !== undefined) {
+      if (refuses) this.#refuseAll(this.#closedError());
+      return this.#closing;
+    }
+    // It is there before anybody is told of anything, as observers may come back.
+    const { promise, resolve } = deferred<void>();
+    this.#closing = promise;
+    if (refuses) this.#refuseAll(this.#closedError());
+    resolve(this.#flush());
+    return promise;
   }
 
   #refuseAll(error: Error): void {

@@ -81,4 +81,26 @@ describe("AsyncBatcher: observers that come back to it", () => {
       }
     });
   });
+
+  test("who is told of anything once it was closed adds nothing more, and closes the same", async () => {
+    await world(async () => {
+      const told = [["flush", "wait"], ["flush", "grant"], ["reject", "reject"]] as const;
+      for (const [pending, kind] of told) {
+        const { batcher, served } = made({ maxPending: 1, maxWaitMs: 5 });
+        const items = [1, 2].map((item) => batcher.add(item).catch(({ name }) => name));
+        let late: Promise<unknown> | undefined;
+        let again: Promise<void> | undefined;
+        using _ = at(kind, () => {
+          late = batcher.add(9).catch(({ name }) => name);
+          again = batcher.close();
+        });
+        const closing = batcher.close({ pending });
+        await closing;
+        assert.deepEqual([again === closing, await late], [true, "ClosedError"], kind);
+        assert.equal(batcher.statistics().pending, 0);
+        const [given, all] = pending === "flush" ? [[1, 2], [1, 2]] : [["ClosedError", "ClosedError"], []];
+        assert.deepEqual([await Promise.all(items), served], [given, all]);
+      }
+    });
+  });
 });
