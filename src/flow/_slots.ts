@@ -132,7 +132,8 @@ export class Slots implements LeaseOwner<OwnedLease<Request>> {
   wait(request: Request, options?: WaitOptions): Promise<OwnedLease<Request> | undefined> {
     if (this.#timed) request = this.#timedRequest(request);
     while (this.queue.size >= this.maxQueue && !request.guest && this.#overflow !== "block") {
-      if (!this.#makeRoom(request)) return Promise.reject(this.#refusal());
+      // Who would not wait takes no place in the line, and so nobody is sent away for it.
+      if (options?.timeoutMs === 0 || !this.#makeRoom(request)) return Promise.reject(this.#refusal());
     }
     const special = request.priority !== 0 || request.key !== undefined || this.#reserve !== undefined;
     if (special && this.#ranking === undefined) this.#rank();

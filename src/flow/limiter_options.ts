@@ -44,7 +44,7 @@ export interface LimiterTurnOptions {
 
 /** Options of {@linkcode Limiter.run}. */
 export interface LimiterRunOptions extends WaitOptions, LimiterTurnOptions {
-  /** Gives up after so many milliseconds of waiting for a slot; 0 runs only if a slot is free now. */
+  /** Gives up after so many milliseconds of waiting for a slot; 0 runs only if a slot is free now, and sends nobody away. */
   queueTimeoutMs?: number | undefined;
   /**
    * The least the work takes, in milliseconds. The call fails as soon as less is left, of `timeoutMs` or of a deadline

@@ -71,6 +71,27 @@ describe("Limiter, overflow", () => {
     });
   });
 
+  test("nobody is sent away for a call that would not wait", async () => {
+    await world(async (w) => {
+      for (const overflow of ["dropOldest", "dropLowest"] as const) {
+        const { limiter, away, call, end } = full({ maxQueue: 1, overflow });
+        call("a");
+        call("now", { queueTimeoutMs: 0, priority: 1 });
+        await assert.rejects(limiter.acquire({ timeoutMs: 0, priority: 1 }), QueueFullError);
+        await w.idle();
+        assert.deepEqual(away, ["now"]);
+        const { dropped, refused, timedOut, waiting } = limiter.statistics();
+        assert.deepEqual({ dropped, refused, timedOut, waiting }, {
+          dropped: 0,
+          refused: 2,
+          timedOut: 0,
+          waiting: 1,
+        });
+        assert.equal(await end(), "a");
+      }
+    });
+  });
+
   test("dropLowest sends away who would be served last, or refuses the new call when that is it", async () => {
     await world(async (w) => {
       const { limiter, away, call, end } = full({ maxQueue: 3, overflow: "dropLowest" });
