@@ -1,3 +1,11 @@
+/** A signal that is none of the platform's and can't be listened to. */
+export function deaf(error: Error): AbortSignal {
+  const addEventListener = (): void => {
+    throw error;
+  };
+  return { aborted: false, addEventListener, removeEventListener() {} } as unknown as AbortSignal;
+}
+
 /** A signal that is none of the platform's and is aborted by being listened to, whether it says so or not. */
 export function abortedByListening(says: boolean): AbortSignal {
   const signal = {

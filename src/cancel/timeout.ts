@@ -253,14 +253,20 @@ export function limited<T>(
 ): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     check(ms, options);
-    const scope = new Scope(
-      ms,
-      options,
-      watch === undefined ? reject : (reason) => {
-        watch(options?.signal?.aborted && reason === options.signal.reason ? "aborted" : "timedOut");
-        reject(reason);
-      },
-    );
+    let scope: Scope;
+    try {
+      scope = new Scope(
+        ms,
+        options,
+        watch === undefined ? reject : (reason) => {
+          watch(options?.signal?.aborted && reason === options.signal.reason ? "aborted" : "timedOut");
+          reject(reason);
+        },
+      );
+    } catch (error) {
+      watch?.("aborted"); // The signal is none of the platform's, and can't be listened to.
+      return reject(error);
+    }
     if (scope.abortedWith !== undefined) return;
     const ended = (value: T): void => {
       if (scope.abortedWith !== undefined) return discard(value, "timeout");

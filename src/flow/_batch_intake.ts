@@ -5,7 +5,7 @@ import { deadlineOf } from "../kernel/deadlines.ts";
 import { deferred } from "../kernel/deferred.ts";
 import { ClosedError, TimeoutError } from "../kernel/errors.ts";
 import { emit, observed } from "../kernel/observer.ts";
-import { subscribe } from "../kernel/signals.ts";
+import { listen } from "../kernel/signals.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import { WaitQueue } from "../kernel/wait_queue.ts";
 import { Batch, Call, type CallOwner, Cohort } from "./_batch.ts";
@@ -142,8 +142,7 @@ export class BatchIntake<I, O> {
       }
       call.cohort.left++;
       if (this.#hasRoom) {
-        this.#bind(call, bounds, bounds.timeoutMs);
-        this.#lanes.push(call);
+        this.#letIn(call, bounds, bounds.timeoutMs);
         this.#pump();
       } else this.#wait(call, bounds);
     }
@@ -185,17 +184,28 @@ export class BatchIntake<I, O> {
     ties.leader = leader;
     (leader.ties!.followers ??= new Set()).add(call);
     leader.ties!.holders++;
-    this.#bind(call, bounds, leftMs);
+    this.#limit(call, bounds, leftMs);
     this.#lanes.hurry(leader, ties.byMs);
+    this.#listen(call, bounds);
     this.#pump();
     return true;
   }
 
-  /** Ties a call that is let in to its signal and its limits. */
-  #bind(call: Call<I, O>, { signal, timeoutMs }: WaitOptions, leftMs: number): void {
+  #letIn(call: Call<I, O>, bounds: WaitOptions, leftMs: number): void {
+    this.#limit(call, bounds, leftMs);
+    this.#lanes.push(call);
+    this.#listen(call, bounds);
+  }
+
+  /** Ties a call to its signal; once it has its place, as that may give it up at once. */
+  #listen({ ties }: Call<I, O>, { signal }: WaitOptions): void {
+    if (signal !== undefined) ties!.subscription = listen(signal, ties!);
+  }
+
+  /** Ties a call to its limits. */
+  #limit(call: Call<I, O>, { signal, timeoutMs }: WaitOptions, leftMs: number): void {
     if (signal === undefined && leftMs === Infinity) return;
     const ties = call.tie(this.#owner);
-    if (signal !== undefined) ties.subscription = subscribe(signal, ties);
     const signalMs = deadlineOf(signal);
     if (leftMs === Infinity && signalMs === Infinity) return;
     const now = clock().now();
@@ -235,10 +245,7 @@ export class BatchIntake<I, O> {
       }
       const leftMs = endMs === Infinity ? Infinity : endMs - clock().now();
       if (this.#join(call, bounds, leftMs)) call.cohort.left--;
-      else {
-        this.#bind(call, bounds, leftMs);
-        this.#lanes.push(call);
-      }
+      else this.#letIn(call, bounds, leftMs);
     }
   }
 

@@ -5,7 +5,7 @@ import { isEcho } from "../kernel/echo.ts";
 import { ownAbort, TimeoutError } from "../kernel/errors.ts";
 import { discard } from "../kernel/late.ts";
 import { emit } from "../kernel/observer.ts";
-import { type AbortTarget, subscribe, type Subscription } from "../kernel/signals.ts";
+import { type AbortTarget, listen, type Subscription } from "../kernel/signals.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import type { HedgePlan } from "./_hedge_plan.ts";
 import { pushbackOf } from "./_pushback.ts";
@@ -81,6 +81,10 @@ class HedgeCall<T> implements AbortTarget {
     totals.calls++;
     totals.running++;
     if (this.#timeoutMs === 0) return this.#end("timedOut", () => this.#reject(this.#timeoutError()));
+    if (this.#signal !== undefined) {
+      this.#subscription = listen(this.#signal, this);
+      if (this.#subscription === undefined) return;
+    }
     if (this.#timeoutMs !== Infinity) {
       this.#limit = clock().schedule(
         this.#bounds.atMs,
@@ -90,7 +94,6 @@ class HedgeCall<T> implements AbortTarget {
         },
       );
     }
-    if (this.#signal !== undefined) this.#subscription = subscribe(this.#signal, this);
     this.#begin();
     this.#holdNext();
   }

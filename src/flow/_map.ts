@@ -5,7 +5,7 @@ import { isEcho } from "../kernel/echo.ts";
 import { ownAbort } from "../kernel/errors.ts";
 import { discard } from "../kernel/late.ts";
 import { emit } from "../kernel/observer.ts";
-import { type AbortTarget, subscribe, type Subscription } from "../kernel/signals.ts";
+import { type AbortTarget, listen, type Subscription } from "../kernel/signals.ts";
 import type { SlotRunner } from "./_slot_runner.ts";
 import type { Request } from "./_slot_request.ts";
 import type { Slots } from "./_slots.ts";
@@ -65,7 +65,10 @@ class Mapping<T, R> implements AbortTarget {
 
   start(signal: AbortSignal | undefined): void {
     this.#slots.guests++;
-    if (signal !== undefined) this.#subscription = subscribe(signal, this);
+    if (signal !== undefined) {
+      this.#subscription = listen(signal, this);
+      if (this.#subscription === undefined) return;
+    }
     // A promise's callback, not ours: the items have to start in the async context of whoever called `map`.
     this.#stopWatching = this.#slots.watchRoom(() => this.#advance());
     this.#advance();

@@ -6,13 +6,7 @@ import { isEcho } from "../kernel/echo.ts";
 import { TimeoutError } from "../kernel/errors.ts";
 import { discard } from "../kernel/late.ts";
 import { emit } from "../kernel/observer.ts";
-import {
-  type AbortTarget,
-  Canceller,
-  stillRunning,
-  subscribe,
-  type Subscription,
-} from "../kernel/signals.ts";
+import { type AbortTarget, Canceller, listen, stillRunning, type Subscription } from "../kernel/signals.ts";
 
 /** How long a call may take, and who wants to know how it goes. */
 export interface Bounds {
@@ -126,6 +120,7 @@ class Call<T> implements AbortTarget {
   readonly #reject: (reason: unknown) => void;
   #subscription: Subscription | undefined;
   #timer: Disposable | undefined;
+  #started = false;
   #over: { readonly reason: unknown } | undefined;
 
   constructor(work: Work, bounds: Bounds, resolve: (value: T) => void, reject: (reason: unknown) => void) {
@@ -138,13 +133,15 @@ class Call<T> implements AbortTarget {
   start(fn: () => T | PromiseLike<T>): void {
     const { signal, atMs } = this.#bounds;
     if (signal?.aborted) return this.#refuse(signal.reason, "aborted");
-    if (atMs !== Infinity) {
-      if (atMs <= clock().now()) {
-        return this.#refuse(this.#bounds.expired("no time was left to start"), "timedOut");
-      }
-      this.#timer = clock().schedule(atMs, () => this.#expire(), { ref: true });
+    if (atMs !== Infinity && atMs <= clock().now()) {
+      return this.#refuse(this.#bounds.expired("no time was left to start"), "timedOut");
     }
-    if (signal !== undefined) this.#subscription = subscribe(signal, this);
+    if (signal !== undefined) {
+      this.#subscription = listen(signal, this);
+      if (this.#subscription === undefined) return;
+    }
+    if (atMs !== Infinity) this.#timer = clock().schedule(atMs, () => this.#expire(), { ref: true });
+    this.#started = true;
     let result: T | PromiseLike<T>;
     try {
       result = fn();
@@ -156,7 +153,8 @@ class Call<T> implements AbortTarget {
   }
 
   aborted(reason: unknown): void {
-    this.#abandon(reason, "aborted");
+    if (this.#started) this.#abandon(reason, "aborted");
+    else this.#refuse(reason, "aborted");
   }
 
   describe(): string {

@@ -92,6 +92,7 @@ class Hub implements EventListenerObject {
     try {
       this.#signal.addEventListener("abort", this);
     } catch (error) {
+      if (subscription.hub === undefined) return; // It was told before that.
       this.remove(subscription);
       throw error;
     }
@@ -146,6 +147,29 @@ export function subscribe(signal: AbortSignal, target: AbortTarget): Subscriptio
   const subscription = new Subscription(hub, target);
   hub.add(subscription);
   return subscription;
+}
+
+/**
+ * The same for whoever is about to begin something. When the signal is none of the platform's and can't be listened to,
+ * or is aborted by that, `target` is told at once, with the error or the reason.
+ *
+ * @returns `undefined` when it was told: then nothing is to be begun.
+ */
+export function listen(signal: AbortSignal, target: AbortTarget): Subscription | undefined {
+  let subscription: Subscription;
+  try {
+    subscription = subscribe(signal, target);
+  } catch (error) {
+    target.aborted(error);
+    return undefined;
+  }
+  if (!signal.aborted) return subscription;
+  if (subscription.hub !== undefined) {
+    // In the midst of another abort, it is still to be told.
+    subscription.cancel();
+    target.aborted(signal.reason);
+  }
+  return undefined;
 }
 
 /**

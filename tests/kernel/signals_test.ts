@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { census } from "../../src/kernel/census.ts";
-import { type AbortTarget, Canceller, hangingOn, stillRunning, subscribe } from "../../src/kernel/signals.ts";
+import {
+  type AbortTarget,
+  Canceller,
+  hangingOn,
+  listen,
+  stillRunning,
+  subscribe,
+} from "../../src/kernel/signals.ts";
+import { abortedByListening, deaf } from "../_foreign_signal.ts";
 
 /** A signal that counts how often it is listened to. */
 function counted(): { controller: AbortController; counts: { added: number; removed: number } } {
@@ -170,6 +178,44 @@ describe("subscribe", () => {
     });
     subscribe(clinging, target(() => {})).cancel();
     assert.deepEqual(census, before);
+  });
+
+  test("listen tells whoever can't listen, or is told by that, at once and once, also within another abort", () => {
+    const before = { ...census };
+    const error = new Error("deaf");
+    const tellsAndThrows = (): AbortSignal => {
+      const signal = abortedByListening(true);
+      const add = signal.addEventListener;
+      return Object.assign(signal, {
+        addEventListener(...args: Parameters<typeof add>) {
+          add(...args);
+          throw error;
+        },
+      });
+    };
+    const told: unknown[] = [];
+    const listenToAll = (): void => {
+      for (
+        const signal of [deaf(error), abortedByListening(true), abortedByListening(false), tellsAndThrows()]
+      ) {
+        assert.equal(listen(signal, target((reason) => told.push(reason))), undefined);
+        told.push("next");
+      }
+    };
+    const all = [error, "next", "foreign", "next", "foreign", "next", "foreign", "next"];
+    listenToAll();
+    assert.deepEqual(told.splice(0), all);
+    const canceller = new Canceller();
+    subscribe(canceller.signal, target(listenToAll));
+    canceller.abort("stop");
+    assert.deepEqual(told, all);
+    assert.deepEqual(census, before);
+    const { controller } = counted();
+    let times = 0;
+    listen(controller.signal, target(() => times++))!.cancel();
+    listen(controller.signal, target(() => times++));
+    controller.abort();
+    assert.equal(times, 1);
   });
 
   test("is not fooled by an abort event on a signal that is not aborted", () => {
