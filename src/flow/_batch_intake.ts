@@ -103,7 +103,7 @@ export class BatchIntake<I, O> {
       waiting: this.#waiters.size,
       partitions: this.#lanes.lanes,
       inUse: this.#running,
-      free: this.rules.concurrency - this.#running,
+      free: this.closed ? 0 : this.rules.concurrency - this.#running,
       closed: this.closed,
       ...this.#counts,
       aborted: this.#counts.aborted + aborted,

@@ -96,7 +96,7 @@ export interface AsyncBatcherStatistics {
   readonly partitions: number;
   /** Batches that run. */
   readonly inUse: number;
-  /** Batches that could run besides. */
+  /** Batches that could run besides; 0 once it is closed. */
   readonly free: number;
   /** Whether it is closed. */
   readonly closed: boolean;

@@ -202,7 +202,7 @@ export class KeyedResourcePool<K, T> implements AsyncDisposable {
       max,
       size: used,
       keys: this.#pools.size,
-      free: Math.max(0, max - leased),
+      free: this.closed ? 0 : Math.max(0, max - leased),
       closed: this.closed,
       ...counts,
       ...totals,

@@ -141,7 +141,7 @@ export interface PoolStatistics {
   readonly destroying: number;
   /** Leases on those, where one may have several. */
   readonly leases: number;
-  /** How many could still be leased at once: as many as `max` could have, less `leases`. */
+  /** How many could still be leased at once: as many as `max` could have, less `leases`; 0 once it is closed. */
   readonly free: number;
   /** Callers that wait. */
   readonly waiting: number;

@@ -175,12 +175,13 @@ class Play {
 
   /** What holds whenever time stands still. */
   check(): void {
-    const { pending, waiting, inUse, free } = this.#batcher.statistics();
+    const { pending, waiting, inUse, free, closed } = this.#batcher.statistics();
     const { maxPending, concurrency, maxWaitMs } = this.#options;
     assert.ok(pending <= maxPending);
     assert.ok(waiting === 0 || pending === maxPending, "somebody waits although there is room");
-    assert.equal(inUse + free, concurrency);
-    const windows = pending > 0 && free > 0;
+    assert.ok(inUse <= concurrency);
+    assert.equal(free, closed ? 0 : concurrency - inUse);
+    const windows = pending > 0 && inUse < concurrency;
     if (windows) assert.ok(maxWaitMs > 0, "items wait for nothing");
     if (windows) assert.ok(pending < this.#options.maxSize * this.#options.kinds);
     const ours = this.#w.timers.filter(({ atMs }) => atMs > this.#w.now + Math.max(maxWaitMs, 40));

@@ -549,6 +549,18 @@ test("AsyncBatcher: each caller goes on in its own async context", async () => {
   assert.deepEqual(seen, range(0, 20));
 });
 
+test("AsyncBatcher: nothing is free once it is closed", async () => {
+  await world(async () => {
+    const { batcher } = doubler({ concurrency: 2 }, () => sleep(10));
+    const item = batcher.add(1);
+    assert.equal(batcher.statistics().free, 2);
+    const closing = batcher.close();
+    assert.deepEqual([batcher.statistics().inUse, batcher.statistics().free], [1, 0]);
+    await Promise.all([item, closing]);
+    assert.equal(batcher.statistics().free, 0);
+  });
+});
+
 test("AsyncBatcher.close refuses null for pending", async () => {
   const { batcher } = doubler();
   await assert.rejects(batcher.close({ pending: null } as never), TypeError);

@@ -287,7 +287,7 @@ describe("KeyedResourcePool", () => {
       const creating = failureOf(pool.acquire("b"));
       const waiting = failureOf(pool.acquire("c"));
       const closing = pool.close();
-      assert.equal(pool.closed, true);
+      assert.deepEqual([pool.closed, pool.statistics().free], [true, 0]);
       assert.equal(pool.close({ graceMs: 50 }), closing);
       for (const one of [creating, waiting, failureOf(pool.acquire("d"))]) {
         assert.ok(await one instanceof PoolClosedError);
