@@ -39,7 +39,7 @@ function isSignalOnly(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return false;
   const prototype = Object.getPrototypeOf(value);
   if (prototype !== null && Object.getPrototypeOf(prototype) !== null) return false;
-  return Object.entries(value).every(([key, held]) =>
-    key === "signal" && (held === undefined || isSignal(held))
-  );
+  if (!Reflect.ownKeys(value).every((key) => key === "signal")) return false;
+  const { signal } = value as { signal?: unknown };
+  return signal === undefined || isSignal(signal);
 }

@@ -100,6 +100,9 @@ describe("cached", () => {
         () => 1,
         { deep: true },
         { signal: "red" },
+        { [Symbol("tenant")]: "a" },
+        { signal: undefined, [Symbol("tenant")]: "a" },
+        Object.defineProperty({}, "tenant", { value: "a" }),
         new Context(),
       ]
     ) {
