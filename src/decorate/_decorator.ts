@@ -12,6 +12,8 @@ export interface Kind<S, O> {
   readonly method: "run" | "get";
   /** Whose it is unless the options say so. */
   readonly per: Per;
+  /** Whether none of its calls can do without a key. */
+  readonly keyed?: boolean;
   make(options: O): S;
 }
 
@@ -44,6 +46,7 @@ export function running<S extends Run<CallContext>, O extends MadeOptions, A ext
   key: KeyFunction<A, unknown> | undefined,
 ): Decorator<A> {
   return decorator(finder(kind, source), () => key, (structure, work, options, key_) => {
+    if (kind.keyed && options?.signal?.aborted) return Promise.reject(options.signal.reason);
     return structure.run(work, key === undefined ? options : { ...options, key: key_ } as WaitOptions);
   });
 }
@@ -61,10 +64,10 @@ export function decorator<S, A extends any[], V>(
     const key = keyFor(name);
     return transform<CallContext, typeof fn>(fn, context, (work, options, self, args) => {
       try {
-        // No code of the user's runs for a call that is given up already, and so there is no key.
-        if (key !== undefined && options?.signal?.aborted) return Promise.reject(options.signal.reason);
         const structure = structureFor(self);
-        return pass(structure, work, options, key?.apply(self, args as A));
+        // The structure refuses and counts a call that is given up already; no key is asked of the user for it.
+        const givenUp = options?.signal?.aborted;
+        return pass(structure, work, options, givenUp ? undefined : key?.apply(self, args as A));
       } catch (error) {
         return Promise.reject(error);
       }

@@ -29,7 +29,7 @@ const plain: Kind<Breaker, KeyedCircuitBreakerOptions & PerOptions> = {
   make: (options) => new CircuitBreaker(options),
 };
 
-const keyed: typeof plain = { ...plain, make: (options) => new KeyedCircuitBreaker(options) };
+const keyed: typeof plain = { ...plain, keyed: true, make: (options) => new KeyedCircuitBreaker(options) };
 
 /**
  * Makes a decorator that refuses calls while what they call fails. Also a transformer of functions.

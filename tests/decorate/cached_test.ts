@@ -233,6 +233,16 @@ describe("cached", () => {
       assert.equal(given!.aborted, true);
     }));
 
+  test("a call that is given up before it begins is counted, and no key is asked for it", async () => {
+    const cache = new AsyncCache<string, string>();
+    const fn = cached(cache, { key: () => assert.fail("asked") })((
+      _: { signal: AbortSignal },
+    ): Promise<string> => assert.fail("called"));
+    assert.equal(await fn({ signal: AbortSignal.abort("no") }).catch((e) => e), "no");
+    const { aborted, hits, misses } = cache.statistics();
+    assert.deepEqual([aborted, hits, misses], [1, 0, 0]);
+  });
+
   test("bad options are refused when it is made", () => {
     const cache = new AsyncCache();
     for (const wrong of [null, 5, { ttlMs: "1" }, { key: "id" }, { per: 5 }]) {

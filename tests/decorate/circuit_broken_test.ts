@@ -51,6 +51,16 @@ describe("circuitBroken", () => {
     }
   });
 
+  test("no key is asked for a call that is given up before it begins: it gets the reason", async () => {
+    const key = (): never => assert.fail("asked");
+    const breaker = new KeyedCircuitBreaker({ failures: 1 });
+    for (const broken of [circuitBroken({ failures: 1, key }), circuitBroken(breaker, { key })]) {
+      const fn = broken((_: { signal: AbortSignal }): Promise<string> => assert.fail("called"));
+      assert.equal(await fn({ signal: AbortSignal.abort("no") }).catch((e) => e), "no");
+    }
+    assert.equal(breaker.statistics().keys, 0);
+  });
+
   test("a breaker that is given is shared", async () => {
     const breaker = new CircuitBreaker({ failures: 1 });
     const [a, b] = [circuitBroken(breaker)(() => fail()), circuitBroken(breaker)(() => Promise.resolve())];

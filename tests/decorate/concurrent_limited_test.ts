@@ -150,6 +150,17 @@ describe("concurrentLimited", () => {
     assert.equal(asked, 1);
   });
 
+  test("a call that is given up before it begins is counted, with a key as without", async () => {
+    for (const options of [undefined, { key: () => assert.fail("asked") }]) {
+      const limiter = new Limiter({ limit: 1 });
+      const fn = concurrentLimited(limiter, options)((_: { signal: AbortSignal }): Promise<string> =>
+        assert.fail("ran")
+      );
+      assert.equal(await fn({ signal: AbortSignal.abort("no") }).catch((e) => e), "no");
+      assert.deepEqual([limiter.statistics().aborted, limiter.statistics().granted], [1, 0]);
+    }
+  });
+
   test("a waiting call is given up by its signal and runs nothing", async () => {
     const work = new Work();
     const fn = concurrentLimited({ limit: 1 })((_: { signal?: AbortSignal }) => work.run(0));

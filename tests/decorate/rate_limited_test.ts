@@ -33,6 +33,22 @@ describe("rateLimited", () => {
       assert.deepEqual(await times(w, [one, one, two].map((it) => () => it.method())), [0, 100, 0]);
     }));
 
+  test("key: is not asked for a call that is given up before it begins, which is counted", () =>
+    world(async () => {
+      const key = (): never => assert.fail("asked");
+      const limiters = [
+        new RateLimiter(once),
+        new SharedRateLimiter({ ...once, store: new MemoryRateStore() }),
+      ];
+      for (const limiter of limiters) {
+        const fn = rateLimited(limiter, { key })((_: { signal: AbortSignal }): Promise<string> =>
+          assert.fail("ran")
+        );
+        assert.equal(await fn({ signal: AbortSignal.abort("no") }).catch((e) => e), "no");
+        assert.deepEqual([limiter.statistics().aborted, limiter.statistics().granted], [1, 0]);
+      }
+    }));
+
   test("key: each has the limit to itself", () =>
     world(async (w) => {
       for (const given of ["options", "limiter"]) {
