@@ -1,4 +1,4 @@
-import { checkFinite, checkOptions } from "../kernel/checks.ts";
+import { checkFinite, checkRecord } from "../kernel/checks.ts";
 
 /** Places that are kept for calls of some keys, whoever else comes. */
 export class Reserve {
@@ -6,7 +6,7 @@ export class Reserve {
   readonly #inUse = new Map<unknown, number>();
 
   constructor(parts: Readonly<Record<string, number>>, doing: string) {
-    checkOptions(`${doing} with reserved`, parts);
+    checkRecord(doing, "reserved", parts);
     const entries = Object.entries(parts);
     let sum = 0;
     for (const [key, part] of entries) {

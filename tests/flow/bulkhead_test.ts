@@ -315,11 +315,17 @@ describe("Bulkhead", () => {
       [{ reserved: { a: 0.7, b: 0.4 } }, RangeError],
       [{ reserved: { a: -0.1 } }, RangeError],
       [{ reserved: { a: "1" as never } }, TypeError],
+      [{ reserved: new Map([["a", 0.5]]) as never }, TypeError],
+      [{ reserved: [0.5] as never }, TypeError],
+      [{ reserved: null as never }, TypeError],
       [{ isOverload: 1 as never }, TypeError],
       [{ name: 5 as never }, TypeError],
     ];
     for (const [options, Class] of bad) assert.throws(() => new Bulkhead({ limit: 1, ...options }), Class);
     assert.throws(() => new Bulkhead(undefined as never), TypeError);
+    assert.throws(() => new Bulkhead({ limit: 1, name: "x", reserved: new Map([["a", 0.5]]) as never }), {
+      message: 'Cannot create bulkhead "x" as reserved must be an object: received an instance of Map',
+    });
     assert.throws(() => new Bulkhead({ limit: 1, name: "x", reserved: { a: 1, b: 1 } }), {
       message: 'Cannot create bulkhead "x" as parts in reserved must be 1 in sum at most: received 2',
     });
