@@ -55,6 +55,7 @@ export function cacheSettings<K, V>(options: AsyncCacheOptions<K, V>): CacheSett
     staleIfErrorMs = 0,
     errorTtlMs = 0,
     earlyRefresh = 0,
+    backoff = BACKOFF,
   } = given;
   for (const [what, fn] of Object.entries({ load, loadMany, weigh, tags })) {
     if (fn !== undefined) checkFunction(doing, what, fn);
@@ -89,7 +90,7 @@ export function cacheSettings<K, V>(options: AsyncCacheOptions<K, V>): CacheSett
     errorTtlMs,
     earlyRefresh,
     graceMs: Math.max(staleWhileRevalidateMs, staleIfErrorMs),
-    pauseMs: backoffOf(doing, given.backoff ?? BACKOFF, "backoff."),
+    pauseMs: backoffOf(doing, backoff, "backoff."),
   };
 }
 

@@ -40,14 +40,14 @@ export function backoff(options: BackoffOptions = {}): (attempt: number, previou
 
 /**
  * The same for a structure that has such options: when one is wrong, `doing` is what could not be done, and `within`
- * stands before its name.
+ * (`"backoff."`) stands before its name.
  */
 export function backoffOf(
   doing: string,
   options: BackoffOptions = {},
   within = "",
 ): (attempt: number, previousMs?: number) => number {
-  checkOptions(doing, options);
+  checkOptions(doing, options, within === "" ? "options" : within.slice(0, -1));
   const { kind = "exponential", jitter = "full" } = options;
   if (options.maxMs !== undefined) checkDurationMs(doing, `${within}maxMs`, options.maxMs);
   const { baseMs = Math.min(100, options.maxMs ?? 100) } = options;

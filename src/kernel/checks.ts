@@ -74,12 +74,12 @@ export function checkRecord(doing: string, what: string, value: unknown): void {
  * Throws unless `value` is absent or may be options. A signal, a promise or a list is what other libraries take in
  * their place: read as options, it would be taken for none.
  */
-export function checkOptions(doing: string, value: unknown): void {
+export function checkOptions(doing: string, value: unknown, what = "options"): void {
   if (value === undefined) return;
-  checkObject(doing, "options", value);
+  checkObject(doing, what, value);
   const { then, aborted } = value as { then?: unknown; aborted?: unknown };
   if (typeof then === "function" || typeof aborted === "boolean" || Array.isArray(value)) {
-    complain(TypeError, doing, "options", "an object of options", value);
+    complain(TypeError, doing, what, "an object of options", value);
   }
 }
 

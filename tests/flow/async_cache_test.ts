@@ -28,6 +28,12 @@ describe("AsyncCache: what is in it", () => {
     assert.throws(make({ jitter: 1.1 }), RangeError);
     assert.throws(make({ earlyRefresh: Infinity }), RangeError);
     assert.throws(make({ backoff: { baseMs: -1 } }), RangeError);
+    for (const wrong of [null, 5]) {
+      assert.throws(make({ backoff: wrong }), {
+        name: "TypeError",
+        message: `Cannot create cache as backoff must be an object: received ${wrong}`,
+      });
+    }
     assert.throws(make({ name: 5 }), TypeError);
     assert.throws(make({ name: "users", maxEntries: -1 }), {
       message: 'Cannot create cache "users" as maxEntries must be an integer >= 0: received -1',

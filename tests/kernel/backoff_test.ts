@@ -86,6 +86,15 @@ describe("backoff", () => {
     assert.throws(() => new AsyncResourcePool({ ...pool, name: "db" }), {
       message: 'Cannot create pool "db" as backoff.maxMs must be >= backoff.baseMs (10): received 5',
     });
+    for (const wrong of [null, 5]) {
+      assert.throws(() => new AsyncResourcePool({ ...pool, name: "db", backoff: wrong as never }), {
+        name: "TypeError",
+        message: `Cannot create pool "db" as backoff must be an object: received ${wrong}`,
+      });
+    }
+    assert.throws(() => new AsyncResourcePool({ ...pool, name: "db", backoff: [] as never }), {
+      message: 'Cannot create pool "db" as backoff must be an object of options: received an array of 0',
+    });
     assert.throws(
       () => new AsyncCache({ backoff: { jitter: "some" as "none" } }),
       /^RangeError: .* as backoff\.jitter/,

@@ -118,6 +118,10 @@ describe("TaskManager.spawn", () => {
         assert.throws(restart({ when: "always", max: -1 }), /^RangeError: .* restart.max/);
         assert.throws(restart({ when: "always", withinMs: NaN }), /^RangeError: .* restart.withinMs/);
         assert.throws(restart({ when: "always", backoff: { baseMs: -1 } }), RangeError);
+        assert.throws(
+          restart({ when: "always", backoff: null }),
+          /^TypeError: .* restart.backoff must be an object: received null$/,
+        );
         assert.throws(() => new TaskManager({ name: 1 as never }), TypeError);
         assert.throws(() => manager.group(""), TypeError);
         assert.equal(manager.statistics().spawned, 0);
