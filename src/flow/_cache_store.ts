@@ -58,6 +58,7 @@ export class Store<K, V> extends Entries<K, V | KeptFailure> {
   readonly #doing: string;
   /** Whether a value needs nothing but its place. */
   readonly #plain: boolean;
+  readonly #keepsFailures: boolean;
   /** The vain attempts to replace a value, by its slot. */
   readonly #vain = new Map<number, { attempts: number; pauseMs: number; untilMs: number }>();
   /** What is still to be told: not while entries are being moved. */
@@ -70,6 +71,7 @@ export class Store<K, V> extends Entries<K, V | KeptFailure> {
     this.#settings = settings;
     this.#plain = weigh === undefined && ttlMs === Infinity && idleMs === Infinity && tags === undefined &&
       dispose === undefined && maxEntries > 0;
+    this.#keepsFailures = settings.errorTtlMs !== 0;
     this.#doing = `write to ${subject("cache", name)}`;
     const due = (): void => this.#sweep();
     this.expiry = new Expiry({ idleMs, graceMs, timesLoads: earlyRefresh > 0, due });
@@ -111,7 +113,7 @@ export class Store<K, V> extends Entries<K, V | KeptFailure> {
       (!this.expires || this.now.readMs() < this.expiry.freshUntil[slot]! + staleIfErrorMs);
   }
 
-  /** Counts a read, and tells of it. @returns What is in the slot. */
+  /** Counts a read, a kept failure as none that found a value, and tells of it. @returns What is in the slot. */
   hit(slot: number): V | KeptFailure {
     const value = this.#read(slot);
     if (this.#untold.length > 0) this.deliver();
@@ -139,7 +141,7 @@ export class Store<K, V> extends Entries<K, V | KeptFailure> {
     return undefined;
   }
 
-  /** Counts a read that found nothing; to be followed by {@linkcode deliver}. */
+  /** Counts a read that found no value; to be followed by {@linkcode deliver}. */
   missed(key: K): void {
     this.misses++;
     if (observed()) this.#untold.push({ kind: "miss", key });
@@ -253,10 +255,14 @@ export class Store<K, V> extends Entries<K, V | KeptFailure> {
   }
 
   #read(slot: number): V | KeptFailure {
-    this.hits++;
+    const value = this.values[slot] as V | KeptFailure;
     this.used(slot);
-    if (observed()) this.#untold.push({ kind: "hit", key: this.keys[slot] as K });
-    return this.values[slot] as V | KeptFailure;
+    if (this.#keepsFailures && value instanceof KeptFailure) this.missed(this.keys[slot] as K);
+    else {
+      this.hits++;
+      if (observed()) this.#untold.push({ kind: "hit", key: this.keys[slot] as K });
+    }
+    return value;
   }
 
   #place(

@@ -123,7 +123,7 @@ export interface AsyncCacheStatistics {
   readonly hits: number;
   /** Those of them whose value had expired. */
   readonly staleHits: number;
-  /** Reads that found nothing of use, counted likewise. */
+  /** Reads that found no value of use, counted likewise: nothing, or a failure that is kept. */
   readonly misses: number;
   /** Loads begun, by key. */
   readonly loads: number;

@@ -349,6 +349,25 @@ describe("AsyncCache: values that have expired", () => {
     });
   });
 
+  test("a failure that is kept is a miss to whoever reads it, not a value that was there", async () => {
+    await world(async () => {
+      const kinds: string[] = [];
+      using _ = observe({ record: ({ kind }) => void kinds.push(kind) });
+      const cache = new AsyncCache<string, number>({ errorTtlMs: 100 });
+      const load = () => Promise.reject(new Error("down"));
+      for (let i = 0; i < 2; i++) await assert.rejects(cache.get("a", load), { message: "down" });
+      assert.equal(cache.peek("a"), undefined);
+      await cache.getMany(["a"], () => []);
+      await assert.rejects(cache.lease("a", load), { message: "down" });
+      const { hits, misses, loads, failed } = cache.statistics();
+      assert.deepEqual({ hits, misses, loads, failed }, { hits: 0, misses: 5, loads: 1, failed: 1 });
+      assert.deepEqual(kinds, ["miss", "load", "load.failed", "miss", "miss", "miss", "miss"]);
+      cache.set("a", 1);
+      assert.deepEqual([cache.peek("a"), await cache.get("a", load), cache.statistics().hits], [1, 1, 2]);
+      await cache.close();
+    });
+  });
+
   test("a failure never takes the place of a value that is of use", async () => {
     await world(async () => {
       const cache = new AsyncCache<string, number>({ errorTtlMs: 1_000 });
