@@ -1,7 +1,7 @@
 import { checkFunction, checkName, checkOptions, show } from "../kernel/checks.ts";
 import { ignore } from "../kernel/deferred.ts";
 import { subscribe } from "../kernel/signals.ts";
-import { type Run, transformer } from "../flow/policy.ts";
+import { nameOf, type Run, transformer } from "../flow/policy.ts";
 import type { Task, TaskContext } from "../task/task.ts";
 import { AsyncManager } from "./async_manager.ts";
 
@@ -52,7 +52,7 @@ export function asTask(
       throw new TypeError(`Cannot decorate as it must be a method: received ${show(context.kind)}`);
     }
     checkFunction(doing, "fn", fn);
-    const names = new Names(options.name ?? (fn.name || "task"));
+    const names = new Names(options.name ?? nameOf(fn) ?? "task");
     const spawning = function (this: unknown, ...args: unknown[]): unknown {
       const manager = app instanceof AsyncManager ? app : app(this);
       return transformer(spawner(manager, names))(fn).apply(this, args);

@@ -1,7 +1,7 @@
 /** How a decorator comes to what its calls go through. */
 import { checkChoice, checkFunction, checkOptions, show } from "../kernel/checks.ts";
 import type { WaitOptions } from "../kernel/types.ts";
-import { type CallContext, type Run, transform } from "../flow/policy.ts";
+import { type CallContext, nameOf, type Run, transform } from "../flow/policy.ts";
 import type { Decorator, KeyFunction, Per, PerOptions } from "./decorator.ts";
 
 /** A kind of structure that calls go through. */
@@ -59,7 +59,7 @@ export function decorator<S, A extends any[], V>(
   pass: Pass<S>,
 ): Decorator<A, V> {
   return (fn, context) => {
-    const name = (fn as { name?: string } | undefined)?.name || undefined;
+    const name = nameOf(fn);
     const structureFor = find(name);
     const key = keyFor(name);
     return transform<CallContext, typeof fn>(fn, context, (work, options, self, args) => {

@@ -1,7 +1,7 @@
 import { checkOptions } from "../kernel/checks.ts";
 import { AsyncBatcher } from "../flow/async_batcher.ts";
 import type { AsyncBatcherOptions, BatchFunction } from "../flow/async_batcher_options.ts";
-import { type AsyncMethod, refuseUncalled, transform } from "../flow/policy.ts";
+import { type AsyncMethod, nameOf, refuseUncalled, transform } from "../flow/policy.ts";
 import { forEach } from "./_decorator.ts";
 
 /** Options of {@linkcode batched}: those of the `AsyncBatcher` that it makes. */
@@ -97,7 +97,7 @@ export function batched<I = any>(options: BatchedOptions<I> = {}, beside?: unkno
   new AsyncBatcher<I, unknown>(() => [], settings); // What is wrong with the options is told now.
   return ((fn: (...args: unknown[]) => Promise<never>, context?: ClassMethodDecoratorContext) => {
     const batcherFor = forEach((self) => {
-      const name = settings.name ?? (fn.name || undefined);
+      const name = settings.name ?? nameOf(fn);
       return new AsyncBatcher<I, unknown>((...args) => fn.apply(self, args), { ...settings, name });
     });
     return transform(fn, context, (_, options, self, [item]) => batcherFor(self).add(item as I, options));

@@ -1,6 +1,6 @@
 import { checkOptions, checkSignal } from "../kernel/checks.ts";
 import { linkSignals } from "../cancel/link_signals.ts";
-import { type AsyncMethod, type CallContext, transform } from "../flow/policy.ts";
+import { type AsyncMethod, type CallContext, nameOf, transform } from "../flow/policy.ts";
 import { timeoutHandler } from "../flow/timeout_handler.ts";
 import type { Decorator } from "./decorator.ts";
 
@@ -81,7 +81,7 @@ export function cancellable(
 
 function cancellableBy(signal: CancellableOptions["signal"]): Decorator {
   return (fn, context) => {
-    const unlimited = timeoutHandler(Infinity, { operation: (fn as { name?: string } | undefined)?.name });
+    const unlimited = timeoutHandler(Infinity, { operation: nameOf(fn) });
     return transform<CallContext, typeof fn>(fn, context, async (work, options, self) => {
       if (options?.signal?.aborted) return await unlimited.run(work, options);
       const own = typeof signal === "function" ? signal(self) : signal;

@@ -68,7 +68,7 @@ export function transformer<C>(policy: Run<C>): Policy<C> {
 /** The same for a policy that wants to know the name of each function: `of` is asked for what is to run it. */
 export function transformerBy<C>(policy: Run<C>, of: (name: string | undefined) => Run<C>): Policy<C> {
   const transformed = <F extends AsyncMethod>(fn: F, context?: ClassMethodDecoratorContext): F => {
-    const own = of((fn as F | undefined)?.name || undefined);
+    const own = of(nameOf(fn));
     return transform<C, F>(fn, context, (work, options) => own.run(work, options));
   };
   noteOrigin(transformed, policy);
@@ -76,6 +76,12 @@ export function transformerBy<C>(policy: Run<C>, of: (name: string | undefined) 
     run: <T>(fn: (context: C) => T | PromiseLike<T>, options?: WaitOptions): Promise<T> =>
       policy.run(fn, options),
   });
+}
+
+/** What a function is called; one may have another property of that name, which says nothing. */
+export function nameOf(fn: unknown): string | undefined {
+  const name: unknown = typeof fn === "function" ? fn.name : undefined;
+  return typeof name === "string" && name !== "" ? name : undefined;
 }
 
 /**

@@ -20,6 +20,15 @@ describe("asTask", () => {
     });
   });
 
+  test("a function whose name is no string gives tasks the name of one that has none", async () => {
+    await world(async () => {
+      await using app = new AsyncManager();
+      const fn = Object.defineProperty(() => Promise.resolve(1), "name", { value: 5 });
+      const task = asTask(app)(fn)();
+      assert.deepEqual([task.name, await task], ["task", 1]);
+    });
+  });
+
   test("calls at the same time are tasks of their own; the name is free again afterwards", async () => {
     await world(async () => {
       await using app = new AsyncManager();

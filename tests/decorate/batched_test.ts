@@ -19,6 +19,11 @@ describe("batched", () => {
     assert.equal(double.name, "double");
   });
 
+  test("a function may have a name that is no string, which names nothing", async () => {
+    const fn = (ns: readonly number[]): Promise<number[]> => Promise.resolve(ns.map((n) => 2 * n));
+    assert.equal(await batched()(Object.defineProperty(fn, "name", { value: 5 }))(2), 4);
+  });
+
   test("an error in the place of a result fails that item only", async () => {
     const error = new RangeError("no 2");
     const fn = batched()((ns: readonly number[]) => Promise.resolve(ns.map((n) => n === 2 ? error : `${n}`)));

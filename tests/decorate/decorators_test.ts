@@ -41,6 +41,11 @@ describe("every decorator", () => {
       assert.notEqual(add, object.add);
     });
 
+    test(`${name}: a function may have a name that is no string, which names nothing`, async () => {
+      const odd = Object.defineProperty(() => Promise.resolve("fine"), "name", { value: 5 });
+      assert.equal(await decorator(odd)(), "fine");
+    });
+
     test(`${name}: passes errors on as they are, thrown at once or later`, async () => {
       for (const error of [new Error("mine"), "text", null, undefined]) {
         const thrown = decorator((): Promise<never> => {

@@ -143,4 +143,14 @@ describe("timeoutHandler", () => {
       await w.advance(50);
     });
   });
+
+  test("a name that is no string names nothing: the call runs as any other", async () => {
+    await world(async (w) => {
+      const limit = timeoutHandler(10);
+      const fn = limit(Object.defineProperty(() => sleep(50), "name", { value: 5 }));
+      await assert.rejects(fn(), { message: "Cannot finish operation within 10 ms: it was still running" });
+      assert.deepEqual([limit.statistics().running, limit.statistics().timedOut], [0, 1]);
+      await w.advance(50);
+    });
+  });
 });
