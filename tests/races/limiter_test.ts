@@ -120,7 +120,9 @@ class Model {
     }
     const { maxQueue, overflow } = this.options;
     if (this.line.length >= maxQueue && overflow !== "block") {
-      const victim = overflow === "dropOldest"
+      const victim = call.until === this.nowMs
+        ? undefined // It would not wait, and so takes nobody's place.
+        : overflow === "dropOldest"
         ? this.line[0]
         : overflow === "dropLowest"
         ? this.ranked().at(-1)
