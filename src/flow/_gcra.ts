@@ -7,35 +7,10 @@
  * millisecond: for whole numbers, all sums are exact, however long they grow; and a new limit is but another speed.
  */
 import { Bucket, type RateAlgorithm, type RateRule, type Receipt } from "./_rate_algorithm.ts";
+import { RateBook } from "./_rate_book.ts";
 
 /** A millionth of a millisecond: what a sum of floating point numbers may be off by. */
 const SLACK_MS = 1e-6;
-
-/** Something that was taken while somebody might still give something back. */
-interface Entry {
-  readonly at: number;
-  /** 0 when it was given back. */
-  weight: number;
-  /** What the mark was then. */
-  after: number;
-  next: Entry | undefined;
-  /** Whether it may still be given back. */
-  open: boolean;
-}
-
-/**
- * What was taken since the first thing that may still be given back: to give it back is to count again without it.
- * Just to subtract it would be wrong when the bucket was full in between, and let more through than the rule allows.
- */
-interface Book {
-  /** The mark before the first entry. */
-  base: number;
-  first: Entry | undefined;
-  last: Entry | undefined;
-  open: number;
-  /** Whether something was given back since the mark was counted: many at once are counted once. */
-  stale: boolean;
-}
 
 /** See the file. */
 export class Gcra implements RateAlgorithm {
@@ -58,7 +33,6 @@ export class Gcra implements RateAlgorithm {
   }
 
   fitsAt(bucket: Bucket, weight: number, fromMs: number): number {
-    if (bucket.more !== undefined) this.#settle(bucket);
     const from = this.#from + (fromMs - this.#fromMs) * this.#speed;
     const mark = bucket.mark > from ? bucket.mark : from;
     const short = mark + weight * this.#unit - this.#span - from;
@@ -66,7 +40,6 @@ export class Gcra implements RateAlgorithm {
   }
 
   tryTake(bucket: Bucket, weight: number, nowMs: number): boolean {
-    if (bucket.more !== undefined) this.#settle(bucket);
     const now = this.#from + (nowMs - this.#fromMs) * this.#speed;
     const mark = (bucket.mark > now ? bucket.mark : now) + weight * this.#unit;
     if (mark - this.#span - now > this.#slack) return false;
@@ -83,37 +56,31 @@ export class Gcra implements RateAlgorithm {
 
   takeForNow(bucket: Bucket, weight: number, atMs: number): Receipt {
     const at = this.#time(atMs);
-    bucket.more ??= {
-      base: bucket.mark,
-      first: undefined,
-      last: undefined,
-      open: 0,
-      stale: false,
-    } satisfies Book;
-    const book = bucket.more as Book;
-    book.open++;
-    const entry = this.#note(bucket, weight, at)!;
-    entry.open = true;
-    bucket.mark = entry.after;
+    if (this.#bookOf(bucket, at) === undefined) bucket.more = new RateBook(bucket.mark);
+    const book = bucket.more as RateBook;
+    const entry = book.push(weight * this.#unit, at, true);
+    bucket.mark = this.#after(bucket.mark, weight, at);
     return {
       cancel: () => {
-        if (!entry.open) return;
-        entry.weight = 0;
-        book.stale = true;
-        this.#close(bucket, entry);
+        if (!entry.open || bucket.more !== book) return;
+        book.cancel(entry);
+        bucket.mark = book.mark;
+        if (book.open === 0) bucket.more = undefined;
       },
-      keep: () => this.#close(bucket, entry),
+      keep: () => {
+        if (!entry.open || bucket.more !== book) return;
+        book.keep(entry);
+        if (book.open === 0) bucket.more = undefined;
+      },
     };
   }
 
   room(bucket: Bucket, nowMs: number): number {
-    if (bucket.more !== undefined) this.#settle(bucket);
     const now = this.#time(nowMs);
     return Math.max(0, (this.#span - Math.max(0, bucket.mark - now)) / this.#unit);
   }
 
   idleAt(bucket: Bucket): number {
-    if (bucket.more !== undefined) this.#settle(bucket);
     return this.#fromMs + (bucket.mark - this.#from) / this.#speed;
   }
 
@@ -122,7 +89,6 @@ export class Gcra implements RateAlgorithm {
   }
 
   copy(bucket: Bucket): Bucket {
-    if (bucket.more !== undefined) this.#settle(bucket);
     const copy = new Bucket(bucket.key);
     copy.mark = bucket.mark;
     return copy;
@@ -142,50 +108,24 @@ export class Gcra implements RateAlgorithm {
   }
 
   #after(mark: number, weight: number, at: number): number {
-    // What was given back counts for nothing, not even for moving the mark on.
-    return weight === 0 ? mark : (mark > at ? mark : at) + weight * this.#unit;
+    return (mark > at ? mark : at) + weight * this.#unit;
   }
 
-  /** Writes into the book, and takes out what time has made up for. Without open entries, the book is closed. */
-  #note(bucket: Bucket, weight: number, at: number): Entry | undefined {
-    this.#settle(bucket);
-    const book = bucket.more as Book;
-    while (book.first !== undefined && book.first.after <= at) {
-      book.base = book.first.after;
-      if (book.first.open) book.open--;
-      book.first.open = false;
-      book.first = book.first.next;
-    }
-    if (book.open === 0) {
-      bucket.more = undefined;
-      return undefined;
-    }
-    const after = this.#after(bucket.mark, weight, at);
-    const entry: Entry = { at, weight, after, next: undefined, open: false };
-    if (book.first === undefined) book.first = entry;
-    else book.last!.next = entry;
-    book.last = entry;
-    return entry;
+  /** Writes into the book, if there still is one. */
+  #note(bucket: Bucket, weight: number, at: number): void {
+    this.#bookOf(bucket, at)?.push(weight * this.#unit, at, false);
   }
 
-  /** Counts again, if something was given back since. */
-  #settle(bucket: Bucket): void {
-    const book = bucket.more as Book;
-    if (!book.stale) return;
-    book.stale = false;
-    let mark = book.base;
-    for (let one = book.first; one !== undefined; one = one.next) {
-      one.after = mark = this.#after(mark, one.weight, one.at);
+  /** The book, unless nothing in it matters any more. */
+  #bookOf(bucket: Bucket, at: number): RateBook | undefined {
+    const book = bucket.more as RateBook | undefined;
+    if (book === undefined) return undefined;
+    // Full again, and what comes later does not depend on what was before. While it is not, what was taken longer ago
+    // than it takes to fill it stays taken: somebody may never say, and the book must end somewhere.
+    if (bucket.mark > at) {
+      book.settle(at - this.#span);
+      if (book.open > 0) return book;
     }
-    bucket.mark = mark;
-  }
-
-  #close(bucket: Bucket, entry: Entry): void {
-    if (!entry.open) return;
-    entry.open = false;
-    const book = bucket.more as Book;
-    if (--book.open > 0) return;
-    this.#settle(bucket);
-    bucket.more = undefined;
+    return bucket.more = undefined;
   }
 }

@@ -55,7 +55,8 @@ export interface RateLimiterReservation {
   readonly weight: number;
   /**
    * Gives it back, as if it had never been made, whether or not its time has come: those behind come earlier by what it
-   * cost. To be called if it is not used, or was not needed after all; again, it does nothing.
+   * cost. To be called if it is not used, or was not needed after all; again, it does nothing. By `"gcra"`, what was
+   * taken longer ago than it takes for a whole burst to come in stays taken once others have taken something since.
    */
   cancel(): void;
 }

@@ -243,4 +243,91 @@ describe("RateLimiter at random", () => {
       { seed: 14, numRuns: 100 },
     );
   });
+
+  test("gives back as if it had never been taken: counts like one that counts again all that was not", async () => {
+    const MANY = 200;
+    const move = fc.oneof(
+      { weight: 4, arbitrary: fc.record({ do: fc.constant("reserve" as const), weight }) },
+      { weight: 4, arbitrary: fc.record({ do: fc.constant("try" as const), weight }) },
+      {
+        weight: 2,
+        arbitrary: fc.record({ do: fc.constant("run" as const), weight, abort: fc.boolean() }),
+      },
+      { weight: 3, arbitrary: fc.record({ do: fc.constant("cancel" as const), which: fc.nat() }) },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant("penalize" as const), weight }) },
+      {
+        weight: 1,
+        arbitrary: fc.record({
+          do: fc.constant("resize" as const),
+          limit: weight,
+          burst: fc.oneof(weight, fc.constant(MANY)),
+        }),
+      },
+      {
+        weight: 4,
+        arbitrary: fc.record({ do: fc.constant("advance" as const), ms: fc.integer({ min: 1, max: 40 }) }),
+      },
+    );
+    let [given, mattered] = [0, 0];
+    await fc.assert(
+      fc.asyncProperty(fc.array(move, { maxLength: 300, size: "max" }), (moves) =>
+        world(async (w) => {
+          // Time in parts: each unit of weight takes as many as there are milliseconds in an interval.
+          let [limit, burst, now] = [3, MANY, 0];
+          const limiter = new RateLimiter({ limit, intervalMs: 10, burst });
+          let taken: { readonly at: number; readonly weight: number; final: boolean }[] = [];
+          const held: { reservation: RateLimiterReservation; one: (typeof taken)[number] }[] = [];
+          const mark = () => taken.reduce((mark, one) => Math.max(mark, one.at) + one.weight * 10, -Infinity);
+          const take = (weight: number) => {
+            // What was taken longer ago than it takes to fill the bucket stays taken, while that is not full.
+            for (const one of taken) one.final ||= mark() > now && one.at <= now - burst * 10;
+            const one = { at: now, weight, final: false };
+            taken.push(one);
+            return one;
+          };
+          const isFree = (weight: number) => Math.max(mark(), now) + weight * 10 <= now + burst * 10;
+          for (const step of moves) {
+            const { weight } = { weight: 1, ...step };
+            if (step.do === "advance") {
+              await w.advance(step.ms);
+              now += step.ms * limit;
+            } else if (step.do === "resize") {
+              ({ limit, burst } = step);
+              limiter.resize(step);
+            } else if (step.do === "penalize") {
+              limiter.penalize(weight);
+              take(weight);
+            } else if (step.do === "cancel") {
+              const [one] = held.splice(step.which % Math.max(1, held.length), 1);
+              one?.reservation.cancel();
+              if (one === undefined || one.one.final) continue;
+              const before = mark();
+              taken = taken.filter((other) => other !== one.one);
+              given++;
+              if (mark() < before && before > now) mattered++;
+            } else if (weight > burst) continue;
+            else if (step.do === "try") {
+              assert.equal(limiter.tryAcquire({ weight }), isFree(weight));
+              if (isFree(weight)) take(weight);
+            } else if (step.do === "reserve" && isFree(weight)) {
+              const reservation = limiter.reserve({ weight, maxWaitMs: 0 });
+              held.push({ reservation, one: take(weight) });
+            } else if (step.do === "run" && isFree(weight)) {
+              const controller = new AbortController();
+              const run = limiter.run(() => {}, { weight, signal: controller.signal });
+              if (step.abort) controller.abort();
+              await run.catch(() => {});
+              const one = take(weight);
+              if (step.abort) taken = taken.filter((other) => other !== one);
+            }
+            const room = Math.max(0, burst - Math.max(0, mark() - now) / 10);
+            assert.equal(limiter.available(), Math.floor(room + 1e-9));
+            const waitMs = Math.max(0, Math.max(0, mark() - now) + 10 - burst * 10) / limit;
+            assert.ok(Math.abs(limiter.waitMs() - waitMs) < 1e-6, `${limiter.waitMs()} for ${waitMs}`);
+          }
+        }, { auto: false })),
+      { seed: 15, numRuns: 500 },
+    );
+    assert.ok(given >= 2_000 && mattered >= 1_000, `${given} given back, of which ${mattered} mattered`);
+  });
 });

@@ -511,6 +511,19 @@ test("RateLimiter.reserve is as if it had never been when cancelled: also where 
   });
 });
 
+test("RateLimiter.reserve is as if it had never been when cancelled: also where others have taken since", async () => {
+  await world(async (w) => {
+    const limiter = new RateLimiter({ limit: 2, intervalMs: 1_000 });
+    const [a] = [limiter.reserve(), limiter.reserve()];
+    await w.advance(600);
+    assert.ok(limiter.tryAcquire());
+    assert.equal(limiter.available(), 0);
+    a.cancel();
+    assert.equal(limiter.available(), 1);
+    assert.equal(limiter.waitMs(), 0);
+  });
+});
+
 test("RateLimiter.penalize and drain take what is not there; whoever comes waits until it is made up for", async () => {
   await world(async (w) => {
     const limiter = new RateLimiter({ limit: 10, intervalMs: 1_000 });
