@@ -1,22 +1,45 @@
 /** Every call remembered for an interval: exact over any stretch of that length, at the price of a list. */
 import { Bucket, type RateAlgorithm, type RateRule, type Receipt } from "./_rate_algorithm.ts";
-import { Deque } from "../kernel/deque.ts";
 
 interface Entry {
   readonly atMs: number;
   weight: number;
+  prev: Entry | undefined;
+  next: Entry | undefined;
 }
 
-/** Entries in the order of their times, and the sum of their weights. */
+/** Entries in the order of their times, and the sum of their weights. What is given back must leave no gap to walk over. */
 interface Log {
-  readonly entries: Deque<Entry>;
+  first: Entry | undefined;
+  last: Entry | undefined;
   used: number;
   /** The latest entry, unless it must stay by itself: calls of one moment share it. */
   shared: Entry | undefined;
 }
 
 function newLog(): Log {
-  return { entries: new Deque<Entry>(), used: 0, shared: undefined };
+  return { first: undefined, last: undefined, used: 0, shared: undefined };
+}
+
+function push(log: Log, weight: number, atMs: number): Entry {
+  const entry: Entry = { atMs, weight, prev: log.last, next: undefined };
+  if (log.last === undefined) log.first = entry;
+  else log.last.next = entry;
+  log.last = entry;
+  log.used += weight;
+  return entry;
+}
+
+function remove(log: Log, entry: Entry): void {
+  const { prev, next } = entry;
+  if (prev === undefined) log.first = next;
+  else prev.next = next;
+  if (next === undefined) log.last = prev;
+  else next.prev = prev;
+  log.used -= entry.weight;
+  entry.weight = 0;
+  // Somebody may hold it for long, and must not hold all that came later.
+  entry.prev = entry.next = undefined;
 }
 
 /** What is taken counts for one interval, to the moment. */
@@ -35,7 +58,7 @@ export class SlidingLog implements RateAlgorithm {
     if (log === undefined) return fromMs;
     let tooMuch = log.used + weight - this.most;
     if (tooMuch <= 0) return fromMs;
-    for (const entry of log.entries) {
+    for (let entry = log.first; entry !== undefined; entry = entry.next) {
       tooMuch -= entry.weight;
       if (tooMuch <= 0) return Math.max(fromMs, entry.atMs + this.#intervalMs);
     }
@@ -68,10 +91,8 @@ export class SlidingLog implements RateAlgorithm {
     let open = true;
     return {
       cancel: () => {
-        if (!open) return;
+        if (open && entry.weight > 0) remove(log, entry);
         open = false;
-        log.used -= entry.weight;
-        entry.weight = 0;
       },
       keep: () => void (open = false),
     };
@@ -98,8 +119,7 @@ export class SlidingLog implements RateAlgorithm {
     const log = bucket.more as Log | undefined;
     if (log === undefined) return copy;
     const same = newLog();
-    for (const entry of log.entries) same.entries.push({ ...entry });
-    same.used = log.used;
+    for (let entry = log.first; entry !== undefined; entry = entry.next) push(same, entry.weight, entry.atMs);
     copy.more = same;
     return copy;
   }
@@ -111,23 +131,11 @@ export class SlidingLog implements RateAlgorithm {
   #add(bucket: Bucket, weight: number, atMs: number): Entry {
     const log = (bucket.more ??= newLog()) as Log;
     this.#forget(log, atMs);
-    log.used += weight;
-    const entry: Entry = { atMs, weight };
-    log.entries.push(entry);
-    log.shared = entry;
     bucket.mark = atMs;
-    return entry;
+    return log.shared = push(log, weight, atMs);
   }
 
   #forget(log: Log, nowMs: number): void {
-    for (
-      let first = log.entries.peek();
-      first !== undefined && first.atMs + this.#intervalMs <= nowMs;
-      first = log.entries.peek()
-    ) {
-      log.entries.shift();
-      log.used -= first.weight;
-      first.weight = 0;
-    }
+    while (log.first !== undefined && log.first.atMs + this.#intervalMs <= nowMs) remove(log, log.first);
   }
 }

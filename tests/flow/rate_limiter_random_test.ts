@@ -244,6 +244,44 @@ describe("RateLimiter at random", () => {
     );
   });
 
+  test("a sliding log counts all that was not given back, to the moment, and foresees when more can be had", async () => {
+    const move = fc.record({
+      advanceMs: fc.nat(20),
+      weight,
+      reserve: fc.boolean(),
+      cancel: fc.option(fc.nat()),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(move, { maxLength: 200, size: "max" }), (moves) =>
+        world(async (w) => {
+          const limiter = new RateLimiter({ limit: 20, intervalMs: 100, algorithm: "slidingLog" });
+          let grants: Grant[] = [];
+          const held: { reservation: RateLimiterReservation; grant: Grant }[] = [];
+          const used = (now: number) =>
+            grants.reduce((sum, { atMs, weight }) => atMs > now - 100 && atMs <= now ? sum + weight : sum, 0);
+          for (const { advanceMs, weight, reserve, cancel } of moves) {
+            await w.advance(advanceMs);
+            const now = w.now;
+            const grant: Grant = { atMs: now, weight, cancelled: false };
+            const fits = used(now) + weight <= 20;
+            if (!reserve) assert.equal(limiter.tryAcquire({ weight }), fits);
+            else if (fits) held.push({ reservation: limiter.reserve({ weight, maxWaitMs: 0 }), grant });
+            if (fits) grants.push(grant);
+            if (cancel !== null && held.length > 0) {
+              const { reservation, grant } = held[cancel % held.length]!;
+              reservation.cancel();
+              grants = grants.filter((other) => other !== grant);
+            }
+            assert.equal(limiter.available(), 20 - used(now));
+            const until = [now, ...grants.map(({ atMs }) => atMs + 100)].filter((ms) => ms >= now);
+            const freeMs = Math.min(...until.filter((ms) => used(ms) + weight <= 20));
+            assert.equal(limiter.waitMs({ weight }), freeMs - now);
+          }
+        }, { auto: false })),
+      { seed: 16, numRuns: 100 },
+    );
+  });
+
   test("gives back as if it had never been taken: counts like one that counts again all that was not", async () => {
     const MANY = 200;
     const move = fc.oneof(
