@@ -18,7 +18,7 @@ export interface Gate {
 }
 
 /** How it will be when some of a line have been served. */
-export type Outlook = Omit<Ahead, "last">;
+export type Outlook = Omit<Ahead, "dueMs" | "last">;
 
 /** Whether a moment is past the latest, by more than floating point sums are off by. */
 export function isLate(atMs: number, latestMs: number): boolean {
@@ -54,12 +54,14 @@ export function foresee(gate: Gate, bucket: Bucket<RateLine>, weight: number, no
  * may come one after the other.
  */
 function lookAhead({ algorithm }: Gate, line: RateLine, fromMs: number): Ahead {
-  // What lines below ask for can change at any time.
-  if (line.below > 0) line.ahead = undefined;
-  const ahead = line.ahead ??= { ...beginning(algorithm, line, fromMs), last: undefined };
+  // Who is held up above is served later than was foreseen.
+  if (line.ahead !== undefined && line.ahead.dueMs < fromMs) line.ahead = undefined;
+  const ahead = line.ahead ??= { ...beginning(algorithm, line, fromMs), dueMs: Infinity, last: undefined };
   let waiter = ahead.last === undefined ? line.queue.oldest : ahead.last.next;
   for (; waiter !== undefined; waiter = waiter.next) {
-    step(algorithm, ahead, waiter.data, servedAt(algorithm, ahead, waiter.data));
+    const atMs = servedAt(algorithm, ahead, waiter.data);
+    if (ahead.last === undefined) ahead.dueMs = atMs;
+    step(algorithm, ahead, waiter.data, atMs);
     ahead.last = waiter;
   }
   return ahead;

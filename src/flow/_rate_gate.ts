@@ -326,6 +326,7 @@ export class RateGate implements RateLineOwner {
         line.queue.settleAll(reason);
       };
       line.asked = line.weight;
+      line.above = mine;
       mine.queue.join(line, undefined, () => {}, rejected, (place) => line.place = place);
     } else if (line.weight > line.asked) {
       // Another is at its head now, and holds those up who stand behind it here.

@@ -34,6 +34,8 @@ export function isPromised({ notBeforeMs }: RateRequest): boolean {
 export interface Ahead {
   /** The counts of then. */
   readonly bucket: Bucket;
+  /** When the first of them is served. */
+  dueMs: number;
   /** When the last of them is served. */
   atMs: number;
   /** Until then it is paused, for all but reservations. */
@@ -65,12 +67,12 @@ export class RateLine implements HeapItem, RateRequest {
   pressed = 0;
   /** How many are reservations. */
   reserved = 0;
-  /** How many are lines of limiters below, each of which asks for what its head does. */
-  below = 0;
   /** What was found by looking ahead, as long as nothing has changed but that more wait. */
   ahead: Ahead | undefined;
   /** Where it stands in the line of the gate above, for its head. */
   place: Place | undefined;
+  /** The last line it stood in there. */
+  above: RateLine | undefined;
   /** The weight it came there with. */
   asked = 0;
   /** Whether somebody is looking at its head already. */
@@ -94,6 +96,7 @@ export class RateLine implements HeapItem, RateRequest {
       remove: (waiter) => {
         // Who came last, and has not been looked at yet, changes nothing for those who have.
         if (waiter.next !== undefined || this.ahead?.last === waiter) this.ahead = undefined;
+        if (this.place !== undefined && waiter === this.queue.oldest) this.#asksAnew();
         this.#count(waiter, -(waiter.place as number), -1);
       },
       first: () => this.queue.oldest,
@@ -113,11 +116,15 @@ export class RateLine implements HeapItem, RateRequest {
     place?.left();
   }
 
+  /** With another head, it asks for something else above than was looked ahead with there. */
+  #asksAnew(): void {
+    for (let line = this.above; line !== undefined; line = line.above) line.ahead = undefined;
+  }
+
   #count({ data }: Waiting<RateRequest>, weight: number, one: 1 | -1): void {
     this.gate.waiting += one;
     this.weighing += weight;
     if (data.latestMs < Infinity) this.pressed += one;
     if (isPromised(data)) this.reserved += one;
-    if (data.line !== undefined) this.below += one;
   }
 }

@@ -244,6 +244,43 @@ describe("RateLimiter at random", () => {
     );
   });
 
+  test("foresees the same with a parent whether or not it has looked ahead before", async () => {
+    const move = fc.record({
+      what: fc.constantFrom("acquire" as const, "acquire" as const, "abort" as const, "advance" as const),
+      key,
+      weight,
+      which: fc.nat(),
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(move, { maxLength: 150, size: "max" }),
+        fc.constantFrom<RateLimiterAlgorithm>("slidingLog", "slidingCounter", "fixedWindow"),
+        (moves, algorithm) =>
+          world(async (w) => {
+            const top = new RateLimiter({ limit: BURST, intervalMs: 150, algorithm });
+            const parent = new RateLimiter({ limit: BURST, intervalMs: 100, algorithm, parent: top });
+            const limiter = new RateLimiter({ limit: BURST, intervalMs: 20, parent });
+            const controllers: AbortController[] = [];
+            for (const { what, key, weight, which } of moves) {
+              if (what === "advance") await w.advance(which % 50);
+              else if (what === "abort") controllers[which % controllers.length]?.abort();
+              else {
+                const controller = new AbortController();
+                controllers.push(controller);
+                limiter.acquire({ key, weight, signal: controller.signal }).catch(() => {});
+              }
+              const seen = limiter.waitMs({ key, weight });
+              // Whatever has been looked at is forgotten by that.
+              for (const one of [top, parent]) one.resume();
+              assert.equal(limiter.waitMs({ key, weight }), seen);
+            }
+            limiter.close();
+          }, { auto: false }),
+      ),
+      { seed: 17, numRuns: 150 },
+    );
+  });
+
   test("a sliding log counts all that was not given back, to the moment, and foresees when more can be had", async () => {
     const move = fc.record({
       advanceMs: fc.nat(20),
