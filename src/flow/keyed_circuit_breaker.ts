@@ -28,9 +28,13 @@ export interface KeyedCircuitBreakerStatistics {
   readonly open: readonly string[];
 }
 
+/** One breaker in the line of all, in the order of use: a `Map` is slow at giving its first when many were deleted. */
 interface Kept {
+  readonly key: string;
   readonly breaker: CircuitBreaker;
   usedMs: number;
+  prev: Kept | undefined;
+  next: Kept | undefined;
 }
 
 /**
@@ -59,10 +63,12 @@ export class KeyedCircuitBreaker implements Run<CallContext> {
   readonly #options: CircuitBreakerOptions;
   readonly #idleMs: number;
   readonly #maxKeys: number;
-  /** The one not used for longest first. */
   readonly #kept = new Map<string, Kept>();
-  /** How far looking for idle ones has come. */
-  #looking: Iterator<[string, Kept]> | undefined;
+  /** The one not used for longest. */
+  #first: Kept | undefined;
+  #last: Kept | undefined;
+  /** Which one is looked at next when looking for idle ones. */
+  #looking: Kept | undefined;
 
   /**
    * Creates it without any breakers.
@@ -97,10 +103,12 @@ export class KeyedCircuitBreaker implements Run<CallContext> {
     if (kept === undefined) {
       this.#sweep(nowMs);
       const name = this.name === undefined ? key : `${this.name}/${key}`;
-      kept = { breaker: new CircuitBreaker({ ...this.#options, name }), usedMs: nowMs };
-    } else this.#kept.delete(key);
+      const breaker = new CircuitBreaker({ ...this.#options, name });
+      kept = { key, breaker, usedMs: nowMs, prev: undefined, next: undefined };
+      this.#kept.set(key, kept);
+    } else this.#unlink(kept);
     kept.usedMs = nowMs;
-    this.#kept.set(key, kept);
+    this.#link(kept);
     return kept.breaker;
   }
 
@@ -125,26 +133,49 @@ export class KeyedCircuitBreaker implements Run<CallContext> {
 
   /** A snapshot of the keys. */
   statistics(): KeyedCircuitBreakerStatistics {
-    const refuses = ({ breaker: { state } }: Kept): boolean => state === "open" || state === "isolated";
-    const open = [...this.#kept].filter(([, kept]) => refuses(kept)).map(([key]) => key);
+    const open: string[] = [];
+    for (let kept = this.#first; kept !== undefined; kept = kept.next) {
+      const { state } = kept.breaker;
+      if (state === "open" || state === "isolated") open.push(kept.key);
+    }
     return Object.freeze({ keys: this.#kept.size, open: Object.freeze(open) });
   }
 
   /** Makes room for a new one, and looks at two old ones: it keeps up, and no call pays for many. */
   #sweep(nowMs: number): void {
     for (let looked = 0; looked < 2; looked++) {
-      this.#looking ??= this.#kept.entries();
-      const { value: [key, kept] = [], done } = this.#looking.next();
+      const kept = this.#looking ?? this.#first;
       // Those behind it were used later still. The ones before it that are not idle are looked at again then.
-      if (done || nowMs - kept!.usedMs < this.#idleMs) {
+      if (kept === undefined || nowMs - kept.usedMs < this.#idleMs) {
         this.#looking = undefined;
         break;
       }
-      if (isIdle(kept!.breaker)) this.#kept.delete(key!);
+      this.#looking = kept.next;
+      if (isIdle(kept.breaker)) this.#forget(kept);
     }
-    if (this.#kept.size < this.#maxKeys) return;
-    const [longest] = this.#kept.keys();
-    this.#kept.delete(longest!);
+    if (this.#kept.size >= this.#maxKeys) this.#forget(this.#first!);
+  }
+
+  #forget(kept: Kept): void {
+    this.#kept.delete(kept.key);
+    this.#unlink(kept);
+  }
+
+  #link(kept: Kept): void {
+    kept.prev = this.#last;
+    if (this.#last === undefined) this.#first = kept;
+    else this.#last.next = kept;
+    this.#last = kept;
+  }
+
+  #unlink(kept: Kept): void {
+    const { prev, next } = kept;
+    if (this.#looking === kept) this.#looking = next;
+    if (prev === undefined) this.#first = next;
+    else prev.next = next;
+    if (next === undefined) this.#last = prev;
+    else next.prev = prev;
+    kept.prev = kept.next = undefined;
   }
 }
 

@@ -91,4 +91,19 @@ describe("KeyedCircuitBreaker", () => {
       assert.deepEqual(hosts.statistics().open, ["c", "d", "e"]);
     });
   });
+
+  test("keeps those used last, in their order, whatever the order of use", async () => {
+    await world(async (w) => {
+      const hosts = new KeyedCircuitBreaker({ failures: 1, openMs: 100_000, idleMs: 1_000, maxKeys: 20 });
+      let used: string[] = [];
+      for (let i = 0; i < 2_000; i++) {
+        // Some again and again, others once.
+        const key = i % 3 === 0 ? `${i * 7919 % 11}` : `${i * 104_729 % 57}`;
+        await hosts.run(down, { key }).catch(() => {});
+        used = [...used.filter((other) => other !== key), key].slice(-20);
+        assert.deepEqual(hosts.statistics(), { keys: used.length, open: used });
+        if (i % 100 === 0) await w.advance(600);
+      }
+    });
+  });
 });
