@@ -123,9 +123,12 @@ export class KeyedCircuitBreaker implements Run<CallContext> {
   ): Promise<T> {
     try {
       checkFunction(`call through ${subject("keyed circuit breaker", this.name)}`, "fn", fn);
-      const { key, ...rest } = options ?? {};
+      const { key, signal, timeoutMs } = options ?? {};
       const breaker = this.of(key as string);
-      return breaker.run(fn, rest.signal === undefined && rest.timeoutMs === undefined ? undefined : rest);
+      return breaker.run(
+        fn,
+        signal === undefined && timeoutMs === undefined ? undefined : { signal, timeoutMs },
+      );
     } catch (error) {
       return Promise.reject(error);
     }

@@ -45,6 +45,13 @@ describe("KeyedCircuitBreaker", () => {
     });
   });
 
+  test("takes options that are inherited, as all that run calls do", async () => {
+    const hosts = new KeyedCircuitBreaker();
+    const options = Object.create({ key: "a", signal: AbortSignal.abort("gone") });
+    assert.equal(await hosts.run(() => 1, options).catch((error) => error), "gone");
+    assert.equal(hosts.statistics().keys, 1);
+  });
+
   test("forgets idle breakers, but none that is open or has a call under way; without timers", async () => {
     await world(async (w) => {
       const hosts = new KeyedCircuitBreaker({
