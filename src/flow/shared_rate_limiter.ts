@@ -33,7 +33,10 @@ export interface SharedRateLimiterOptions {
   burst?: number | undefined;
   /** Where it is counted. */
   store: RateStore;
-  /** Stands before each key in the store, and appears in messages. */
+  /**
+   * Stands before each key in the store, and appears in messages. There a key is `name/key`, with `%25` and `%2F` for each
+   * `%` and `/` in either; what is empty is `%`, and what is not given is nothing: `mail/` is for calls without a key.
+   */
   name?: string | undefined;
 }
 
@@ -186,7 +189,7 @@ export class SharedRateLimiter implements Run<CallContext> {
       throw signal.reason;
     }
     const call: Call = {
-      request: { key: `${this.name ?? ""}/${key ?? ""}`, weight, ...this.#rule },
+      request: { key: `${partOf(this.name)}/${partOf(key)}`, weight, ...this.#rule },
       key,
       latestMs: Math.min(clock().now() + maxWaitMs, deadlineOf(signal)),
       within: maxWaitMs === Infinity && signal !== undefined ? " before the deadline" : within(maxWaitMs),
@@ -262,4 +265,9 @@ export class SharedRateLimiter implements Run<CallContext> {
       emit("release.failed", "shared rate limiter", this.name, { key: request.key, error });
     }
   }
+}
+
+/** A name or key in the key for the store, where no two pairs of them may be the same. */
+function partOf(value: string | undefined): string {
+  return value === "" ? "%" : value?.replaceAll("%", "%25").replaceAll("/", "%2F") ?? "";
 }

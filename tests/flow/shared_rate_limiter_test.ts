@@ -36,6 +36,18 @@ class SlowStore implements RateStore {
   }
 }
 
+test("SharedRateLimiter counts by a key in the store that is the same for no other name and key", async () => {
+  const asked: string[] = [];
+  const store = { take: ({ key }: RateStoreRequest) => asked.push(key) * 0 };
+  const parts = [undefined, "", "%", "/", "a", "a/b", "b/c", "c", "a%2Fb", "%25"];
+  for (const name of parts) {
+    const limiter = new SharedRateLimiter({ ...rule, store, name });
+    for (const key of parts) await limiter.acquire({ key });
+  }
+  assert.equal(new Set(asked).size, parts.length ** 2);
+  assert.ok(["/", "a/", "a/c", "a/b%2Fc", "a%2Fb/c", "a/%"].every((key) => asked.includes(key)));
+});
+
 test("SharedRateLimiter refuses bad options where it is made, and bad calls", async () => {
   const store = new MemoryRateStore();
   for (
