@@ -85,6 +85,8 @@ export class RateControl {
   statistics(): RateLimiterStatistics {
     const gate = this.#gate;
     const { intervalMs, burst, limit } = this.#rule;
+    // First, as it serves who is due.
+    const available = gate.available(gate.own);
     const { granted, aborted, timedOut, refused } = gate.totals;
     const sum = { granted, aborted, timedOut, refused };
     for (const { queue: { totals } } of gate.lines) {
@@ -96,7 +98,7 @@ export class RateControl {
       limit: this.#pace?.limit ?? limit,
       intervalMs,
       burst,
-      available: gate.available(gate.own),
+      available,
       keys: gate.buckets.size,
       waiting: gate.waiting,
       pausedMs: Math.max(0, gate.pausedUntilMs - clock().now()),

@@ -152,10 +152,10 @@ export class RateGate implements RateLineOwner {
 
   /** How much could be had now, in whole; without a bucket, of one that nothing was taken from. */
   available(bucket: Bucket<RateLine> | undefined): number {
+    if (this.refusal !== undefined) return 0;
     const nowMs = clock().now();
-    const openMs = bucket === undefined ? this.pausedUntilMs : this.openFrom(bucket, nowMs);
-    if (this.closedWith !== undefined || openMs > nowMs) return 0;
-    if (bucket === undefined) return this.algorithm.most;
+    if (bucket === undefined) return this.pausedUntilMs > nowMs ? 0 : this.algorithm.most;
+    if (this.#isWaitedFor(bucket, nowMs) || this.openFrom(bucket, nowMs) > nowMs) return 0;
     return Math.floor(this.algorithm.room(bucket, nowMs) + SLACK);
   }
 
@@ -234,14 +234,17 @@ export class RateGate implements RateLineOwner {
 
   /** Whether so much can be had now by somebody who comes now, here and above. */
   #isFree(bucket: Bucket<RateLine>, weight: number, nowMs: number): boolean {
-    if (this.closedWith !== undefined) return false;
-    if (bucket.line !== undefined) {
-      // Who is due, or holds others up although its signal is aborted by now, comes first.
-      this.serve(bucket.line, nowMs);
-      if (bucket.line !== undefined && bucket.line.queue.size > 0) return false;
-    }
+    if (this.closedWith !== undefined || this.#isWaitedFor(bucket, nowMs)) return false;
     if (this.fitsAt(bucket, weight, nowMs) > nowMs) return false;
     return this.#isFreeAbove(weight, nowMs);
+  }
+
+  /** Whether somebody waits for it still, who comes first. */
+  #isWaitedFor(bucket: Bucket<RateLine>, nowMs: number): boolean {
+    if (bucket.line === undefined) return false;
+    // Who is due, or holds others up although its signal is aborted by now.
+    this.serve(bucket.line, nowMs);
+    return bucket.line !== undefined && bucket.line.queue.size > 0;
   }
 
   #isFreeAbove(weight: number, nowMs: number): boolean {

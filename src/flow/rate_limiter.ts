@@ -238,8 +238,9 @@ export class RateLimiter implements Run<CallContext> {
   }
 
   /**
-   * How much of its own could be taken at once now, by a call with this key or without one. A parent may have less:
-   * {@linkcode waitMs} asks both.
+   * How much of its own could be taken at once now, by a call with this key or without one: 0 while others wait for the
+   * same, while it is paused, and when it or a parent is closed. An open parent may have less: {@linkcode waitMs} asks
+   * both.
    */
   available(options?: Pick<RateLimiterTakeOptions, "key">): number {
     const key = keyOf(this.#gate, options);

@@ -82,7 +82,7 @@ export interface RateLimiterStatistics {
   readonly intervalMs: number;
   /** How much at once. */
   readonly burst: number;
-  /** How much calls without a key could take now, whatever a parent has. */
+  /** How much calls without a key could take now, whatever an open parent has: 0 while others wait for the same. */
   readonly available: number;
   /** Keys that are known: those that are not as good as new, and some that are. */
   readonly keys: number;

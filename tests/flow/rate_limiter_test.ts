@@ -524,6 +524,30 @@ test("RateLimiter.reserve is as if it had never been when cancelled: also where 
   });
 });
 
+test("RateLimiter.available is what tryAcquire would let in: nothing while others wait for the same", async () => {
+  await world(async (w) => {
+    const limiter = new RateLimiter({ limit: 5, intervalMs: 1_000 });
+    limiter.tryAcquire({ weight: 3 });
+    const heavy = limiter.acquire({ weight: 5 });
+    assert.equal(limiter.tryAcquire(), false);
+    assert.deepEqual([limiter.available(), limiter.statistics().available], [0, 0]);
+    assert.equal(limiter.available({ key: "a" }), 5);
+    await heavy;
+    await w.advance(200);
+    assert.equal(limiter.available(), 1);
+  });
+});
+
+test("RateLimiter.available is nothing when it or a parent is closed", () => {
+  const top = new RateLimiter({ limit: 5, intervalMs: 1_000 });
+  const parent = new RateLimiter({ limit: 5, intervalMs: 1_000, parent: top });
+  const limiter = new RateLimiter({ limit: 5, intervalMs: 1_000, parent });
+  assert.equal(limiter.available(), 5);
+  top.close();
+  assert.equal(limiter.waitMs(), Infinity);
+  assert.deepEqual([limiter.available(), limiter.available({ key: "a" })], [0, 0]);
+});
+
 test("RateLimiter.penalize and drain take what is not there; whoever comes waits until it is made up for", async () => {
   await world(async (w) => {
     const limiter = new RateLimiter({ limit: 10, intervalMs: 1_000 });
