@@ -44,6 +44,7 @@ export class Outermost extends Scope implements Root {
   readonly limits: AbortSignal | undefined;
   readonly root: Root = this;
   protected override readonly kind = "transaction";
+  endedBy: string | undefined;
   refusals: WeakSet<object> | undefined;
   statements = 0;
   due: Hooks;
@@ -128,6 +129,10 @@ export class Outermost extends Scope implements Root {
   override admit(): void {
     // What begins it is sent before there is anything to be in.
     if (this.#begun) super.admit();
+  }
+
+  override succeeded(sql: string): void {
+    if (this.#begun) super.succeeded(sql);
   }
 
   override async [Symbol.asyncDispose](): Promise<void> {
@@ -238,7 +243,7 @@ export class Outermost extends Scope implements Root {
     if (wire.busy) await wire.quiet();
     // Also after a COMMIT that failed: SQLite then keeps the transaction open.
     if (wire.inTransaction !== false) await wire.rollback();
-    await this.#finish("rolled back");
+    await this.#finish(this.endedBy === undefined ? "rolled back" : "unknown");
   }
 
   /** Gives the session back and calls the hooks; without a promise when that is done at once. */

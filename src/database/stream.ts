@@ -192,6 +192,7 @@ class Stream implements Reading {
         sender.admit();
         sent?.();
       },
+      succeeded: (sql) => sender.succeeded?.(sql),
       refused: (failure, error) => {
         this.#failed = true;
         sender.refused(failure, error);

@@ -35,6 +35,7 @@ import { checkFiniteMs } from "./settings.ts";
 import { mayRunAgain, type RetryRule, retryRule, type TransactionRetry } from "./transaction_retry.ts";
 import type { Transaction } from "./transaction_scope.ts";
 import type { VerifyCommit } from "./verify_commit.ts";
+import { textOf } from "./wire.ts";
 
 /** How a transaction is to be begun, and its limits. */
 export interface BeginOptions extends HoldOptions {
@@ -306,7 +307,9 @@ function exhausted(tx: Outermost, errors: readonly unknown[]): RetryExhaustedErr
   const { name } = tx.wire.settings;
   const where = name === undefined ? "database" : `database ${show(name)}`;
   return new RetryExhaustedError(
-    `Cannot commit transaction on ${where}: all of its ${errors.length} attempts ${metWhat(errors)}`,
+    `Cannot commit transaction on ${where}: all of its ${errors.length} attempts ${
+      metWhat(errors)
+    }, the last one: ${textOf(last)}`,
     { dialect: tx.wire.driver.dialect, stage: "commit", failure: failureOf(last), cause: last, errors },
   );
 }

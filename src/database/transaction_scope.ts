@@ -9,7 +9,7 @@ import { type QueryResult, send, type Session } from "./session.ts";
 import { Sql } from "./sql.ts";
 import { type StreamOptions, streamRows } from "./stream.ts";
 import { Unawaited } from "./unawaited.ts";
-import { commandIn, type Sender, type Wire } from "./wire.ts";
+import { commandIn, type Sender, textOf, type Wire } from "./wire.ts";
 
 /** A transaction, or a savepoint in one. */
 export interface Transaction extends Session, AsyncDisposable {
@@ -80,6 +80,8 @@ export interface Root {
   readonly owner: object | undefined;
   /** The failure with which the database ended the whole, or left it unfit to be committed. */
   doom: { readonly cause?: unknown } | undefined;
+  /** The statement, in a word, that has ended it, as DDL does in MySQL. */
+  endedBy: string | undefined;
   /** What the database refused in it. */
   refusals: WeakSet<object> | undefined;
   /** Statements sent by the user. */
@@ -234,11 +236,20 @@ export abstract class Scope implements Transaction, Sender {
     const { limits, wire } = this.root;
     if (limits?.aborted) throw limits.reason;
     const doom = this.root.doom ?? this.doom;
-    if (doom !== undefined) throw this.doomed(doing, stage, "a failure has ended it", doom);
+    if (doom !== undefined) throw this.doomed(doing, stage, causeIn(doom), doom);
     if (wire.usable && wire.inTransaction === false) {
       // It would run, and stay, outside of any transaction.
-      throw this.doomed(doing, stage, "it was ended by a statement in it", this.root.doom = {});
+      const { endedBy } = this.root;
+      const by = endedBy === undefined
+        ? "a statement in it"
+        : `its ${endedBy}, with what came before stored or not`;
+      throw this.doomed(doing, stage, `it was ended by ${by}`, this.root.doom = {});
     }
+  }
+
+  succeeded(sql: string): void {
+    const { root } = this;
+    if (root.wire.inTransaction === false) root.endedBy ??= commandIn(sql);
   }
 
   refused(failure: Failure, error: unknown): void {
@@ -312,6 +323,10 @@ export abstract class Scope implements Transaction, Sender {
   protected describe(): string {
     return `${this.kind} on ${subject("database", this.root.wire.settings.name)}`;
   }
+}
+
+function causeIn({ cause }: { readonly cause?: unknown }): string {
+  return cause === undefined ? "a failure has ended it" : `a failure has ended it: ${textOf(cause)}`;
 }
 
 /** One by one: an engine takes only so many arguments, and a transaction may have thousands of savepoints. */

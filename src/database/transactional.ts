@@ -1,5 +1,5 @@
 import { linkSignals } from "../cancel/link_signals.ts";
-import { checkFunction, checkOptions, show } from "../kernel/checks.ts";
+import { checkOptions, show } from "../kernel/checks.ts";
 import { type AsyncMethod, type CallContext, type Policy, transformer } from "../flow/policy.ts";
 import type { Database } from "./database.ts";
 import { transaction, type TransactionOptions } from "./transaction.ts";
@@ -74,7 +74,9 @@ export function transactional(
     const wrapped = function (this: unknown, ...args: unknown[]): Promise<unknown> {
       try {
         const db = typeof from === "function" ? from(this) : from;
-        checkFunction("run transaction", "session of db", db?.session);
+        if (typeof (db as Partial<Database> | undefined)?.session !== "function") {
+          throw new TypeError(`Cannot run transaction as db must give a Database: received ${show(db)}`);
+        }
         return policyOf(db)(fn).apply(this, args);
       } catch (error) {
         return Promise.reject(error);

@@ -32,6 +32,8 @@ export interface Sender {
   admit(): void;
   /** Is told when the database refused it. */
   refused(failure: Failure, error: unknown): void;
+  /** Is told when the database has carried it out. */
+  succeeded?(sql: string): void;
   /** How the transaction was begun that it is part of. */
   readonly modes?: TxModes;
 }
@@ -235,6 +237,7 @@ export class Wire {
       throw this.#typed(error, order);
     }
     if (isThenable(result)) return this.#settle(result as PromiseLike<Result>, order, since);
+    order.sender.succeeded?.(order.sql);
     this.#next();
     if (observed()) this.#tell(result as Result, since);
     return result as Result;
@@ -245,12 +248,17 @@ export class Wire {
     const { signal } = order;
     try {
       const result = await (signal === undefined ? pending : abortable(pending, signal));
+      order.sender.succeeded?.(order.sql);
       if (observed()) this.#tell(result, since);
       return result;
     } catch (error) {
       if (!signal?.aborted) throw this.#typed(error, order);
       // What it came to is nobody's to know but the sender's, whose transaction it may have ended.
-      if (await this.#interrupt(pending)) await pending.then(ignore, (cause) => this.#typed(cause, order));
+      const told = [
+        () => order.sender.succeeded?.(order.sql),
+        (cause: unknown) => this.#typed(cause, order),
+      ] as const;
+      if (await this.#interrupt(pending)) await pending.then(...told);
       throw signal.reason;
     } finally {
       this.#running = undefined;

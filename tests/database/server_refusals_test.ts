@@ -1,7 +1,7 @@
 /** What a server refuses in a transaction, seen by somebody or not: nothing is stored beside it, and nothing is lost silently. */
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { sql, type Transaction } from "@uno/async/database";
+import { sql, table, type Transaction, UnoDb } from "@uno/async/database";
 import { suite } from "../_suite.ts";
 import { placeholder, subjects } from "./_servers/subjects.ts";
 import { withTable } from "./_servers/with_table.ts";
@@ -92,6 +92,33 @@ for (const subject of subjects) {
           );
           await assert.rejects(db.transaction(meets, { retry: false }), { name: "TransactionDoomedError" });
           assert.deepEqual([await ids(), await open()], [["a", "b"], 0]);
+        }));
+
+      it("a statement that commits by itself ends the transaction: nothing more is sent, and nothing is promised", () =>
+        withTable(subject, { max: 1, name: "shop" }, async ({ db, insert: put, ids, open }) => {
+          await using uno = new UnoDb(db);
+          const rows = table<{ id: string; n: number }, "id">("t", { key: "id", columns: ["id", "n"] });
+          await put(db, "a");
+          assert.equal((await uno.get(rows, "a", { cache: true }))?.n, 1);
+          const hooks: string[] = [];
+          const failure = new Error("no");
+          for (const ending of ["throws", "returns", "goes on"]) {
+            const running = uno.transaction(async (tables) => {
+              const { tx } = tables;
+              tx.afterCommit(() => hooks.push("committed"));
+              tx.afterRollback(() => hooks.push("rolled back"));
+              await tables.update(rows, "a", { n: 2 });
+              await tx.query(`create table ${ending.replace(" ", "_")} (a integer)`);
+              if (ending === "throws") throw failure;
+              if (ending === "goes on") await put(tx, "beside");
+            });
+            await assert.rejects(running, (error: Error) => {
+              if (ending === "throws") return error === failure;
+              return error.name === "TransactionDoomedError" && error.message.includes("ended by its CREATE");
+            });
+            assert.equal((await uno.get(rows, "a", { cache: true }))?.n, 2);
+          }
+          assert.deepEqual([hooks, await ids(), await open()], [[], ["a"], 0]);
         }));
 
       it("values and placeholders have to be as many", () =>

@@ -1,5 +1,6 @@
 /** What is used of the package `mysql2`, and what has to be done beyond it. @module */
 import { connect } from "node:net";
+import { isThenable } from "../../kernel/deferred.ts";
 import { openOrLetGo } from "./_lifeline.ts";
 
 /** What is used of a connection of `mysql2/promise`. */
@@ -43,7 +44,7 @@ interface LineConfig {
 /** Opens a connection. The package hands it out when it is open, so the line is made here: it can then be given up before. */
 export function open(
   module: Mysql2Module,
-  options: Readonly<Record<string, unknown>>,
+  options: { readonly stream?: unknown },
   signal: AbortSignal,
 ): Promise<Mysql2Connection> {
   const { stream: given } = options;
@@ -52,6 +53,13 @@ export function open(
     return line = (typeof given === "function" ? given(of) : given || lineTo(of.config)) as Line;
   };
   const opening = module.createConnection({ ...options, stream } as never);
+  if (!isThenable(opening)) {
+    (opening as Mysql2Connection).on("error", () => {});
+    (opening as Mysql2Connection).destroy();
+    throw new TypeError(
+      "Cannot connect as module must be that of mysql2/promise: received one with callbacks",
+    );
+  }
   return openOrLetGo(opening, signal, () => line?.destroy?.(), destroy);
 }
 

@@ -263,8 +263,10 @@ export function holdsSeveral(sql: string): boolean {
 }
 
 /** Where a driver's options lead to, without what is secret. */
-export function targetOf(options: Readonly<Record<string, unknown>>): string | undefined {
-  const { connectionString, url, host, hostname, path, port, database } = options;
+export function targetOf(options: object): string | undefined {
+  const { connectionString, url, host, hostname, path, port, database } = options as Readonly<
+    Record<string, unknown>
+  >;
   const address = connectionString ?? url;
   if (address !== undefined) {
     if (!URL.canParse(String(address))) return undefined;

@@ -26,9 +26,12 @@ export interface SqliteOptions {
 /** Makes the driver. @param ways To open a file; the first that the runtime has is taken. */
 export function driverOver(options: SqliteOptions, ways: readonly OpenEngine[]): Driver {
   const doing = "create SQLite driver";
-  checkOptions(doing, options ?? null);
+  checkOptions(doing, options);
+  if (options?.file === undefined) {
+    throw new TypeError(`Cannot ${doing} as file must be given: received none`);
+  }
   const { file, readOnly = false, busyTimeoutMs = 20, bigints = false } = options;
-  checkName(doing, file ?? null, "file");
+  checkName(doing, file, "file");
   if (file === "") throw new RangeError(`Cannot ${doing} as file must be a path: received ""`);
   checkBoolean(doing, "readOnly", readOnly);
   checkBoolean(doing, "bigints", bigints);

@@ -26,11 +26,11 @@ interface BunSql {
   close(options?: { timeout: number }): Promise<void>;
 }
 
-/** Options of {@linkcode bunSqlDriver}: those of `Bun.SQL`, but for what concerns its pool. */
-export interface BunSqlOptions {
-  /** What `Bun.SQL` takes: `hostname`, `port`, `username`, `password`, `database`, `url`, `tls`, … */
-  readonly [option: string]: unknown;
-}
+/**
+ * Options of {@linkcode bunSqlDriver}: those of `Bun.SQL`, but for what concerns its pool: `hostname`, `port`, `username`,
+ * `password`, `database`, `url`, `tls`, …
+ */
+export type BunSqlOptions = object;
 
 /**
  * The driver for PostgreSQL through `Bun.SQL`; on Bun only.

@@ -22,11 +22,11 @@ import { targetOf } from "./_postgres_shared.ts";
 
 export type { Mysql2Connection, Mysql2Module } from "./_mysql_module.ts";
 
-/** Options of {@linkcode mysql2Driver}: those of a connection of `mysql2`. */
-export interface Mysql2Options {
-  /** What `createConnection` takes: `host`, `port`, `user`, `password`, `database`, `ssl`, `timezone`, … */
-  readonly [option: string]: unknown;
-}
+/**
+ * Options of {@linkcode mysql2Driver}: what `createConnection` takes: `host`, `port`, `user`, `password`, `database`, `uri`,
+ * `ssl`, `timezone`, …
+ */
+export type Mysql2Options = object;
 
 /**
  * The driver for MySQL and MariaDB through `mysql2`, which the caller brings.
@@ -54,12 +54,12 @@ export function mysql2Driver(module: Mysql2Module, options: Mysql2Options = {}):
     throw new TypeError(`Cannot ${doing} as module must be that of mysql2/promise: received ${show(module)}`);
   }
   checkOptions(doing, options ?? null);
-  if (options.multipleStatements) {
+  if ((options as { multipleStatements?: unknown }).multipleStatements) {
     throw new RangeError(`Cannot ${doing} as multipleStatements must be off: received true`);
   }
   // Each is one of the server's, which has only so many for all; texts of batches differ by their number of rows.
-  const config: Mysql2Options = { maxPreparedStatements: 200, ...options };
-  const another: Opener = (signal) => open(module, config, signal);
+  const config = { maxPreparedStatements: 200, ...options };
+  const another: Opener = (signal) => open(module, config as object, signal);
   return {
     name: "mysql2",
     dialect: "mysql",

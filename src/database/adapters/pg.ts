@@ -19,15 +19,16 @@ import {
 
 export type { PgClient, PgModule, PgResult, PgWire } from "./_pg_module.ts";
 
-/** Options of {@linkcode pgDriver}: those of a `Client` of `pg`, and one of ours. */
+/**
+ * Options of {@linkcode pgDriver}: those of a `Client` of `pg` (`host`, `port`, `user`, `password`, `database`,
+ * `connectionString`, `ssl`, …), and one of ours.
+ */
 export interface PgOptions {
   /**
    * How a running statement is cancelled: by a request of its own on the wire (default), or by `pg_cancel_backend` on a
    * connection of its own, for servers behind a pooler or a proxy.
    */
   cancel?: "wire" | "sql" | undefined;
-  /** What `pg` takes: `host`, `port`, `user`, `password`, `database`, `connectionString`, `ssl`, … */
-  readonly [option: string]: unknown;
 }
 
 /**
@@ -49,6 +50,7 @@ export interface PgOptions {
  * const { rows } = await db.query("select name from products where id = $1", [7]);
  * ```
  */
+export function pgDriver<O extends object>(module: PgModule, options?: O & PgOptions): Driver;
 export function pgDriver(module: PgModule, options: PgOptions = {}): Driver {
   const doing = "create pg driver";
   if (typeof module?.Client !== "function") {

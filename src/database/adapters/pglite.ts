@@ -48,13 +48,13 @@ export type PgliteModule = new (options: never) => Pglite;
  * const { rows } = await db.query("select $1::int + 1 as next", [1]);
  * ```
  */
-export function pgliteDriver(module: PgliteModule, options: Readonly<Record<string, unknown>> = {}): Driver {
+export function pgliteDriver(module: PgliteModule, options: object = {}): Driver {
   const doing = "create PGlite driver";
   if (typeof module !== "function") {
     throw new TypeError(`Cannot ${doing} as module must be the class PGlite: received ${show(module)}`);
   }
   checkOptions(doing, options ?? null);
-  const { dataDir, username } = options;
+  const { dataDir, username } = options as { dataDir?: unknown; username?: unknown };
   return {
     dialect: postgres.dialect,
     commitCheck: postgres.commitCheck,

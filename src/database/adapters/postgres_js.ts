@@ -31,12 +31,13 @@ export interface PostgresJsSql {
 /** What is used of the package: `import postgres from "postgres"`. */
 export type PostgresJsModule = (options: never) => PostgresJsSql;
 
-/** Options of {@linkcode postgresJsDriver}: those of Postgres.js, but for what concerns its pool. */
+/**
+ * Options of {@linkcode postgresJsDriver}: those of Postgres.js, but for what concerns its pool: `host`, `port`, `user`,
+ * `password`, `database`, `ssl`, `types`, …
+ */
 export interface PostgresJsOptions {
   /** Whether statements are prepared by name and kept on the server. Default false, which poolers need. */
   prepare?: boolean | undefined;
-  /** What `postgres` takes: `host`, `port`, `user`, `password`, `database`, `ssl`, `types`, … */
-  readonly [option: string]: unknown;
 }
 
 /**
@@ -60,6 +61,10 @@ export interface PostgresJsOptions {
  * const { rows } = await db.query("select name from products where id = $1", [7]);
  * ```
  */
+export function postgresJsDriver<O extends object>(
+  module: PostgresJsModule,
+  options?: O & PostgresJsOptions,
+): Driver;
 export function postgresJsDriver(module: PostgresJsModule, options: PostgresJsOptions = {}): Driver {
   const doing = "create postgres.js driver";
   if (typeof module !== "function") {

@@ -67,8 +67,7 @@ export async function startMysql(): Promise<TestServer> {
       await running.stop();
     },
     async start() {
-      const { port } = running;
-      running = await startServer({ ...command, arguments: () => command.arguments(port) }, folder);
+      running = await startServer(command, folder, running.port);
     },
     async [Symbol.asyncDispose]() {
       await running.stop();

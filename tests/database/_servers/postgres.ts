@@ -68,8 +68,7 @@ export async function startPostgres(): Promise<TestServer> {
       await running.stop();
     },
     async start() {
-      const { port } = running;
-      running = await startServer({ ...command, arguments: () => command.arguments(port) }, folder);
+      running = await startServer(command, folder, running.port);
     },
     async [Symbol.asyncDispose]() {
       await running.stop();

@@ -39,10 +39,14 @@ wait $pid
 
 const LIMIT_MS = 60_000;
 
-/** Starts a server on a free port of the loopback interface, and waits until it can be talked to. */
-export async function startServer(command: ServerCommand, folder: string): Promise<ServerProcess> {
+/** Starts a server on a free port of the loopback interface, or the one it had, and waits until it can be talked to. */
+export async function startServer(
+  command: ServerCommand,
+  folder: string,
+  had?: number,
+): Promise<ServerProcess> {
   for (let attempt = 1;; attempt++) {
-    const port = await freePort();
+    const port = had ?? await freePort();
     try {
       return await start(command, folder, port);
     } catch (error) {
