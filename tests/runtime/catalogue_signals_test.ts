@@ -96,7 +96,7 @@ describe("the catalogue, interrupted", () => {
   for (const signal of ["SIGINT", "SIGKILL"] as const) {
     const promise =
       `leaves whole batches at ${MOMENTS} random moments of ${signal}, and completes in the next run`;
-    it(promise, { timeout: 120_000 }, async () => {
+    it(promise, { timeout: 300_000 }, async () => {
       using scratch = await Scratch.make();
       await scratch.fill(FILES);
       const hashes = await hashesOf(scratch.tree);
