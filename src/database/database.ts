@@ -92,7 +92,7 @@ export class Database implements SessionSource, AsyncDisposable {
     noteDatabase(settings, this);
     this.name = settings.name;
     this.dialect = driver.dialect;
-    this.#sessions = new Sessions(driver, settings);
+    this.#sessions = new Sessions(settings);
     const { context } = options;
     if (context !== undefined) noteAmbient(this, context, this.name);
   }

@@ -7,7 +7,6 @@ import type { HoldOptions } from "../kernel/types.ts";
 import { AsyncResourcePool } from "../resource/async_resource_pool.ts";
 import { PoolClosedError } from "../resource/pool_errors.ts";
 import type { PoolCloseReport, PoolLease, PoolStatistics } from "../resource/pool_options.ts";
-import type { Driver } from "./driver.ts";
 import { ConnectFailedError } from "./errors.ts";
 import { LeasedSession } from "./session.ts";
 import type { DatabaseSettings } from "./settings.ts";
@@ -36,18 +35,16 @@ interface Hold {
 
 /** The sessions of one `Database`. */
 export class Sessions {
-  readonly #driver: Driver;
   readonly #settings: DatabaseSettings;
   readonly #pool: AsyncResourcePool<Wire>;
   /** Sessions in somebody's hands, with who has each and since when. */
   readonly #held = new Map<LeasedSession, Hold>();
   #failures = 0;
 
-  constructor(driver: Driver, settings: DatabaseSettings) {
-    this.#driver = driver;
+  constructor(settings: DatabaseSettings) {
     this.#settings = settings;
     // An engine inside the process has no line that could have been cut.
-    const isInside = driver.maxSessions === 1;
+    const isInside = settings.driver.maxSessions === 1;
     this.#pool = new AsyncResourcePool<Wire>({
       name: settings.name,
       max: settings.max,
@@ -151,19 +148,19 @@ export class Sessions {
   }
 
   async #connect(signal: AbortSignal, lost: () => void): Promise<Wire> {
+    const { driver, name } = this.#settings;
     try {
-      const connection = await this.#driver.connect({ signal });
-      const wire = new Wire(this.#driver, connection, this.#settings, lost);
+      const connection = await driver.connect({ signal });
+      const wire = new Wire(connection, this.#settings, lost);
       // The pool takes one that is lost already for a failed attempt.
       this.#failures = wire.usable ? 0 : this.#failures + 1;
       return wire;
     } catch (cause) {
       if (signal.aborted) throw signal.reason;
-      const { kind, state } = this.#driver.classify(cause);
+      const { kind, state } = driver.classify(cause);
       if (kind === "usage") throw cause;
       const attempts = ++this.#failures;
-      const { name } = this.#settings;
-      const { dialect, target } = this.#driver;
+      const { dialect, target } = driver;
       const where = target === undefined ? "" : ` at ${show(target)}`;
       if (observed()) emit("connect.failed", "database", name, { attempts, error: cause });
       throw new ConnectFailedError(

@@ -4,7 +4,7 @@ import { shield } from "../cancel/timeout.ts";
 import { checkInteger, checkOptions, checkSignal } from "../kernel/checks.ts";
 import { isThenable } from "../kernel/deferred.ts";
 import { besideStream, checkStatement, compiled, type Statement } from "./_statement.ts";
-import type { Result, RowReader } from "./driver.ts";
+import type { Failure, Result, RowReader, TxModes } from "./driver.ts";
 import type { CompiledSql } from "./sql.ts";
 import { anybody, commandIn, type Order, type Reading, type Sender, type Wire } from "./wire.ts";
 
@@ -86,7 +86,7 @@ async function* rows<R>(
 }
 
 /** What reads the rows of one stream: its statements, in their turn, until it is closed. */
-class Stream implements Reading {
+class Stream implements Reading, Sender {
   readonly command: string;
   readonly #place: StreamPlace;
   readonly #statement: CompiledSql;
@@ -95,6 +95,8 @@ class Stream implements Reading {
   #reader: "cursor" | RowReader | undefined;
   /** Whether it has begun a transaction for itself. */
   #begun = false;
+  /** What is to be noted when the next statement is sent. */
+  #sent: (() => void) | undefined;
   /** Whether a cursor was asked for. */
   #declared = false;
   /** Whether a statement of it was refused: then PostgreSQL takes nothing more in this transaction. */
@@ -187,18 +189,26 @@ class Stream implements Reading {
     const { wire, sender } = this.#place;
     // What is around it says why nothing more can be read.
     if (this.#stopped) sender.admit();
-    const own: Sender = {
-      admit() {
-        sender.admit();
-        sent?.();
-      },
-      succeeded: (sql) => sender.succeeded?.(sql),
-      refused: (failure, error) => {
-        this.#failed = true;
-        sender.refused(failure, error);
-      },
-    };
-    return await wire.run({ params: [], stage: "body", ...what, sender: own, signal: this.#signal });
+    this.#sent = sent;
+    return await wire.run({ params: [], stage: "body", ...what, sender: this, signal: this.#signal });
+  }
+
+  get modes(): TxModes | undefined {
+    return this.#place.sender.modes;
+  }
+
+  admit(): void {
+    this.#place.sender.admit();
+    this.#sent?.();
+  }
+
+  succeeded(sql: string): void {
+    this.#place.sender.succeeded?.(sql);
+  }
+
+  refused(failure: Failure, error: unknown): void {
+    this.#failed = true;
+    this.#place.sender.refused(failure, error);
   }
 
   async #within(ms: number, work: () => unknown): Promise<void> {

@@ -3,6 +3,7 @@ import { checkOptions, show } from "../kernel/checks.ts";
 import { type AsyncMethod, type CallContext, type Policy, transformer } from "../flow/policy.ts";
 import type { Database } from "./database.ts";
 import { transaction, type TransactionOptions } from "./transaction.ts";
+import type { Transaction } from "./transaction_scope.ts";
 
 /** Options of {@linkcode transactional}. */
 export interface TransactionalOptions extends Omit<TransactionOptions, "signal" | "owner"> {
@@ -58,11 +59,7 @@ export function transactional(
     if (policy === undefined) {
       policy = transformer<CallContext>({
         run: (fn, call) =>
-          transaction(db, async (tx) => {
-            // A transaction that was joined has no part in the signal of the call.
-            using both = linkSignals(tx.signal, call?.signal);
-            return await fn({ signal: both.signal });
-          }, { ...rest, ...call, propagation, retry }),
+          transaction(db, (tx) => callIn(tx, fn, call?.signal), { ...rest, ...call, propagation, retry }),
       });
       policies.set(db, policy);
     }
@@ -87,4 +84,15 @@ export function transactional(
     }
     return wrapped as typeof fn;
   };
+}
+
+/** A transaction that was joined has no part in the signal of the call, so that the function gets both as one. */
+async function callIn<T>(
+  tx: Transaction,
+  fn: (context: CallContext) => T | PromiseLike<T>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  if (signal === undefined) return await fn({ signal: tx.signal });
+  using both = linkSignals(tx.signal, signal);
+  return await fn({ signal: both.signal });
 }

@@ -35,7 +35,7 @@ export interface Sender {
   /** Is told when the database has carried it out. */
   succeeded?(sql: string): void;
   /** How the transaction was begun that it is part of. */
-  readonly modes?: TxModes;
+  readonly modes?: TxModes | undefined;
 }
 
 /** A statement on its way. */
@@ -66,7 +66,6 @@ const ROLLBACK: Order = { sql: "ROLLBACK", params: [], stage: "rollback", sender
 
 /** A connection with what is needed to use it safely, for as long as it lives. */
 export class Wire {
-  readonly driver: Driver;
   readonly connection: Connection;
   readonly settings: DatabaseSettings;
   /** Whether somebody has it. */
@@ -84,8 +83,7 @@ export class Wire {
   readonly #turns: WaitQueue<void>;
 
   /** @param lost Called when the connection is lost, also while nobody has it. */
-  constructor(driver: Driver, connection: Connection, settings: DatabaseSettings, lost?: () => void) {
-    this.driver = driver;
+  constructor(connection: Connection, settings: DatabaseSettings, lost?: () => void) {
     this.connection = connection;
     this.settings = settings;
     this.#turns = new WaitQueue({
@@ -98,6 +96,10 @@ export class Wire {
       this.#lose(error);
       lost?.();
     });
+  }
+
+  get driver(): Driver {
+    return this.settings.driver;
   }
 
   /** Whether it can still be used. */
@@ -254,11 +256,8 @@ export class Wire {
     } catch (error) {
       if (!signal?.aborted) throw this.#typed(error, order);
       // What it came to is nobody's to know but the sender's, whose transaction it may have ended.
-      const told = [
-        () => order.sender.succeeded?.(order.sql),
-        (cause: unknown) => this.#typed(cause, order),
-      ] as const;
-      if (await this.#interrupt(pending)) await pending.then(...told);
+      const told = (cause: unknown): unknown => this.#typed(cause, order);
+      if (await this.#interrupt(pending)) await pending.then(() => order.sender.succeeded?.(order.sql), told);
       throw signal.reason;
     } finally {
       this.#running = undefined;
@@ -323,9 +322,8 @@ export class Wire {
     const failure = this.driver.classify(cause);
     if (failure.kind === "usage") return cause;
     const { kind, state, lost, violation } = failure;
-    const message = `Cannot ${this.#doing(sql, stage)}${limitOf(kind, sender, textOf(cause))}: ${
-      textOf(cause)
-    }`;
+    const text = textOf(cause);
+    const message = `Cannot ${this.#doing(sql, stage)}${limitOf(kind, sender, text)}: ${text}`;
     const options = { dialect: this.driver.dialect, stage, failure: kind, state, cause };
     let error: DatabaseError | ClosedError;
     if (lost) error = this.#takenAway(stage) ?? new ConnectionLostError(message, options);

@@ -1,45 +1,35 @@
 /** Every call remembered for an interval: exact over any stretch of that length, at the price of a list. */
+import { type Linked, LinkedList } from "../kernel/linked_list.ts";
 import { Bucket, type RateAlgorithm, type RateRule, type Receipt } from "./_rate_algorithm.ts";
 
-interface Entry {
+interface Entry extends Linked<Entry> {
   readonly atMs: number;
   weight: number;
-  prev: Entry | undefined;
-  next: Entry | undefined;
 }
 
 /** Entries in the order of their times, and the sum of their weights. What is given back must leave no gap to walk over. */
 interface Log {
-  first: Entry | undefined;
-  last: Entry | undefined;
+  readonly entries: LinkedList<Entry>;
   used: number;
   /** The latest entry, unless it must stay by itself: calls of one moment share it. */
   shared: Entry | undefined;
 }
 
 function newLog(): Log {
-  return { first: undefined, last: undefined, used: 0, shared: undefined };
+  return { entries: new LinkedList(), used: 0, shared: undefined };
 }
 
 function push(log: Log, weight: number, atMs: number): Entry {
-  const entry: Entry = { atMs, weight, prev: log.last, next: undefined };
-  if (log.last === undefined) log.first = entry;
-  else log.last.next = entry;
-  log.last = entry;
+  const entry: Entry = { atMs, weight, prev: undefined, next: undefined };
+  log.entries.add(entry);
   log.used += weight;
   return entry;
 }
 
 function remove(log: Log, entry: Entry): void {
-  const { prev, next } = entry;
-  if (prev === undefined) log.first = next;
-  else prev.next = next;
-  if (next === undefined) log.last = prev;
-  else next.prev = prev;
+  log.entries.remove(entry);
   log.used -= entry.weight;
   entry.weight = 0;
-  // Somebody may hold it for long, and must not hold all that came later.
-  entry.prev = entry.next = undefined;
 }
 
 /** What is taken counts for one interval, to the moment. */
@@ -58,7 +48,7 @@ export class SlidingLog implements RateAlgorithm {
     if (log === undefined) return fromMs;
     let tooMuch = log.used + weight - this.most;
     if (tooMuch <= 0) return fromMs;
-    for (let entry = log.first; entry !== undefined; entry = entry.next) {
+    for (let entry = log.entries.first; entry !== undefined; entry = entry.next) {
       tooMuch -= entry.weight;
       if (tooMuch <= 0) return Math.max(fromMs, entry.atMs + this.#intervalMs);
     }
@@ -119,7 +109,9 @@ export class SlidingLog implements RateAlgorithm {
     const log = bucket.more as Log | undefined;
     if (log === undefined) return copy;
     const same = newLog();
-    for (let entry = log.first; entry !== undefined; entry = entry.next) push(same, entry.weight, entry.atMs);
+    for (let entry = log.entries.first; entry !== undefined; entry = entry.next) {
+      push(same, entry.weight, entry.atMs);
+    }
     copy.more = same;
     return copy;
   }
@@ -136,6 +128,9 @@ export class SlidingLog implements RateAlgorithm {
   }
 
   #forget(log: Log, nowMs: number): void {
-    while (log.first !== undefined && log.first.atMs + this.#intervalMs <= nowMs) remove(log, log.first);
+    const { entries } = log;
+    while (entries.first !== undefined && entries.first.atMs + this.#intervalMs <= nowMs) {
+      remove(log, entries.first);
+    }
   }
 }

@@ -1,5 +1,5 @@
 /** The engine of limiters and bulkheads: slots, and those who wait for one. It knows nothing of the work. */
-import { subject } from "../kernel/checks.ts";
+import { askedFor, subject } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
 import { type LeaseOwner, OwnedLease } from "../kernel/disposer.ts";
 import { emit, observed } from "../kernel/observer.ts";
@@ -83,7 +83,7 @@ export class Slots implements LeaseOwner<OwnedLease<Request>> {
       what: `enter ${this.kind}`,
       structure: this.kind,
       name: this.name,
-      behind: ({ weight }: Request) => `${weight === 1 ? "" : `${weight} asked for, `}${this.behind()}`,
+      behind: ({ weight }: Request) => askedFor(weight) + this.behind(),
       // Those behind one who gave up may fit, where it did not.
       onLeave: () => this.letIn(),
     });

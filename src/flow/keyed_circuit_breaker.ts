@@ -7,6 +7,7 @@ import {
   subject,
 } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
+import { type Linked, LinkedList } from "../kernel/linked_list.ts";
 import type { WaitOptions } from "../kernel/types.ts";
 import { CircuitBreaker } from "./circuit_breaker.ts";
 import type { CircuitBreakerOptions } from "./circuit_breaker_options.ts";
@@ -29,12 +30,10 @@ export interface KeyedCircuitBreakerStatistics {
 }
 
 /** One breaker in the line of all, in the order of use: a `Map` is slow at giving its first when many were deleted. */
-interface Kept {
+interface Kept extends Linked<Kept> {
   readonly key: string;
   readonly breaker: CircuitBreaker;
   usedMs: number;
-  prev: Kept | undefined;
-  next: Kept | undefined;
 }
 
 /**
@@ -64,9 +63,8 @@ export class KeyedCircuitBreaker implements Run<CallContext> {
   readonly #idleMs: number;
   readonly #maxKeys: number;
   readonly #kept = new Map<string, Kept>();
-  /** The one not used for longest. */
-  #first: Kept | undefined;
-  #last: Kept | undefined;
+  /** The one not used for longest first. */
+  readonly #line = new LinkedList<Kept>();
   /** Which one is looked at next when looking for idle ones. */
   #looking: Kept | undefined;
 
@@ -106,9 +104,9 @@ export class KeyedCircuitBreaker implements Run<CallContext> {
       const breaker = new CircuitBreaker({ ...this.#options, name });
       kept = { key, breaker, usedMs: nowMs, prev: undefined, next: undefined };
       this.#kept.set(key, kept);
-    } else this.#unlink(kept);
+    } else this.#leave(kept);
     kept.usedMs = nowMs;
-    this.#link(kept);
+    this.#line.add(kept);
     return kept.breaker;
   }
 
@@ -137,7 +135,7 @@ export class KeyedCircuitBreaker implements Run<CallContext> {
   /** A snapshot of the keys. */
   statistics(): KeyedCircuitBreakerStatistics {
     const open: string[] = [];
-    for (let kept = this.#first; kept !== undefined; kept = kept.next) {
+    for (let kept = this.#line.first; kept !== undefined; kept = kept.next) {
       const { state } = kept.breaker;
       if (state === "open" || state === "isolated") open.push(kept.key);
     }
@@ -147,7 +145,7 @@ export class KeyedCircuitBreaker implements Run<CallContext> {
   /** Makes room for a new one, and looks at two old ones: it keeps up, and no call pays for many. */
   #sweep(nowMs: number): void {
     for (let looked = 0; looked < 2; looked++) {
-      const kept = this.#looking ?? this.#first;
+      const kept = this.#looking ?? this.#line.first;
       // Those behind it were used later still. The ones before it that are not idle are looked at again then.
       if (kept === undefined || nowMs - kept.usedMs < this.#idleMs) {
         this.#looking = undefined;
@@ -156,29 +154,17 @@ export class KeyedCircuitBreaker implements Run<CallContext> {
       this.#looking = kept.next;
       if (isIdle(kept.breaker)) this.#forget(kept);
     }
-    if (this.#kept.size >= this.#maxKeys) this.#forget(this.#first!);
+    if (this.#kept.size >= this.#maxKeys) this.#forget(this.#line.first!);
   }
 
   #forget(kept: Kept): void {
     this.#kept.delete(kept.key);
-    this.#unlink(kept);
+    this.#leave(kept);
   }
 
-  #link(kept: Kept): void {
-    kept.prev = this.#last;
-    if (this.#last === undefined) this.#first = kept;
-    else this.#last.next = kept;
-    this.#last = kept;
-  }
-
-  #unlink(kept: Kept): void {
-    const { prev, next } = kept;
-    if (this.#looking === kept) this.#looking = next;
-    if (prev === undefined) this.#first = next;
-    else prev.next = next;
-    if (next === undefined) this.#last = prev;
-    else next.prev = prev;
-    kept.prev = kept.next = undefined;
+  #leave(kept: Kept): void {
+    if (this.#looking === kept) this.#looking = kept.next;
+    this.#line.remove(kept);
   }
 }
 

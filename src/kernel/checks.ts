@@ -33,6 +33,11 @@ export function showError(error: unknown): string {
   return show(error);
 }
 
+/** What a waiter asked for, before what it waits behind: nothing where that is the usual one. */
+export function askedFor(weight: number): string {
+  return weight === 1 ? "" : `${weight} asked for, `;
+}
+
 /** `lock "orders"`, or just `lock` when it has no name. */
 export function subject(kind: string, name: string | undefined): string {
   return name === undefined ? kind : `${kind} ${JSON.stringify(name)}`;

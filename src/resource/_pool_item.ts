@@ -84,28 +84,3 @@ export class ItemLease<T> extends OwnedLease<Item<T>> implements PoolLease<T> {
     this.data.pool.discard(this.data);
   }
 }
-
-/** Items in the order in which they came, linked, so that any of them can be taken out in one step. */
-export class ItemList<T> {
-  first: Item<T> | undefined;
-  #last: Item<T> | undefined;
-  size = 0;
-
-  add(item: Item<T>): void {
-    item.prev = this.#last;
-    if (this.#last === undefined) this.first = item;
-    else this.#last.next = item;
-    this.#last = item;
-    this.size++;
-  }
-
-  remove(item: Item<T>): void {
-    const { prev, next } = item;
-    if (prev === undefined) this.first = next;
-    else prev.next = next;
-    if (next === undefined) this.#last = prev;
-    else next.prev = prev;
-    item.prev = item.next = undefined;
-    this.size--;
-  }
-}

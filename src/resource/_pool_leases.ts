@@ -1,8 +1,9 @@
 /** The leases of a pool: who holds what, since when, and who should have given it back. */
 import { clock } from "../kernel/clock.ts";
 import { emit } from "../kernel/observer.ts";
+import { LinkedList } from "../kernel/linked_list.ts";
 import { holderOf } from "./_drain.ts";
-import { type Item, ItemLease, ItemList, type Lender } from "./_pool_item.ts";
+import { type Item, ItemLease, type Lender } from "./_pool_item.ts";
 import type { Request } from "./_pool_line.ts";
 import { Owners } from "./_pool_owners.ts";
 import type { Room } from "./_pool_room.ts";
@@ -11,7 +12,7 @@ import type { PoolSettings } from "./_pool_settings.ts";
 
 /** Leases in force, the longest first. */
 export class Leases<T> {
-  readonly list = new ItemList<T>();
+  readonly list = new LinkedList<Item<T>>();
   readonly owners: Owners;
   /** How many were reported as leaks. */
   leaked = 0;

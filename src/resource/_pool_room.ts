@@ -1,6 +1,7 @@
 /** Room for resources that several pools share: who needs it gets it from whoever has not used it for the longest. */
 import { Heap, type HeapItem } from "../kernel/heap.ts";
-import { type Item, ItemList } from "./_pool_item.ts";
+import { LinkedList } from "../kernel/linked_list.ts";
+import type { Item } from "./_pool_item.ts";
 import { Owners } from "./_pool_owners.ts";
 
 /** A pool, as far as room goes. */
@@ -31,7 +32,7 @@ export class Room<T> {
   leased = 0;
   readonly owners = new Owners();
   /** Idle resources of all pools, the longest first. */
-  readonly #idle = new ItemList<T>();
+  readonly #idle = new LinkedList<Item<T>>();
   /** Pools that want a place that nobody has promised them, by who has waited for the longest. */
   readonly #starving = new Heap<Tenant<T>>((a, b) => a.heapOrder < b.heapOrder);
 

@@ -1,5 +1,6 @@
 /** Resources that several may use at once: each of those has a seat. */
-import { Item, ItemList } from "./_pool_item.ts";
+import { LinkedList } from "../kernel/linked_list.ts";
+import { Item } from "./_pool_item.ts";
 
 /** Who sits where. Resources in use that have seats left are filled first, the one that has been so for the longest. */
 export class Seats<T> {
@@ -7,7 +8,7 @@ export class Seats<T> {
   readonly each: number;
   /** How many resources are in use. */
   resources = 0;
-  readonly #open = new ItemList<T>();
+  readonly #open = new LinkedList<Item<T>>();
 
   constructor(each: number) {
     this.each = each;

@@ -1,8 +1,9 @@
 /** What a pool says of itself when it can't serve. */
 import { showError } from "../kernel/checks.ts";
 import { clock } from "../kernel/clock.ts";
+import type { LinkedList } from "../kernel/linked_list.ts";
 import { holderOf } from "./_drain.ts";
-import type { Item, ItemList } from "./_pool_item.ts";
+import type { Item } from "./_pool_item.ts";
 import {
   PoolClosedError,
   type PoolFacts,
@@ -15,7 +16,7 @@ import {
 export interface Standing<T> extends PoolFacts {
   /** `pool "orders"`. */
   readonly what: string;
-  readonly leased: ItemList<T>;
+  readonly leased: LinkedList<Item<T>>;
   /** What creating failed with the last time, if it did. */
   readonly failure: { readonly error: unknown } | undefined;
 }

@@ -1,4 +1,4 @@
-import { checkFunction, checkInteger, checkName, checkOptions, subject } from "../kernel/checks.ts";
+import { askedFor, checkFunction, checkInteger, checkName, checkOptions, subject } from "../kernel/checks.ts";
 import type { HoldOptions, Lease } from "../kernel/types.ts";
 import { checkHold, Permits } from "./_permits.ts";
 
@@ -73,8 +73,7 @@ export class AsyncSemaphore {
       name: options.name,
       behind: ({ weight }) => {
         const { inUse, capacity, queue } = this.#permits;
-        const asked = weight === 1 ? "" : `${weight} asked for, `;
-        return `${asked}${inUse} of ${capacity} in use, ${queue.size} waiting`;
+        return `${askedFor(weight)}${inUse} of ${capacity} in use, ${queue.size} waiting`;
       },
     });
   }

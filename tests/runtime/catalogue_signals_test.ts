@@ -74,7 +74,7 @@ describe("the catalogue, interrupted", () => {
       await truncate(join(scratch.tree, "huge"), 2 ** 37);
       await using running = new Run([scratch.tree, "--db", scratch.database, "--batch", "10"]);
       await saved(scratch.database, 50_000, running);
-      await pause(300);
+      while ((await read(scratch.database)).hashes.size < 500) await pause(20);
       running.send("SIGINT");
       // However busy the machine is, the second one comes soon.
       await new Promise((resolve) => setImmediate(resolve));

@@ -44,10 +44,10 @@ interface LineConfig {
 /** Opens a connection. The package hands it out when it is open, so the line is made here: it can then be given up before. */
 export function open(
   module: Mysql2Module,
-  options: { readonly stream?: unknown },
+  options: object,
   signal: AbortSignal,
 ): Promise<Mysql2Connection> {
-  const { stream: given } = options;
+  const { stream: given } = options as { readonly stream?: unknown };
   let line: Line | undefined;
   const stream = (of: { readonly config: LineConfig }): unknown => {
     return line = (typeof given === "function" ? given(of) : given || lineTo(of.config)) as Line;

@@ -59,7 +59,7 @@ export function mysql2Driver(module: Mysql2Module, options: Mysql2Options = {}):
   }
   // Each is one of the server's, which has only so many for all; texts of batches differ by their number of rows.
   const config = { maxPreparedStatements: 200, ...options };
-  const another: Opener = (signal) => open(module, config as object, signal);
+  const another: Opener = (signal) => open(module, config, signal);
   return {
     name: "mysql2",
     dialect: "mysql",

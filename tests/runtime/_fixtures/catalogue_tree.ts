@@ -1,5 +1,5 @@
 /** Folder trees to be catalogued, and what must be in the catalogue afterwards. */
-import { Database } from "@uno/async/database";
+import { Database, type Transaction } from "@uno/async/database";
 import { sqliteDriver } from "@uno/async/database/sqlite";
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -73,11 +73,17 @@ export interface Catalogued {
   readonly failures: readonly { path: string; code: string; reason: string }[];
 }
 
-/** Reads a catalogue, and sees to it that it is sound: SQLite finds no fault, and every batch is whole. */
+/**
+ * Reads a catalogue, as it is at one moment while it may be written, and sees to it that it is sound: SQLite finds no
+ * fault, and every batch is whole.
+ */
 export async function read(file: string): Promise<Catalogued> {
   await using database = new Database(sqliteDriver({ file }), { name: "catalogue" });
-  await using session = await database.session();
-  const all = async <R>(sql: string) => (await session.query<R>(sql)).rows;
+  return await database.transaction(catalogued, { readOnly: true });
+}
+
+async function catalogued(tx: Transaction): Promise<Catalogued> {
+  const all = async <R>(sql: string) => (await tx.query<R>(sql)).rows;
   assert.deepEqual(
     (await all<{ integrity_check: string }>("pragma integrity_check")).map((row) => ({ ...row })),
     [
